@@ -1,0 +1,34 @@
+# Shared compile rules. Every library and test of this repository goes through these functions.
+
+add_library(saccade_options INTERFACE)
+target_include_directories(saccade_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(saccade_options INTERFACE -Wall -Wextra -Werror)
+if(SACCADE_SANITIZE)
+  target_compile_options(saccade_options INTERFACE -fsanitize=${SACCADE_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_link_options(saccade_options INTERFACE -fsanitize=${SACCADE_SANITIZE})
+endif()
+
+# saccade_library(NAME SOURCES a.cc b.cc DEPS x y)
+function(saccade_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC saccade_options ${ARG_DEPS})
+endfunction()
+
+# saccade_test(NAME SOURCES a_test.cc DEPS x y): a Catch2 program, each test case one ctest entry.
+function(saccade_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} saccade_options Catch2::Catch2WithMain)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endfunction()
+
+# Adds the listed folders that hold a CMakeLists.txt.
+macro(saccade_subdirectories)
+  foreach(folder ${ARGN})
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt)
+      add_subdirectory(${folder})
+    endif()
+  endforeach()
+endmacro()

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/core/media.h"
+#include "engine/core/request.h"
+#include "engine/core/status.h"
+#include "engine/core/token_stream.h"
+#include "engine/core/types.h"
+
+namespace saccade {
+
+// One sequence's share of a step: positions [start, start + length) are computed. All pointers and
+// spans belong to the scheduler and stay valid until commit().
+struct BatchEntry {
+  RequestId sequence = 0;
+  std::span<const TokenId> tokens;   // [known tokens] prompt and answer so far; not just the chunk
+  int prompt_length = 0;             // tokens of `tokens` that are prompt
+  int start = 0;                     // tokens already in the KV cache
+  int length = 0;                    // tokens computed in this step, >= 1
+  std::span<const int> block_table;  // physical blocks that hold positions [0, start + length)
+  std::span<const MediaSpan> spans;  // the whole request's
+  std::span<const EncoderInput> media;  // the whole request's
+  const SamplingParams* sampling = nullptr;
+  bool samples = false;  // the chunk ends at the last known token: sample the next
+};
+
+// One item the encoder runs on in this step. Its rows stay in the encoder cache until evicted.
+struct EncodeTask {
+  const EncoderInput* input = nullptr;
+};
+
+// What the engine computes in one step: a ragged batch, never padded.
+struct Batch {
+  std::vector<ContentHash> evict;   // encoder outputs to drop, before encoding
+  std::vector<EncodeTask> encode;   // encoder outputs to make, before the decoder runs
+  std::vector<BatchEntry> entries;  // decodes first, then prefill chunks
+  int num_tokens() const {
+    int total = 0;
+    for (const BatchEntry& entry : entries) total += entry.length;
+    return total;
+  }
+  bool empty() const { return entries.empty() && encode.empty() && evict.empty(); }
+};
+
+struct SampledToken {
+  TokenId token = 0;
+  float logprob = 0;
+  std::vector<TokenLogprob> top;
+};
+
+struct StepOutput {
+  // [entries] in the batch's order; nullopt where the entry does not sample or has failed.
+  std::vector<std::optional<SampledToken>> samples;
+  // Failures of single requests (by index into entries); the rest of the batch goes on.
+  std::vector<std::pair<int, Status>> failures;
+  std::vector<double> encode_seconds;  // [encode] time per encoded item
+};
+
+}  // namespace saccade

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/core/types.h"
+
+namespace saccade {
+
+// Where a family puts the visual tokens of a picture.
+enum class MediaPlacement {
+  kNone,           // text only: a picture in a request is refused
+  kAtPlaceholder,  // where the template writes the placeholder (LLaVA)
+  kBeforePrompt,   // before everything, BOS included (BLIP-2, InstructBLIP)
+};
+
+// Size of a picture in pixels, upright.
+struct ImageSize {
+  int height = 0;
+  int width = 0;
+};
+
+// What the server needs to know of a model to turn messages into a prompt. Filled by the family's
+// file in engine/models; holds no torch type, so that server/ can read it.
+struct ModelInfo {
+  std::string family;            // config.json's model_type
+  int vocab_size = 0;            // rows of the output head
+  int max_model_len = 0;         // positions the decoder was made for
+  std::vector<TokenId> eos_ids;  // end ids of generation_config.json, else config.json
+
+  MediaPlacement placement = MediaPlacement::kNone;
+  TokenId image_token = -1;  // the placeholder's id, one per visual position
+  int max_images = 0;        // per request; 0: text only
+  // Visual tokens of a picture, from its size alone (before decoding). Pure.
+  std::function<int(ImageSize)> image_tokens;
+  // The connector reads the instruction through the model's second tokenizer (qformer_tokenizer/).
+  bool instruction_to_connector = false;
+  int max_instruction_tokens = 0;  // longer ones are truncated, keeping the last special token
+  // Used when neither the folder nor the command line brings a chat template. Empty: the prompt is
+  // the text of the messages alone.
+  std::string builtin_chat_template;
+  // How the processor joins BOS: it is not added when the rendered prompt starts with it.
+  bool adds_special_tokens = true;
+};
+
+}  // namespace saccade

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/core/media.h"
+#include "engine/core/types.h"
+
+namespace saccade {
+
+class TokenStream;
+
+// Restricts what may be sampled next (structured output). Called on the engine thread only.
+class TokenConstraint {
+ public:
+  virtual ~TokenConstraint() = default;
+  // Clears bit i of `mask` ([ceil(vocab / 32)] words, all ones on entry) for each forbidden id.
+  virtual void fill_mask(uint32_t* mask, int vocab_size) = 0;
+  // Moves past a sampled token. False: the token is not allowed here (the request fails).
+  virtual bool accept(TokenId token) = 0;
+};
+
+// How the next token is chosen. Order: logit_bias, penalties, min_tokens and constraint masks,
+// temperature, top_k, top_p, min_p. Logprobs are of the raw logits, before all of it.
+struct SamplingParams {
+  float temperature = 1.0f;  // 0: greedy
+  float top_p = 1.0f;        // (0, 1]
+  int top_k = 0;             // 0: off
+  float min_p = 0.0f;        // [0, 1]
+  // Multiplicative (Hugging Face): counts tokens of the prompt and of the answer.
+  float repetition_penalty = 1.0f;
+  // Additive (OpenAI): count tokens of the answer only.
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  // Same seed, same text, whatever else is in the batch. Without one the request's own is random.
+  uint64_t seed = 0;
+  std::vector<std::pair<TokenId, float>> logit_bias;
+  int max_tokens = 16;
+  int min_tokens = 0;             // end-of-sequence and stop ids are masked before this many
+  std::vector<TokenId> stop_ids;  // ends the answer, besides the model's own end ids
+  bool ignore_eos = false;        // the model's own end ids do not end the answer
+  std::optional<int> logprobs;    // with the chosen token: this many best alternatives (0-20)
+  std::shared_ptr<TokenConstraint> constraint;  // may be null
+};
+
+// What the server hands to the engine: token ids and pixels, never text.
+struct Request {
+  RequestId id = 0;
+  std::vector<TokenId> prompt;      // [prompt_len], a placeholder id at every visual position
+  std::vector<MediaSpan> spans;     // ascending, disjoint
+  std::vector<EncoderInput> media;  // what spans refer to
+  SamplingParams sampling;
+  std::shared_ptr<TokenStream> stream;  // where the answer goes; shared with the HTTP worker
+  TimePoint arrival{};
+};
+
+}  // namespace saccade

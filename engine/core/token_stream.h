@@ -1,0 +1,67 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "engine/core/types.h"
+
+namespace saccade {
+
+enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
+
+struct TokenLogprob {
+  TokenId token = 0;
+  float logprob = 0;
+};
+
+// Times and counts of one request, complete in its last event.
+struct RequestStats {
+  int cached_tokens = 0;  // prompt tokens served from the prefix cache at first admission
+  TimePoint admitted{};   // first taken into a batch
+  TimePoint first_token{};
+  double encode_seconds = 0;  // vision encoder and connector time spent for this request
+};
+
+// One step's result for one request. The last event has a finish reason; it carries a token unless
+// the request was cancelled or failed. A stop id's token is delivered too (kStop).
+struct TokenEvent {
+  std::optional<TokenId> token;
+  float logprob = 0;              // of `token`, log-softmax of the raw logits
+  std::vector<TokenLogprob> top;  // best first; empty unless asked for
+  FinishReason finish = FinishReason::kNone;
+  Status error;        // with kError
+  RequestStats stats;  // filled in the last event
+};
+
+// The way back from the engine to one HTTP worker. The engine thread pushes, one worker pops; each
+// stream has its own condition variable, so a token wakes one thread.
+class TokenStream {
+ public:
+  // Engine thread. Ignored after close().
+  void push(TokenEvent event);
+
+  // Worker. Waits for an event until `deadline`; nullopt when none came by then.
+  std::optional<TokenEvent> pop_until(TimePoint deadline);
+
+  // Worker: the client left, a stop string was found, or the server stops. The engine frees the
+  // request's blocks at its next step.
+  void close();
+  bool closed() const;
+
+  // Called (on the closing thread) when close() is first called, to wake an engine that sleeps.
+  void on_close(std::function<void()> callback);
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<TokenEvent> events_;
+  std::function<void()> close_callback_;
+  bool closed_ = false;
+};
+
+}  // namespace saccade

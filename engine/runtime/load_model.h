@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/model_executor.h"
+#include "engine/core/model_info.h"
+
+// The door between the torch-free program and the engine: no torch type in this header.
+namespace saccade {
+
+enum class DeviceKind { kAuto, kCpu, kCuda };
+enum class DtypeKind { kAuto, kBfloat16, kFloat32, kFloat16 };
+
+struct ModelOptions {
+  DeviceKind device = DeviceKind::kAuto;
+  DtypeKind dtype = DtypeKind::kAuto;  // auto: bfloat16 where the device computes in it
+  int num_threads = 0;                 // compute threads; 0: all cores
+  int block_size = 16;                 // tokens of one KV block
+  // KV pool: bytes, or a share of the free memory when > 0 (takes precedence).
+  int64_t kv_cache_bytes = 0;  // 0: chosen from the model's length and max_num_seqs
+  double kv_cache_fraction = 0;
+  int max_num_seqs = 64;
+  int max_model_len = 0;  // 0: the model's own
+};
+
+// A model ready to run, and the numbers the scheduler needs to plan for it.
+struct LoadedModel {
+  ModelInfo info;
+  std::unique_ptr<ModelExecutor> executor;
+  int num_blocks = 0;
+  int block_size = 0;
+  std::string device;        // "cpu", "cuda"
+  std::string dtype;         // "bfloat16", …
+  int64_t weight_bytes = 0;  // resident, packed
+  int64_t kv_cache_bytes = 0;
+  std::vector<std::string> unused_tensors;  // names in the files that the family does not read
+};
+
+// Reads a Hugging Face folder. Throws LoadError: one line that names the file and the field.
+LoadedModel load_model(const std::filesystem::path& folder, const ModelOptions& options);
+
+// What a model is, without keeping its weights: the text `saccade inspect` prints.
+std::string inspect_model(const std::filesystem::path& folder);
+
+}  // namespace saccade
