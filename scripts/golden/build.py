@@ -1,0 +1,163 @@
+"""Writes a checkpoint folder the way the library saves one, then applies the variations of its spec."""
+
+import json
+import re
+import shutil
+
+import torch
+import transformers as hf
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tokenizers import AddedToken
+
+import prompts
+import text_tokenizers
+from checkpoints import make_tokenizer
+from weights import reinitialize
+
+CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
+CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
+MODEL_CLASS = {"llama": "LlamaForCausalLM", "llava": "LlavaForConditionalGeneration",
+               "instructblip": "InstructBlipForConditionalGeneration"}
+
+
+def build(spec, folder):
+    """A fresh folder with config, weights, tokenizer and processor files."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if spec.source:
+        _resave(spec, folder)
+        return
+    tokenizer = _tokenizer(spec)
+    model = _model(spec, tokenizer)
+    bytes_ = [i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<0x..>", token)]
+    reinitialize(model, spec.seed, bytes_)
+    _set_generation(spec, model, tokenizer)
+    model.to(getattr(torch, spec.weights)).save_pretrained(folder, max_shard_size=spec.shard or "1GB")
+    _processor(spec, tokenizer).save_pretrained(folder)
+    _strip(spec, folder)
+    if spec.current_names:
+        _rename(folder / "model.safetensors")
+
+
+def load(spec, folder):
+    """(model in float32, processor) from the folder itself."""
+    model_class = getattr(hf, MODEL_CLASS[spec.family])
+    model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    if spec.family == "llama":
+        return model, hf.AutoTokenizer.from_pretrained(folder)
+    return model, hf.AutoProcessor.from_pretrained(folder)
+
+
+def finish(spec, folder):
+    """Variations the library itself could not read back: the goldens are made before them."""
+    if spec.old_bias:
+        _split_qkv_bias(folder / "model.safetensors")
+    if spec.old_processor:
+        (folder / "processor_config.json").unlink()
+
+
+def stored_dtype(folder):
+    with safe_open(sorted(folder.glob("model*.safetensors"))[0], "pt") as file:
+        return file.get_slice(next(iter(file.keys()))).get_dtype()
+
+
+def _tokenizer(spec):
+    backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
+    if spec.family != "llama":
+        backend.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
+    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos, eos_token=eos, unk_token=unk,
+                                           model_max_length=2048, clean_up_tokenization_spaces=False,
+                                           model_input_names=["input_ids", "attention_mask"])
+    if spec.family == "llama":
+        tokenizer.chat_template = prompts.TEXT_TEMPLATE
+    return tokenizer
+
+
+def _text_config(spec, tokenizer):
+    return hf.LlamaConfig(vocab_size=len(tokenizer) + spec.extra_rows, bos_token_id=tokenizer.bos_token_id,
+                          eos_token_id=tokenizer.eos_token_id, **spec.text)
+
+
+def _model(spec, tokenizer):
+    text = _text_config(spec, tokenizer)
+    if spec.family == "llama":
+        return hf.LlamaForCausalLM(text)
+    image = tokenizer.convert_tokens_to_ids("<image>")
+    if spec.family == "llava":
+        patches = (spec.vision["image_size"] // spec.vision["patch_size"]) ** 2
+        config = hf.LlavaConfig(vision_config=hf.CLIPVisionConfig(**spec.vision), text_config=text, image_token_index=image,
+                                image_seq_length=patches, tie_word_embeddings=text.tie_word_embeddings, **spec.top)
+        return hf.LlavaForConditionalGeneration(config)
+    qformer = hf.InstructBlipQFormerConfig(vocab_size=len(_qformer_tokenizer()), **spec.qformer)
+    vision = hf.InstructBlipVisionConfig(**spec.vision)
+    config = hf.InstructBlipConfig(vision_config=vision.to_dict(), qformer_config=qformer.to_dict(),
+                                   text_config=text.to_dict(), image_token_index=image, tie_word_embeddings=False, **spec.top)
+    return hf.InstructBlipForConditionalGeneration(config)
+
+
+def _qformer_tokenizer():
+    tokenizer = hf.BertTokenizerFast(tokenizer_object=text_tokenizers.wordpiece(), model_max_length=128,
+                                     truncation_side="left")
+    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    return tokenizer
+
+
+def _set_generation(spec, model, tokenizer):
+    ids = [tokenizer.convert_tokens_to_ids(token) for token in spec.eos]
+    config = hf.GenerationConfig(bos_token_id=tokenizer.bos_token_id, eos_token_id=ids if len(ids) > 1 else ids[0],
+                                 pad_token_id=0)
+    model.generation_config = config
+
+
+def _processor(spec, tokenizer):
+    if spec.family == "llama":
+        return tokenizer
+    side = spec.vision["image_size"]
+    if spec.family == "instructblip":
+        pictures = hf.BlipImageProcessor(size={"height": side, "width": side}, image_mean=CLIP_MEAN, image_std=CLIP_STD)
+        return hf.InstructBlipProcessor(pictures, tokenizer, _qformer_tokenizer(),
+                                        num_query_tokens=spec.top["num_query_tokens"])
+    pictures = hf.CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return hf.LlavaProcessor(pictures, tokenizer, patch_size=spec.vision["patch_size"],
+                             vision_feature_select_strategy=spec.top.get("vision_feature_select_strategy", "default"),
+                             num_additional_image_tokens=1, chat_template=prompts.LLAVA_TEMPLATE)
+
+
+def _strip(spec, folder):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for section, fields in spec.strip.items():
+        for field in fields:
+            (config[section] if section else config).pop(field, None)
+    if spec.strip:
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _rename(path):
+    """The tensor names a model has in memory since 4.52; save_pretrained still writes the older ones."""
+    def current(name):
+        if name == "language_model.lm_head.weight":
+            return "lm_head.weight"
+        return "model." + name.replace("language_model.model.", "language_model.")
+
+    tensors = {current(name): tensor for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _split_qkv_bias(path):
+    """The oldest files keep q_bias and v_bias instead of qkv.bias."""
+    tensors = load_file(path)
+    for name in [n for n in tensors if n.endswith("qkv.bias")]:
+        query, _, value = tensors.pop(name).chunk(3)
+        tensors[name.replace("qkv.bias", "q_bias")] = query.clone()
+        tensors[name.replace("qkv.bias", "v_bias")] = value.clone()
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _resave(spec, folder):
+    """The same weights, saved by the library version that runs this."""
+    source = prompts.ROOT / spec.source
+    model, processor = load(spec, source)
+    model.to(getattr(torch, spec.weights)).save_pretrained(folder)
+    processor.save_pretrained(folder)

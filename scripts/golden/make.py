@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Generates tests/golden: tiny checkpoints and what the reference library computes with them. See README.md."""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import sys
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+import build
+import checks
+from checkpoints import all_checkpoints
+from pictures import make_pictures
+from prompts import ROOT, Prompter
+from reference import STEPS, Reference, double_precision, patched_double
+
+TAIL = 8  # rows of prefill logits kept for the lesser cases
+FIFTH = int(transformers.__version__.split(".")[0]) >= 5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="checkpoints to make (default: all of this library's dialect)")
+    names = parser.parse_args().names
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    if not FIFTH:
+        make_pictures(ROOT / "images")
+    for spec in all_checkpoints():
+        if bool(spec.source) == FIFTH and (not names or spec.name in names):
+            make(spec)
+
+
+def make(spec):
+    folder = ROOT / spec.name
+    build.build(spec, folder)
+    model, processor = build.load(spec, folder)
+    reference, prompter = Reference(model, spec.family), Prompter(spec.family, processor)
+    end_ids = _end_ids(model)
+    records, tensors, prepared = [], {}, []
+    for index, case in enumerate(spec.cases()):
+        record, inputs, found = _run_case(spec, case, reference, prompter, end_ids, index, records)
+        records.append(record)
+        prepared.append(inputs)
+        tensors.update({f"case{index}.{key}": value for key, value in found.items()})
+        if case.fp64:
+            tensors.update(_fp64(spec, folder, inputs, found["prefill_logits"], f"case{index}."))
+    with_picture = [i for i in prepared if "pixel_values" in i]
+    shift = [round(checks.check_picture(spec, reference, i), 2) for i in with_picture]
+    checks.check_tensors(spec, reference, prepared[:3])
+    build.finish(spec, folder)
+    _write(spec, folder, model, prompter, end_ids, records, tensors)
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    print(f"{spec.name}: {len(records)} cases, {size / 1e6:.2f} MB, T {[len(r['input_ids']) for r in records]}, "
+          f"picture effect {shift}", flush=True)
+
+
+def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
+    recompute = "dynamic" in json.dumps(reference.model.config.to_dict().get("rope_scaling") or
+                                        reference.model.config.to_dict().get("rope_parameters"))
+    for candidate in case.candidates:
+        record, inputs = prompter.prepare(candidate)
+        if any(record["prompt"] == e["prompt"] and record["images"] == e["images"] for e in earlier):
+            continue
+        logits, stages = reference.stages(inputs)
+        ids, rows = reference.greedy(stages["inputs_embeds"], recompute)
+        margin = checks.margin(rows)
+        ends = [i for i, token in enumerate(ids) if token in end_ids]
+        if margin < checks.MIN_MARGIN or bool(ends) != case.wants_end:
+            continue
+        _check_cache(spec, reference, logits, rows, stages["inputs_embeds"], ids)
+        _check_generate(reference, inputs, ids, end_ids, recompute)
+        record = {"name": case.name, **record, "spans": _spans(record["input_ids"], inputs, reference),
+                  "recompute": recompute, **_steps_record(prompter.tokenizer, record["input_ids"], ids, rows),
+                  "eos_step": ends[0] if ends else None, "min_margin": margin}
+        return record, inputs, _case_tensors(spec, index, inputs, logits, stages, ids, rows)
+    raise SystemExit(f"{spec.name}: no usable prompt for case '{case.name}' among {len(case.candidates)}")
+
+
+def _steps_record(tokenizer, prompt_ids, ids, rows):
+    logprobs = rows.log_softmax(-1)
+    best = logprobs.topk(5, dim=-1)
+    whole = tokenizer.decode(prompt_ids + ids, skip_special_tokens=True)
+    before = tokenizer.decode(prompt_ids, skip_special_tokens=True)
+    return {
+        "greedy_ids": ids,
+        "text": tokenizer.decode(ids, skip_special_tokens=True),
+        "text_continued": whole[len(before):] if whole.startswith(before) else None,
+        "chosen_logprobs": [float(logprobs[i, token]) for i, token in enumerate(ids)],
+        "top_logprobs": [[[int(t), float(v)] for t, v in zip(tokens, values)]
+                         for tokens, values in zip(best.indices, best.values)],
+    }
+
+
+def _check_cache(spec, reference, logits, rows, embeds, ids):
+    """Row 0 is the prefill's last row; the last row must equal one fresh pass over everything."""
+    whole = torch.cat([embeds, reference.embed(ids[:-1])])
+    reference.reset_rope()
+    with torch.no_grad():
+        fresh = reference.decoder(inputs_embeds=whole[None]).logits[0]
+    worst = max(float((rows[0] - logits[-1]).abs().max()), float((rows[-1] - fresh[-1]).abs().max()))
+    if worst > checks.CACHE_TOLERANCE:
+        raise SystemExit(f"{spec.name}: decoding with the cache differs from a fresh pass by {worst:.1e}")
+
+
+def _check_generate(reference, inputs, ids, end_ids, recompute):
+    """The library's own greedy generate() must choose the same ids."""
+    if recompute:
+        return
+    model = reference.model
+    if reference.family == "instructblip" and "pixel_values" not in inputs:
+        model = reference.decoder
+    with torch.no_grad():
+        out = model.generate(**inputs, max_new_tokens=STEPS, do_sample=False, num_beams=1,
+                             eos_token_id=sorted(end_ids), pad_token_id=0)[0].tolist()
+    stop = next((i + 1 for i, token in enumerate(ids) if token in end_ids), STEPS)
+    if out[-stop:] != ids[:stop]:
+        raise SystemExit(f"generate() chose {out[-stop:]}, the step loop {ids[:stop]}")
+
+
+def _spans(ids, inputs, reference):
+    if "pixel_values" not in inputs:
+        return []
+    count, image = inputs["pixel_values"].shape[0], _image_token(reference.model.config)
+    rows = [i for i, token in enumerate(ids) if token == image]
+    each = len(rows) // count
+    return [[rows[i * each], each] for i in range(count)]
+
+
+def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
+    full = index in spec.full
+    kept = stages if full else {k: v for k, v in stages.items() if k == "connector"}
+    found = {"input_ids": inputs["input_ids"][0], "greedy_ids": torch.tensor(ids),
+             "chosen_logprobs": rows.log_softmax(-1)[range(STEPS), ids], **kept}
+    if full or index == 0:
+        found.update({"prefill_logits": logits, "step_logits": rows})
+    else:
+        found["prefill_tail_logits"] = logits[-TAIL:]
+    if "qformer_input_ids" in inputs:
+        found["qformer_input_ids"] = inputs["qformer_input_ids"][0]
+    if "pixel_values" in inputs:
+        found["pixel_values"] = inputs["pixel_values"]
+    if "vit.post_layernorm" in found:  # the same rows under one name are enough
+        found.pop("vit.selected", None)
+    return {key: value.detach().contiguous().clone() for key, value in found.items()}
+
+
+def _fp64(spec, folder, inputs, single, prefix):
+    """The exact value as a sum of two float32 tensors."""
+    with patched_double():
+        model = double_precision(build.load(spec, folder)[0])
+        doubled = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+        logits = Reference(model, spec.family).forward(doubled)
+    distance = float((logits - single).abs().max())
+    if not 0 < distance < 2e-5:
+        raise SystemExit(f"{spec.name}: float64 and float32 differ by {distance:.1e}")
+    high = logits.float()
+    return {prefix + "fp64.prefill_logits": high, prefix + "fp64.prefill_logits_lo": (logits - high.double()).float()}
+
+
+def _end_ids(model):
+    ids = model.generation_config.eos_token_id
+    return set(ids if isinstance(ids, list) else [ids])
+
+
+def _image_token(config):
+    token = getattr(config, "image_token_index", None)
+    return token if token is not None else getattr(config, "image_token_id", None)
+
+
+def _write(spec, folder, model, prompter, end_ids, records, tensors):
+    image = None if spec.family == "llama" else _image_token(model.config)
+    version = importlib.metadata.version
+    sizes = prompter.sizes(image) if image is not None else None
+    golden = {
+        "format": 1, "name": spec.name, "family": spec.family,
+        "library": {"transformers": transformers.__version__, "torch": torch.__version__, "pillow": version("pillow"),
+                    "tokenizers": version("tokenizers"), "python": platform.python_version()},
+        "attn_implementation": "eager", "image_backend": "pil", "dtype": "float32", "threads": 1,
+        "weights_dtype": build.stored_dtype(folder), "image_token_id": image,
+        "bos_token_id": prompter.tokenizer.bos_token_id, "eos_token_ids": sorted(end_ids),
+        "tokens_per_image": sizes[0]["tokens"] if sizes else None, "sizes": sizes, "cases": records,
+    }
+    (folder / "golden.json").write_text(json.dumps(golden, ensure_ascii=False, separators=(",", ":")) + "\n")
+    save_file(tensors, folder / "golden.safetensors")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""From OpenAI messages to the inputs of the reference model, through the checkpoint's own processor files."""
+
+import pathlib
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.image_utils import load_image
+
+ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
+
+# In the style of the published files of the family: pictures first, then text; each message ends in a space.
+LLAVA_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'][0]['text'] + ' ' }}"
+    "{% else %}{{ message['role'].upper() + ': ' }}"
+    "{# pictures come before the text #}{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}"
+    "{% if message['role'] != 'assistant' %}{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{{ part['text'] + ' ' }}{% endfor %}"
+    "{% else %}{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{% generation %}{{ part['text'] + ' ' }}{% endgeneration %}{% endfor %}{% endif %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
+TEXT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    "{{ ' ' + message['content'] | trim + ' ' + eos_token }}{% else %}"
+    "{{ message['role'] | upper + ': ' + message['content'] + '\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
+
+
+class Prompter:
+    def __init__(self, family, processor):
+        self.family = family
+        self.processor = processor
+        self.tokenizer = processor if family == "llama" else processor.tokenizer
+
+    def prepare(self, candidate):
+        """(record for golden.json, model inputs)."""
+        messages = None if isinstance(candidate, str) else candidate
+        pictures = _pictures(messages)
+        text = candidate if messages is None else self._render(messages)
+        inputs = self._encode(text, pictures, messages is not None)
+        record = {"messages": messages, "prompt": text, "images": pictures, "input_ids": inputs["input_ids"][0].tolist(),
+                  "qformer_input_ids": None}
+        if "qformer_input_ids" in inputs:
+            record["qformer_input_ids"] = inputs["qformer_input_ids"][0].tolist()
+        return record, inputs
+
+    def _render(self, messages):
+        if self.family == "instructblip":
+            content = messages[-1]["content"]
+            return content if isinstance(content, str) else content[-1]["text"]
+        if self.family == "llava":
+            messages = [{"role": m["role"], "content": _parts(m["content"])} for m in messages]
+        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+    def _encode(self, text, pictures, from_chat):
+        if self.family == "llama":
+            # A text model's template holds its own begin token; raw text gets it from the tokenizer.
+            ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
+            return {"input_ids": torch.tensor([ids])}
+        images = [load_image(str(ROOT / p)) for p in pictures]
+        inputs = dict(self.processor(images=images or None, text=text, return_tensors="pt"))
+        for unused in ("attention_mask", "token_type_ids", "qformer_attention_mask", "mm_token_type_ids"):
+            inputs.pop(unused, None)
+        if not images:  # no picture: the language model alone
+            inputs.pop("qformer_input_ids", None)
+        return inputs
+
+    def sizes(self, image_token_id):
+        """Visual tokens of 40 picture sizes, counted in what the processor makes."""
+        rows = []
+        for height, width in _sizes():
+            image = Image.fromarray(np.full((height, width, 3), 127, np.uint8))
+            text = "<image>" if self.family == "llava" else "a"
+            ids = self.processor(images=[image], text=text, return_tensors="pt")["input_ids"][0]
+            rows.append({"height": height, "width": width, "tokens": int((ids == image_token_id).sum())})
+        return rows
+
+
+def _parts(content):
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [p if p["type"] == "text" else {"type": "image"} for p in content]
+
+
+def _pictures(messages):
+    return [p["image_url"]["url"] for m in messages or [] if not isinstance(m["content"], str)
+            for p in m["content"] if p["type"] == "image_url"]
+
+
+def _sizes():
+    sides = [5, 14, 27, 41, 42, 43, 84, 100, 333, 640]
+    return [(h, w) for i, h in enumerate(sides) for w in (sides[(i + k) % 10] for k in (0, 1, 4, 7))]

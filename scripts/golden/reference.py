@@ -1,0 +1,174 @@
+"""Runs the reference library on one prompt and records every stage."""
+
+import contextlib
+import re
+
+import torch
+
+STEPS = 16
+
+
+class StageRecorder:
+    """Keeps the output of named modules of the first forward pass, and the input of some of them."""
+
+    def __init__(self, model, family):
+        self.tensors = {}
+        self._handles = []
+        for name, module in model.named_modules():
+            for pattern, key, take_input in _STAGES[family]:
+                match = re.search(pattern, name)
+                if match:
+                    self._watch(module, key.format(*match.groups()), take_input)
+                    if re.search(r"layers?\.0$", name) and key in _FIRST_INPUT:
+                        self._watch(module, _FIRST_INPUT[key], True)
+
+    def _watch(self, module, key, take_input):
+        def hook(_module, args, kwargs, output):
+            if key in self.tensors:
+                return
+            value = (args[0] if args else kwargs["hidden_states"]) if take_input else output
+            self.tensors[key] = (value[0] if isinstance(value, tuple) else value).detach().clone()
+
+        self._handles.append(module.register_forward_hook(hook, with_kwargs=True))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for handle in self._handles:
+            handle.remove()
+
+
+# (module name, tensor key, input instead of output)
+_DECODER = (r"(?:^|language_model\.)(?:model\.)?layers\.(\d+)$", "decoder.layer.{}", False)
+_STAGES = {
+    "llama": [_DECODER],
+    "llava": [
+        _DECODER,
+        (r"vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)$", "vit.block.{}", False),
+        (r"multi_modal_projector$", "connector", False),
+        (r"multi_modal_projector$", "vit.selected", True),
+    ],
+    "instructblip": [
+        _DECODER,
+        (r"vision_model\.encoder\.layers\.(\d+)$", "vit.block.{}", False),
+        (r"vision_model\.post_layernorm$", "vit.post_layernorm", False),
+        (r"qformer\.embeddings$", "qformer.embeddings", False),
+        (r"qformer\.encoder\.layer\.(\d+)$", "qformer.layer.{}", False),
+        (r"language_projection$", "qformer.output", True),
+        (r"language_projection$", "connector", False),
+    ],
+}
+_FIRST_INPUT = {"decoder.layer.{}": "inputs_embeds", "vit.block.{}": "vit.embeddings"}
+
+
+class Reference:
+    """One loaded checkpoint: whole forward passes, and the decoder alone on embeddings."""
+
+    def __init__(self, model, family):
+        self.model = model.eval()
+        self.family = family
+        self.decoder = model.language_model if family == "instructblip" else model
+        self._embed = model.get_input_embeddings()
+
+    def forward(self, inputs):
+        """Logits [T,V] of the whole model. inputs: what the processor made (tensors with a batch of 1)."""
+        self.reset_rope()
+        with torch.no_grad():
+            if self.family == "instructblip" and "pixel_values" not in inputs:
+                return self.decoder(input_ids=inputs["input_ids"]).logits[0]
+            return self.model(**inputs).logits[0]
+
+    def stages(self, inputs):
+        with StageRecorder(self.model, self.family) as recorder:
+            logits = self.forward(inputs)
+        stages = dict(recorder.tensors)
+        for key in list(stages):
+            if key.startswith("decoder.") or key == "inputs_embeds":
+                stages[key] = stages[key][0]
+        connector = stages.get("connector")
+        if connector is not None and connector.dim() == 2:  # some versions concatenate the pictures
+            stages["connector"] = connector.reshape(inputs["pixel_values"].shape[0], -1, connector.shape[-1])
+        if self.family == "instructblip" and "vit.post_layernorm" in stages:
+            stages["vit.selected"] = stages["vit.post_layernorm"]
+        return logits, stages
+
+    def greedy(self, embeds, recompute):
+        """(ids, logits [S,V]) of STEPS greedy steps after the prompt embeddings [T,H]; end tokens are ignored."""
+        self.reset_rope()
+        embeds, ids, rows, past = embeds[None], [], [], None
+        with torch.no_grad():
+            for _ in range(STEPS):
+                out = self.decoder(inputs_embeds=embeds, past_key_values=past, use_cache=not recompute)
+                rows.append(out.logits[0, -1])
+                ids.append(int(rows[-1].argmax()))
+                row = self._embed(torch.tensor([[ids[-1]]]))
+                if recompute:
+                    embeds = torch.cat([embeds, row], dim=1)
+                    self.reset_rope()
+                else:
+                    embeds, past = row, out.past_key_values
+        return ids, torch.stack(rows)
+
+    def reset_rope(self):
+        """Dynamic rope remembers the longest sequence it has seen; every pass here starts afresh."""
+        for module in self.model.modules():
+            if hasattr(module, "original_inv_freq") and "dynamic" in str(getattr(module, "rope_type", "")):
+                module.register_buffer("inv_freq", module.original_inv_freq, persistent=False)
+                module.max_seq_len_cached = module.original_max_seq_len
+
+    def embed(self, ids):
+        with torch.no_grad():
+            return self._embed(torch.tensor([ids]))[0]
+
+
+@contextlib.contextmanager
+def patched_double():
+    """Inside, the library's float32 islands (RMSNorm, rotary product, softmax) follow the dtype of their input."""
+    from transformers.models.clip import modeling_clip
+    from transformers.models.llama import modeling_llama
+
+    places = [(modeling_llama.LlamaRMSNorm, "forward", _rms_norm), (modeling_llama.LlamaRotaryEmbedding, "forward", _rotary),
+              (modeling_llama, "eager_attention_forward", _llama_attention),
+              (modeling_clip, "eager_attention_forward", _attention)]
+    saved = [getattr(owner, name) for owner, name, _ in places]
+    for owner, name, replacement in places:
+        setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        for (owner, name, _), original in zip(places, saved):
+            setattr(owner, name, original)
+
+
+def double_precision(model):
+    """The model in float64; the rotary frequencies are widened, not recomputed."""
+    frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    model = model.double()
+    for name, buffer in frequencies.items():
+        model.get_submodule(name.rpartition(".")[0]).inv_freq = buffer.double()
+    return model
+
+
+def _rms_norm(self, x):
+    return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon))
+
+
+def _rotary(self, x, position_ids):
+    angles = position_ids[:, :, None].to(x.dtype) * self.inv_freq[None, None, :].to(x.dtype)
+    both = torch.cat([angles, angles], dim=-1)
+    return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
+
+
+def _llama_attention(module, query, key, value, attention_mask, scaling, **_):
+    groups = module.num_key_value_groups
+    return _attention(module, query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), attention_mask,
+                      scaling)
+
+
+def _attention(_module, query, key, value, attention_mask, scaling, **_):
+    scores = query @ key.transpose(2, 3) * scaling
+    if attention_mask is not None:
+        scores = scores + attention_mask[:, :, :, :key.shape[-2]]
+    weights = scores.softmax(dim=-1)
+    return (weights @ value).transpose(1, 2).contiguous(), weights

@@ -1,0 +1,43 @@
+"""Re-initialisation: every tensor gets values that reach the logits.
+
+The defaults of the library hide bugs: query tokens 0, vision weights 1e-10, norm weights 1, biases 0.
+Each tensor is drawn from a generator seeded by its own name, so adding one does not change the others.
+"""
+
+import re
+import zlib
+
+import torch
+
+NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.)norm)\.weight$")
+HALF = re.compile(r"(class_embedding|position_embeddings?(\.weight)?|query_tokens)$")
+EMBEDDING = re.compile(r"(embed_tokens|word_embeddings)\.weight$")
+
+
+def reinitialize(model, seed, byte_ids=()):
+    """byte_ids: tokens of single bytes. Their head rows are scaled down, so that greedy text is mostly text."""
+    tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            generator = torch.Generator().manual_seed(seed * 1000003 + zlib.crc32(name.encode()))
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
+            parameter.copy_(_scaled(name, values, tied))
+            if name.endswith("lm_head.weight") and not tied:
+                parameter[list(byte_ids)] *= 0.6
+
+
+def _scaled(name, values, tied):
+    if NORM.search(name):
+        return 1 + 0.25 * values
+    if name.endswith(".bias"):
+        values = 0.25 * values
+        if name.endswith("qkv.bias"):  # real files keep no key bias: the middle third is zero
+            third = values.numel() // 3
+            values[third:2 * third] = 0
+        return values
+    if HALF.search(name):
+        return 0.5 * values
+    if EMBEDDING.search(name):
+        return values * (values.shape[1] ** -0.5 if tied else 1.0)
+    fan_in = values[0].numel()
+    return values * fan_in ** -0.5
