@@ -1,0 +1,219 @@
+#include "engine/weights/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "engine/core/status.h"
+#include "engine/weights/json.h"
+
+namespace saccade {
+namespace {
+
+constexpr size_t kLengthBytes = 8;
+constexpr size_t kMaxHeaderBytes = 100'000'000;  // the reference's limit
+
+struct DtypeInfo {
+  TensorDtype dtype;
+  std::string_view name;
+  size_t bytes;
+};
+
+constexpr std::array kDtypes = {
+    DtypeInfo{TensorDtype::kBool, "BOOL", 1},      DtypeInfo{TensorDtype::kU8, "U8", 1},
+    DtypeInfo{TensorDtype::kI8, "I8", 1},          DtypeInfo{TensorDtype::kF8E4M3, "F8_E4M3", 1},
+    DtypeInfo{TensorDtype::kF8E5M2, "F8_E5M2", 1}, DtypeInfo{TensorDtype::kF8E8M0, "F8_E8M0", 1},
+    DtypeInfo{TensorDtype::kI16, "I16", 2},        DtypeInfo{TensorDtype::kU16, "U16", 2},
+    DtypeInfo{TensorDtype::kF16, "F16", 2},        DtypeInfo{TensorDtype::kBF16, "BF16", 2},
+    DtypeInfo{TensorDtype::kI32, "I32", 4},        DtypeInfo{TensorDtype::kU32, "U32", 4},
+    DtypeInfo{TensorDtype::kF32, "F32", 4},        DtypeInfo{TensorDtype::kI64, "I64", 8},
+    DtypeInfo{TensorDtype::kU64, "U64", 8},        DtypeInfo{TensorDtype::kF64, "F64", 8},
+    DtypeInfo{TensorDtype::kC64, "C64", 8},
+};
+
+const DtypeInfo& info_of(TensorDtype dtype) {
+  return *std::find_if(kDtypes.begin(), kDtypes.end(),
+                       [dtype](const DtypeInfo& info) { return info.dtype == dtype; });
+}
+
+[[noreturn]] void fail(std::string_view file, const std::string& why) {
+  throw LoadError(std::string(file) + ": " + why);
+}
+
+// The data part of the file, which the header's offsets count from.
+struct DataSection {
+  const std::byte* begin;
+  size_t bytes;
+};
+
+// Reads one member of the header: "name": {"dtype": .., "shape": [..], "data_offsets": [b, e]}.
+class HeaderEntry {
+ public:
+  HeaderEntry(std::string_view file, const JsonMember& member) : file_(file), member_(member) {
+    if (member.value.object() == nullptr) {
+      fail("expected an object, got " + member.value.describe());
+    }
+  }
+
+  TensorView read(DataSection data) const {
+    TensorView tensor;
+    tensor.name = member_.key;
+    const DtypeInfo& dtype = this->dtype();
+    tensor.dtype = dtype.dtype;
+    tensor.shape = sizes("shape");
+    const std::vector<int64_t> offsets = sizes("data_offsets");
+    if (offsets.size() != 2 || offsets[0] > offsets[1]) {
+      fail("data_offsets: expected [begin, end] with begin <= end, got " + shape_text(offsets));
+    }
+    if (static_cast<uint64_t>(offsets[1]) > data.bytes) {
+      fail("data_offsets: " + shape_text(offsets) + " reach beyond the file's " +
+           std::to_string(data.bytes) + " bytes of data (truncated file?)");
+    }
+    tensor.data = data.begin + offsets[0];
+    tensor.bytes = static_cast<size_t>(offsets[1] - offsets[0]);
+    const std::optional<size_t> expected = size_in_bytes(tensor.shape, dtype.bytes);
+    if (!expected || *expected != tensor.bytes) {
+      fail("shape " + shape_text(tensor.shape) + " of " + std::string(dtype.name) + " needs " +
+           (expected ? std::to_string(*expected) : "too many") + " bytes, data_offsets give " +
+           std::to_string(tensor.bytes));
+    }
+    return tensor;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const {
+    saccade::fail(file_, printable(member_.key) + ": " + why);
+  }
+
+  const DtypeInfo& dtype() const {
+    const Json* value = member_.value.find("dtype");
+    if (value == nullptr) fail("dtype: missing");
+    if (value->string() == nullptr) fail("dtype: expected a string, got " + value->describe());
+    const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& info) {
+      return info.name == *value->string();
+    });
+    if (known == kDtypes.end()) fail("dtype: unknown or unsupported: " + value->describe());
+    return *known;
+  }
+
+  // A list of integers >= 0.
+  std::vector<int64_t> sizes(const char* key) const {
+    const Json* list = member_.value.find(key);
+    if (list == nullptr) fail(std::string(key) + ": missing");
+    if (list->array() == nullptr) {
+      fail(std::string(key) + ": expected a list, got " + list->describe());
+    }
+    std::vector<int64_t> out;
+    for (const Json& element : *list->array()) {
+      const int64_t* size = element.integer();
+      if (size == nullptr || *size < 0) {
+        fail(std::string(key) + ": expected integers >= 0, got " + element.describe());
+      }
+      out.push_back(*size);
+    }
+    return out;
+  }
+
+  // nullopt when the product overflows. As in the reference, sides are multiplied in order, so an
+  // overflow before a later side of 0 is an overflow.
+  static std::optional<size_t> size_in_bytes(const std::vector<int64_t>& shape, size_t element) {
+    size_t total = 1;
+    for (const int64_t side : shape) {
+      if (__builtin_mul_overflow(total, static_cast<size_t>(side), &total)) return std::nullopt;
+    }
+    if (__builtin_mul_overflow(total, element, &total)) return std::nullopt;
+    return total;
+  }
+
+  std::string_view file_;
+  const JsonMember& member_;
+};
+
+void check_metadata(std::string_view file, const Json& metadata) {
+  if (metadata.is_null()) return;
+  const Json::Object* members = metadata.object();
+  if (members == nullptr) fail(file, "__metadata__: expected an object");
+  for (const JsonMember& member : *members) {
+    if (member.value.string() == nullptr) {
+      fail(file, "__metadata__: expected strings, got " + member.value.describe());
+    }
+  }
+}
+
+// Sorted by position, each tensor must begin where the one before it ended.
+void check_coverage(std::string_view file, std::vector<TensorView>& tensors, DataSection data) {
+  std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
+    return a.data != b.data ? a.data < b.data : a.bytes < b.bytes;
+  });
+  const std::byte* end = data.begin;
+  for (const TensorView& tensor : tensors) {
+    if (tensor.data != end) {
+      fail(file, printable(tensor.name) + ": data_offsets begin at " +
+                     std::to_string(tensor.data - data.begin) +
+                     (tensor.data < end ? ", inside the tensor before it, which ends at "
+                                        : ", after a hole: the tensor before it ends at ") +
+                     std::to_string(end - data.begin));
+    }
+    end = tensor.data + tensor.bytes;
+  }
+  if (const size_t covered = static_cast<size_t>(end - data.begin); covered != data.bytes) {
+    fail(file, "the header describes " + std::to_string(covered) + " bytes of data, the file has " +
+                   std::to_string(data.bytes));
+  }
+}
+
+uint64_t little_endian(const std::byte* bytes) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < kLengthBytes; ++i) value |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
+  return value;
+}
+
+std::string_view header_text(std::string_view name, const MappedFile& file) {
+  if (file.size() < kLengthBytes) fail(name, "too short for a safetensors file");
+  const uint64_t length = little_endian(file.data());
+  if (length > kMaxHeaderBytes) {
+    fail(name, "header length " + std::to_string(length) + " is over the limit of " +
+                   std::to_string(kMaxHeaderBytes) + " (not a safetensors file?)");
+  }
+  if (length > file.size() - kLengthBytes) {
+    fail(name, "header length " + std::to_string(length) + " is over the file's " +
+                   std::to_string(file.size()) + " bytes (truncated file?)");
+  }
+  return {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<size_t>(length)};
+}
+
+}  // namespace
+
+size_t bytes_of(TensorDtype dtype) { return info_of(dtype).bytes; }
+std::string_view name_of(TensorDtype dtype) { return info_of(dtype).name; }
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  constexpr size_t kShown = 8;
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size() && i < kShown; ++i) {
+    if (i > 0) out += ", ";
+    out += std::to_string(shape[i]);
+  }
+  return out + (shape.size() > kShown ? ", ...]" : "]");
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path, std::string name)
+    : name_(name.empty() ? path.filename().string() : std::move(name)), file_(path, name_) {
+  const std::string_view text = header_text(name_, file_);
+  // A tensor of the header is about 10 values; depth 3 is {"name": {"shape": [1]}}.
+  const JsonLimits limits{.max_bytes = kMaxHeaderBytes, .max_depth = 8, .max_values = 8u << 20};
+  const Json header = parse_json(text, name_ + ": header", limits);
+  if (header.object() == nullptr) fail(name_, "header: expected an object");
+  const DataSection data{file_.data() + kLengthBytes + text.size(),
+                         file_.size() - kLengthBytes - text.size()};
+  for (const JsonMember& member : *header.object()) {
+    if (member.key == "__metadata__") {
+      check_metadata(name_, member.value);
+    } else {
+      tensors_.push_back(HeaderEntry(name_, member).read(data));
+    }
+  }
+  check_coverage(name_, tensors_, data);
+}
+
+}  // namespace saccade
