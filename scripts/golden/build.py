@@ -156,8 +156,13 @@ def _split_qkv_bias(path):
 
 
 def _resave(spec, folder):
-    """The same weights, saved by the library version that runs this."""
-    source = prompts.ROOT / spec.source
-    model, processor = load(spec, source)
+    """The same weights, saved by the library version that runs this.
+
+    In a new model: one that was loaded is saved under the names it was loaded from.
+    """
+    loaded, processor = load(spec, prompts.ROOT / spec.source)
+    model = type(loaded)(loaded.config)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
     model.to(getattr(torch, spec.weights)).save_pretrained(folder)
     processor.save_pretrained(folder)

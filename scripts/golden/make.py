@@ -28,6 +28,7 @@ def main():
     names = parser.parse_args().names
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     if not FIFTH:
         make_pictures(ROOT / "images")
     for spec in all_checkpoints():
