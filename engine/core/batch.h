@@ -35,8 +35,8 @@ struct EncodeTask {
 
 // What the engine computes in one step: a ragged batch, never padded.
 struct Batch {
-  std::vector<ContentHash> evict;   // encoder outputs to drop, before encoding
-  std::vector<EncodeTask> encode;   // encoder outputs to make, before the decoder runs
+  std::vector<ContentHash> evict;   // encoder outputs to drop, first; unknown ones are ignored
+  std::vector<EncodeTask> encode;   // encoder outputs to make (again), before the decoder runs
   std::vector<BatchEntry> entries;  // decodes first, then prefill chunks
   int num_tokens() const {
     int total = 0;
@@ -55,7 +55,8 @@ struct SampledToken {
 struct StepOutput {
   // [entries] in the batch's order; nullopt where the entry does not sample or has failed.
   std::vector<std::optional<SampledToken>> samples;
-  // Failures of single requests (by index into entries); the rest of the batch goes on.
+  // Failures of single requests (by index into entries); the rest of the batch goes on. When an
+  // item cannot be encoded, every entry that splices it fails; the scheduler then forgets the item.
   std::vector<std::pair<int, Status>> failures;
   std::vector<double> encode_seconds;  // [encode] time per encoded item
 };

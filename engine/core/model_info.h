@@ -24,9 +24,12 @@ struct ImageSize {
 // What the server needs to know of a model to turn messages into a prompt. Filled by the family's
 // file in engine/models; holds no torch type, so that server/ can read it.
 struct ModelInfo {
-  std::string family;            // config.json's model_type
-  int vocab_size = 0;            // rows of the output head
-  int max_model_len = 0;         // positions the decoder was made for
+  std::string family;     // config.json's model_type
+  int vocab_size = 0;     // rows of the output head
+  int max_model_len = 0;  // positions the decoder was made for
+  // False where cached keys depend on the whole prompt's length (dynamic rope): no sharing of
+  // blocks.
+  bool prefix_cacheable = true;
   std::vector<TokenId> eos_ids;  // end ids of generation_config.json, else config.json
 
   MediaPlacement placement = MediaPlacement::kNone;

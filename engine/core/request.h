@@ -18,9 +18,11 @@ class TokenStream;
 class TokenConstraint {
  public:
   virtual ~TokenConstraint() = default;
-  // Clears bit i of `mask` ([ceil(vocab / 32)] words, all ones on entry) for each forbidden id.
+  // The sampler, before it chooses: clears bit i of `mask` ([ceil(vocab / 32)] words, all ones on
+  // entry) for each forbidden id.
   virtual void fill_mask(uint32_t* mask, int vocab_size) = 0;
-  // Moves past a sampled token. False: the token is not allowed here (the request fails).
+  // Scheduler::commit(), once per sampled token: moves past it. False: the token is not allowed
+  // here (the request fails).
   virtual bool accept(TokenId token) = 0;
 };
 

@@ -1,8 +1,9 @@
 #pragma once
 
-#include <chrono>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -45,7 +46,8 @@ class TokenStream {
   // Engine thread. Ignored after close().
   void push(TokenEvent event);
 
-  // Worker. Waits for an event until `deadline`; nullopt when none came by then.
+  // Worker. Waits for an event until `deadline`; nullopt when none came by then, at once when the
+  // stream is closed and its events are read.
   std::optional<TokenEvent> pop_until(TimePoint deadline);
 
   // Worker: the client left, a stop string was found, or the server stops. The engine frees the
@@ -53,7 +55,8 @@ class TokenStream {
   void close();
   bool closed() const;
 
-  // Called (on the closing thread) when close() is first called, to wake an engine that sleeps.
+  // Called (on the closing thread) when close() is first called, to wake an engine that sleeps. At
+  // once if the stream is closed already.
   void on_close(std::function<void()> callback);
 
  private:
@@ -61,7 +64,7 @@ class TokenStream {
   std::condition_variable ready_;
   std::deque<TokenEvent> events_;
   std::function<void()> close_callback_;
-  bool closed_ = false;
+  std::atomic<bool> closed_ = false;  // written under mutex_; the engine reads it every step
 };
 
 }  // namespace saccade

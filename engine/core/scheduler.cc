@@ -1,0 +1,254 @@
+// The first half of a step: what to compute. The second half is scheduler_commit.cc.
+#include "engine/core/scheduler.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace saccade {
+namespace {
+
+const SchedulerConfig& checked(const SchedulerConfig& config) {
+  if (config.num_blocks < 1 || config.block_size < 1 || config.max_num_seqs < 1 ||
+      config.max_num_batched_tokens < 1 || config.max_model_len < 1 || config.vocab_size < 1 ||
+      config.encoder_cache_tokens < 0 ||
+      (config.encoder_cache_tokens > 0 && config.max_encode_per_step < 1)) {
+    throw std::invalid_argument("scheduler: a size or limit is not positive");
+  }
+  return config;
+}
+
+}  // namespace
+
+Scheduler::Scheduler(SchedulerConfig config)
+    : config_(checked(config)),
+      blocks_(config_.num_blocks),
+      encoder_cache_(config_.encoder_cache_tokens) {}
+
+void Scheduler::admit(QueuedRequest request) {
+  waiting_.push_back(std::make_unique<Sequence>(std::move(request)));
+}
+
+const Batch& Scheduler::plan() {
+  batch_.evict.clear();
+  batch_.encode.clear();
+  batch_.entries.clear();
+  planned_.clear();
+  encode_owners_.clear();
+  computing_.clear();
+  tokens_left_ = config_.max_num_batched_tokens;
+  outputs_blocked_ = false;
+  now_ = Clock::now();
+
+  reap_closed();
+  const bool preempted = plan_decodes();
+  plan_prefills();
+  if (!preempted) admit_waiting();  // else what was just freed would be taken by the next in line
+  if (batch_.entries.empty()) {
+    fail_stuck_head();
+  } else {
+    batch_.evict.assign(evictions_.begin(), evictions_.end());
+  }
+  return batch_;
+}
+
+void Scheduler::reap_closed() {
+  const uint64_t before = stats_.ended();
+  const auto reap = [this](const SequencePtr& sequence) {
+    if (sequence->closed()) end(*sequence, FinishReason::kCancelled);
+  };
+  std::for_each(running_.begin(), running_.end(), reap);
+  std::for_each(waiting_.begin(), waiting_.end(), reap);
+  if (stats_.ended() != before) remove_ended();
+}
+
+// One token for every running sequence that has its prompt behind it, oldest first. Returns whether
+// a sequence had to give its blocks away.
+bool Scheduler::plan_decodes() {
+  bool preempted = false;
+  for (size_t i = 0; i < running_.size() && tokens_left_ > 0; ++i) {
+    Sequence& sequence = *running_[i];
+    if (!sequence.decoding()) continue;
+    const size_t needed = blocks_for(sequence.length());
+    while (sequence.blocks.size() < needed && i < running_.size()) {
+      if (const std::optional<int> block = blocks_.allocate()) {
+        sequence.blocks.push_back(*block);
+      } else {
+        preempt_youngest();  // perhaps this one
+        preempted = true;
+      }
+    }
+    if (i < running_.size()) add_entry(sequence, 1);
+  }
+  return preempted;
+}
+
+void Scheduler::plan_prefills() {
+  for (const SequencePtr& sequence : running_) {
+    if (tokens_left_ == 0) break;
+    if (!sequence->decoding()) plan_chunk(*sequence);
+  }
+}
+
+// First come, first served: nobody overtakes a head that does not fit yet.
+void Scheduler::admit_waiting() {
+  while (!waiting_.empty() && tokens_left_ > 0 &&
+         static_cast<int>(running_.size()) < config_.max_num_seqs) {
+    if (!take_blocks(*waiting_.front())) break;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    Sequence& sequence = *running_.back();
+    if (!sequence.admitted) {
+      sequence.admitted = true;
+      sequence.ticket.release();
+      sequence.stats.admitted = now_;
+      sequence.stats.cached_tokens = sequence.computed;
+      stats_.prompt_tokens += sequence.prompt_length;
+      if (config_.prefix_caching) stats_.prefix_queried_tokens += sequence.prompt_length;
+      stats_.prefix_hit_tokens += sequence.computed;
+    }
+    if (sequence.decoding()) {
+      add_entry(sequence, 1);
+    } else {
+      plan_chunk(sequence);
+    }
+  }
+}
+
+// Nothing admitted and nothing in flight can move. check_request() and the order of planning rule
+// this out; should it happen all the same, the head fails with a reason and the rest goes on.
+void Scheduler::fail_stuck_head() {
+  if (idle()) return;
+  Sequence& head = running_.empty() ? *waiting_.front() : *running_.front();
+  end(head, FinishReason::kError,
+      Status(StatusCode::kInternal, "the request cannot be scheduled: it needs " +
+                                        std::to_string(blocks_for(head.length())) +
+                                        " KV blocks, and " + std::to_string(blocks_.num_free()) +
+                                        " of " + std::to_string(config_.num_blocks) + " are free"));
+  remove_ended();
+}
+
+// Blocks for all known tokens: the longest computed prefix from the cache, new ones for the rest.
+// At least the last token is left to compute, for its logits. False, holding nothing, when there
+// are too few, or when the next missing block is being computed by this very step: one step later
+// it can be shared.
+bool Scheduler::take_blocks(Sequence& sequence) {
+  const int needed = blocks_for(sequence.length());
+  const int shareable = config_.prefix_caching ? (sequence.length() - 1) / config_.block_size : 0;
+  sequence.hash_blocks(shareable, config_.block_size);
+  int shared = 0;
+  for (; shared < shareable; ++shared) {
+    const std::optional<int> block = blocks_.find(sequence.hashes[shared]);
+    if (!block) break;
+    blocks_.share(*block);
+    sequence.blocks.push_back(*block);
+  }
+  const bool wait_for_twin =
+      shared < shareable &&
+      std::find(computing_.begin(), computing_.end(), sequence.hashes[shared]) != computing_.end();
+  if (wait_for_twin || blocks_.num_free() < needed - shared) {
+    blocks_.release_all(sequence.blocks);
+    sequence.blocks.clear();
+    return false;
+  }
+  while (static_cast<int>(sequence.blocks.size()) < needed) {
+    sequence.blocks.push_back(*blocks_.allocate());
+  }
+  sequence.computed = shared * config_.block_size;
+  sequence.published = shared;
+  return true;
+}
+
+// As many of the sequence's next positions as the token budget and the encoder allow.
+void Scheduler::plan_chunk(Sequence& sequence) {
+  const int wanted = std::min(sequence.length(), sequence.computed + tokens_left_);
+  const int end = hold_outputs(sequence, wanted);
+  if (end == sequence.computed) return;
+  if (config_.prefix_caching && !waiting_.empty()) {
+    const int full = end / config_.block_size;
+    sequence.hash_blocks(full, config_.block_size);
+    for (int i = sequence.published; i < full; ++i) computing_.push_back(sequence.hashes[i]);
+  }
+  add_entry(sequence, end - sequence.computed);
+}
+
+// References on the encoder outputs that positions [computed, end) splice. Returns where the chunk
+// must end: before the first span whose output is neither resident nor made in this step.
+int Scheduler::hold_outputs(Sequence& sequence, int end) {
+  for (const MediaSpan& span : sequence.spans_after(sequence.computed)) {
+    if (span.position >= end) break;
+    if (!hold_output(sequence, span.media)) return std::max(span.position, sequence.computed);
+  }
+  return end;
+}
+
+bool Scheduler::hold_output(Sequence& sequence, int media) {
+  if (std::find(sequence.held.begin(), sequence.held.end(), media) != sequence.held.end()) {
+    return true;
+  }
+  if (outputs_blocked_) return false;
+  const EncoderInput& input = sequence.request.media[media];
+  if (encoder_cache_.acquire(input.key)) {
+    ++stats_.encoder_hits;
+  } else {
+    if (static_cast<int>(batch_.encode.size()) >= config_.max_encode_per_step) return false;
+    if (!encoder_cache_.reserve(input.key, sequence.media_rows[media], &evictions_)) {
+      // Held outputs are in the way. Later sequences take no new ones in this step, or a stream of
+      // small pictures could keep a large one out for ever.
+      outputs_blocked_ = true;
+      return false;
+    }
+    ++stats_.encoder_misses;
+    batch_.encode.push_back({&input});
+    encode_owners_.push_back(&sequence);
+  }
+  sequence.held.push_back(media);
+  return true;
+}
+
+void Scheduler::add_entry(Sequence& sequence, int length) {
+  const int end = sequence.computed + length;
+  BatchEntry& entry = batch_.entries.emplace_back();
+  entry.sequence = sequence.request.id;
+  entry.tokens = sequence.tokens;
+  entry.prompt_length = sequence.prompt_length;
+  entry.start = sequence.computed;
+  entry.length = length;
+  entry.block_table = std::span(sequence.blocks).first(blocks_for(end));
+  entry.spans = sequence.request.spans;
+  entry.media = sequence.request.media;
+  entry.sampling = &sequence.request.sampling;
+  entry.samples = end == sequence.length();
+  planned_.push_back(&sequence);
+  tokens_left_ -= length;
+}
+
+// Recompute later: its blocks go, its tokens stay and are its prompt when it comes back. What it
+// has published stays published; encoder outputs and cached blocks survive while there is room.
+void Scheduler::preempt_youngest() {
+  SequencePtr victim = std::move(running_.back());
+  running_.pop_back();
+  give_back(*victim);
+  ++stats_.preemptions;
+  waiting_.push_front(std::move(victim));
+}
+
+int Scheduler::blocks_for(int tokens) const {
+  return (tokens + config_.block_size - 1) / config_.block_size;
+}
+
+EngineStats Scheduler::stats() const {
+  EngineStats stats = stats_;
+  stats.waiting = static_cast<int>(waiting_.size());
+  stats.preempted = static_cast<int>(
+      std::find_if(waiting_.begin(), waiting_.end(), [](const auto& s) { return !s->admitted; }) -
+      waiting_.begin());  // they are in front
+  stats.running = static_cast<int>(running_.size());
+  stats.kv_blocks_used = blocks_.num_used();
+  stats.kv_blocks_total = blocks_.num_blocks();
+  stats.encoder_tokens_used = encoder_cache_.used();
+  stats.encoder_tokens_total = encoder_cache_.capacity();
+  return stats;
+}
+
+}  // namespace saccade

@@ -1,0 +1,213 @@
+// The second half of a step: what its outcome means. The first half is scheduler.cc.
+#include <algorithm>
+
+#include "engine/core/scheduler.h"
+
+namespace saccade {
+namespace {
+
+bool contains(const std::vector<TokenId>& ids, TokenId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+// A constraint is code of the server's; what it throws is the request's own failure.
+bool accepts(const SamplingParams& sampling, TokenId token) {
+  if (sampling.constraint == nullptr) return true;
+  try {
+    return sampling.constraint->accept(token);
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void Scheduler::commit(StepOutput output) {
+  now_ = Clock::now();
+  evictions_.clear();  // done
+  ++stats_.steps;
+  record_encodes(output);
+  for (const auto& [index, reason] : output.failures) {
+    if (index < 0 || static_cast<size_t>(index) >= planned_.size()) continue;
+    fail_entry(batch_.entries[index], *planned_[index], reason);
+  }
+  output.samples.resize(planned_.size());
+  for (size_t i = 0; i < planned_.size(); ++i) {
+    if (!planned_[i]->ended) advance(*planned_[i], batch_.entries[i], output.samples[i]);
+  }
+  remove_ended();
+}
+
+void Scheduler::fail(const Status& reason) {
+  ++stats_.steps;
+  ++stats_.failed_steps;
+  for (Sequence* sequence : planned_) end(*sequence, FinishReason::kError, reason);
+  for (const EncodeTask& task : batch_.encode) forget_output(task.input->key);
+  remove_ended();
+}
+
+void Scheduler::cancel_all() {
+  const auto cancel = [this](const SequencePtr& sequence) {
+    end(*sequence, FinishReason::kCancelled);
+  };
+  std::for_each(running_.begin(), running_.end(), cancel);
+  std::for_each(waiting_.begin(), waiting_.end(), cancel);
+  remove_ended();
+}
+
+void Scheduler::record_encodes(const StepOutput& output) {
+  const size_t count = std::min(output.encode_seconds.size(), encode_owners_.size());
+  for (size_t i = 0; i < count; ++i) {
+    encode_owners_[i]->stats.encode_seconds += output.encode_seconds[i];
+    stats_.encode.observe(output.encode_seconds[i]);
+  }
+}
+
+// Nothing the failed entry was to produce is trusted: its blocks stay unpublished, and the items
+// encoded in this step that it splices are forgotten. Who else splices them encodes them again.
+void Scheduler::fail_entry(const BatchEntry& entry, Sequence& sequence, const Status& reason) {
+  if (sequence.ended) return;
+  end(sequence, FinishReason::kError,
+      reason.ok() ? Status(StatusCode::kInternal, "the model failed") : reason);
+  for (const MediaSpan& span : entry.spans) {
+    if (span.position >= entry.start + entry.length) break;
+    if (span.position + span.length <= entry.start) continue;
+    const ContentHash& key = entry.media[span.media].key;
+    for (const EncodeTask& task : batch_.encode) {
+      if (task.input->key == key) forget_output(key);
+    }
+  }
+}
+
+void Scheduler::advance(Sequence& sequence, const BatchEntry& entry,
+                        std::optional<SampledToken>& sample) {
+  sequence.computed += entry.length;
+  stats_.batched_tokens += entry.length;
+  publish_blocks(sequence);
+  release_passed_outputs(sequence);
+  if (!entry.samples) return;
+  if (!sample || sample->token < 0 || sample->token >= config_.vocab_size) {
+    end(sequence, FinishReason::kError,
+        Status(StatusCode::kInternal, "the model chose no valid token"));
+    return;
+  }
+  if (!accepts(sequence.request.sampling, sample->token)) {
+    end(sequence, FinishReason::kError,
+        Status(StatusCode::kInternal, "the model left the required format"));
+    return;
+  }
+  append(sequence, *sample);
+}
+
+void Scheduler::append(Sequence& sequence, SampledToken& sample) {
+  sequence.tokens.push_back(sample.token);
+  if (sequence.generated() == 1) sequence.stats.first_token = now_;
+  ++stats_.generated_tokens;
+  TokenEvent event;
+  event.token = sample.token;
+  event.logprob = sample.logprob;
+  event.top = std::move(sample.top);
+  event.finish = finish_reason(sequence, sample.token);
+  if (event.finish == FinishReason::kNone) {
+    sequence.request.stream->push(std::move(event));
+  } else {
+    end(sequence, std::move(event));
+  }
+}
+
+FinishReason Scheduler::finish_reason(const Sequence& sequence, TokenId token) const {
+  const SamplingParams& sampling = sequence.request.sampling;
+  // End ids are masked while fewer than min_tokens exist: the first that counts is one later.
+  if (sequence.generated() > sampling.min_tokens) {
+    if (!sampling.ignore_eos && contains(config_.eos_ids, token)) return FinishReason::kStop;
+    if (contains(sampling.stop_ids, token)) return FinishReason::kStop;
+  }
+  if (sequence.generated() >= sampling.max_tokens) return FinishReason::kLength;
+  return FinishReason::kNone;
+}
+
+// Full blocks become visible in the prefix cache now that they are computed, the answer's too: the
+// next turn of a conversation starts with them.
+void Scheduler::publish_blocks(Sequence& sequence) {
+  if (!config_.prefix_caching) return;
+  const int full = sequence.computed / config_.block_size;
+  if (sequence.published >= full) return;
+  sequence.hash_blocks(full, config_.block_size);
+  for (; sequence.published < full; ++sequence.published) {
+    blocks_.publish(sequence.blocks[sequence.published], sequence.hashes[sequence.published]);
+  }
+}
+
+// Between steps a sequence holds at most the output its next visual position needs. So the oldest
+// prefill can always go on: what others hold, they are about to use up.
+void Scheduler::release_passed_outputs(Sequence& sequence) {
+  if (sequence.held.empty()) return;
+  const std::span<const MediaSpan> ahead = sequence.spans_after(sequence.computed);
+  const int next = ahead.empty() ? -1 : ahead.front().media;
+  std::erase_if(sequence.held, [&](int media) {
+    if (media == next) return false;
+    encoder_cache_.release(sequence.request.media[media].key);
+    return true;
+  });
+}
+
+void Scheduler::forget_output(const ContentHash& key) {
+  for (const SequencePtr& sequence : running_) {
+    std::erase_if(sequence->held, [&](int media) {
+      if (sequence->request.media[media].key != key) return false;
+      encoder_cache_.release(key);
+      return true;
+    });
+  }
+  encoder_cache_.forget(key);
+  evictions_.push_back(key);
+}
+
+// All that a sequence holds of the engine: leaving it ready to start anew.
+void Scheduler::give_back(Sequence& sequence) {
+  blocks_.release_all(sequence.blocks);
+  sequence.blocks.clear();
+  for (const int media : sequence.held) {
+    encoder_cache_.release(sequence.request.media[media].key);
+  }
+  sequence.held.clear();
+  sequence.computed = 0;
+  sequence.published = 0;
+}
+
+void Scheduler::end(Sequence& sequence, FinishReason finish, Status error) {
+  TokenEvent last;
+  last.finish = finish;
+  last.error = std::move(error);
+  end(sequence, std::move(last));
+}
+
+void Scheduler::end(Sequence& sequence, TokenEvent last) {
+  switch (last.finish) {
+    case FinishReason::kStop:
+      ++stats_.ended_stop;
+      break;
+    case FinishReason::kLength:
+      ++stats_.ended_length;
+      break;
+    case FinishReason::kCancelled:
+      ++stats_.ended_cancelled;
+      break;
+    default:
+      ++stats_.ended_error;
+      break;
+  }
+  give_back(sequence);
+  sequence.ticket.release();
+  sequence.ended = true;
+  last.stats = sequence.stats;
+  sequence.request.stream->push(std::move(last));
+}
+
+void Scheduler::remove_ended() {
+  const auto ended = [](const SequencePtr& sequence) { return sequence->ended; };
+  std::erase_if(running_, ended);
+  std::erase_if(waiting_, ended);
+}
+
+}  // namespace saccade

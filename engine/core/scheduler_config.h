@@ -1,0 +1,24 @@
+#pragma once
+
+#include <vector>
+
+#include "engine/core/types.h"
+
+namespace saccade {
+
+// Sizes and limits the scheduler works within. Set once, from the model, the device's memory and
+// the command line.
+struct SchedulerConfig {
+  int num_blocks = 0;              // physical KV blocks
+  int block_size = 0;              // positions per block
+  int max_num_seqs = 0;            // sequences running at a time
+  int max_num_batched_tokens = 0;  // positions computed per step
+  int max_model_len = 0;           // positions per sequence, prompt and answer
+  int max_encode_per_step = 0;     // media items encoded per step
+  int encoder_cache_tokens = 0;    // visual tokens the encoder cache holds
+  std::vector<TokenId> eos_ids;    // the model's own end ids
+  bool prefix_caching = true;
+  int vocab_size = 0;  // ids are in [0, vocab_size)
+};
+
+}  // namespace saccade

@@ -1,0 +1,62 @@
+#include "engine/core/sequence.h"
+
+#include <algorithm>
+
+#include "engine/core/sha256.h"
+
+namespace saccade {
+namespace {
+
+// Names what the KV cache holds for one full block: everything before it (the parent's hash), its
+// token ids, and for each visual position which row of which encoder output stands there. Visual
+// positions are told as runs; placeholder ids alone are equal for all pictures.
+ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, int start,
+                       std::span<const MediaSpan> spans, std::span<const EncoderInput> media) {
+  const int end = start + static_cast<int>(ids.size());
+  Sha256 hash;
+  hash.update(parent);
+  hash.update_u32(static_cast<uint32_t>(ids.size()));
+  for (const TokenId id : ids) hash.update_u32(static_cast<uint32_t>(id));
+  for (const MediaSpan& span : spans) {
+    if (span.position >= end) break;
+    const int first = std::max(span.position, start);
+    const int last = std::min(span.position + span.length, end);
+    hash.update_u32(static_cast<uint32_t>(first - start));
+    hash.update_u32(static_cast<uint32_t>(last - first));
+    hash.update_u32(static_cast<uint32_t>(span.offset + first - span.position));
+    hash.update(media[span.media].key);
+  }
+  return hash.finish();
+}
+
+}  // namespace
+
+Sequence::Sequence(QueuedRequest queued)
+    : request(std::move(queued.request)), ticket(std::move(queued.ticket)) {
+  tokens = std::move(request.prompt);
+  prompt_length = length();
+  // Batches hold spans into `tokens`: it must not move while the answer grows.
+  tokens.reserve(tokens.size() + static_cast<size_t>(std::max(request.sampling.max_tokens, 0)));
+  media_rows.resize(request.media.size());
+  for (const MediaSpan& span : request.spans) {
+    media_rows[span.media] = std::max(media_rows[span.media], span.offset + span.length);
+  }
+}
+
+std::span<const MediaSpan> Sequence::spans_after(int from) const {
+  const auto first =
+      std::partition_point(request.spans.begin(), request.spans.end(),
+                           [&](const MediaSpan& s) { return s.position + s.length <= from; });
+  return {first, request.spans.end()};
+}
+
+void Sequence::hash_blocks(int count, int block_size) {
+  while (static_cast<int>(hashes.size()) < count) {
+    const int start = static_cast<int>(hashes.size()) * block_size;
+    const ContentHash parent = hashes.empty() ? ContentHash{} : hashes.back();
+    hashes.push_back(hash_block(parent, std::span(tokens).subspan(start, block_size), start,
+                                spans_after(start), request.media));
+  }
+}
+
+}  // namespace saccade

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/core/request.h"
+#include "engine/core/request_queue.h"
+#include "engine/core/token_stream.h"
+#include "engine/core/types.h"
+
+namespace saccade {
+
+// A request on its way through the engine. Belongs to the scheduler; touched by the engine thread
+// alone. Everything it holds (ticket, blocks, encoder outputs) is given back by the scheduler.
+struct Sequence {
+  explicit Sequence(QueuedRequest queued);
+
+  int length() const { return static_cast<int>(tokens.size()); }
+  int generated() const { return length() - prompt_length; }
+  int remaining() const { return length() - computed; }  // known tokens not in the KV cache yet
+  // All is computed but the last answer token; that one is never visual.
+  bool decoding() const { return remaining() == 1 && generated() > 0; }
+  bool closed() const { return request.stream->closed(); }
+
+  // Spans that reach beyond position `from`, in order.
+  std::span<const MediaSpan> spans_after(int from) const;
+
+  // Extends `hashes` to the first `blocks` blocks, all of which must be full of known tokens.
+  void hash_blocks(int blocks, int block_size);
+
+  Request request;  // its prompt has moved to `tokens`
+  AdmissionTicket ticket;
+  std::vector<TokenId> tokens;  // prompt and answer so far; reserved to its final length
+  int prompt_length = 0;
+  std::vector<int> media_rows;  // [media] visual tokens the spans refer to
+
+  int computed = 0;                 // positions [0, computed) are in the KV cache
+  std::vector<int> blocks;          // block table; one reference on each
+  int published = 0;                // leading blocks offered to the prefix cache
+  std::vector<ContentHash> hashes;  // of leading full blocks
+  std::vector<int> held;            // media whose encoder output this sequence holds a reference on
+
+  bool admitted = false;  // was taken into a batch before (a preempted one comes back)
+  bool ended = false;     // its last event is published and it holds nothing
+  RequestStats stats;
+};
+
+}  // namespace saccade
