@@ -1,0 +1,140 @@
+#include "server/media/image_processor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "server/media/sha256.h"
+
+namespace saccade {
+namespace {
+
+// Cuts the middle out; what the picture lacks is black. Python's floor division for odd
+// differences, and the padding rounded up, as transformers' center_crop.
+RgbImage center_crop(const RgbImage& image, ImageSize size) {
+  // offset of the crop's first row (column) in the picture; negative where it starts outside
+  const auto offset = [](int have, int want) {
+    const int difference = have - want;
+    return difference >= 0 ? difference / 2 : -((1 - difference) / 2);
+  };
+  const auto padded_offset = [&](int have, int want) {
+    const int pad = (std::max(have, want) - have + 1) / 2;
+    return std::max(0, offset(have, want) + pad) - pad;
+  };
+  const int top = padded_offset(image.height, size.height);
+  const int left = padded_offset(image.width, size.width);
+  RgbImage out(size.width, size.height);
+  const int first_column = std::max(0, -left);
+  const int end_column = std::min(size.width, image.width - left);
+  for (int y = 0; y < size.height; ++y) {
+    const int source = y + top;
+    if (source < 0 || source >= image.height || end_column <= first_column) continue;
+    std::memcpy(out.row(y) + 3 * first_column, image.row(source) + 3 * (first_column + left),
+                size_t(end_column - first_column) * 3);
+  }
+  return out;
+}
+
+RgbImage pad_to_square(const RgbImage& image, const std::array<uint8_t, 3>& color) {
+  if (image.height == image.width) return image;
+  const int side = std::max(image.height, image.width);
+  RgbImage out(side, side);
+  for (size_t i = 0; i < out.pixels.size(); i += 3) std::memcpy(&out.pixels[i], color.data(), 3);
+  const int top = (side - image.height) / 2, left = (side - image.width) / 2;
+  for (int y = 0; y < image.height; ++y) {
+    std::memcpy(out.row(top + y) + 3 * left, image.row(y), image.stride());
+  }
+  return out;
+}
+
+}  // namespace
+
+ImageSize ImageProcessor::padded_size(ImageSize original) const {
+  if (!do_pad_) return original;
+  const int side = std::max(original.height, original.width);
+  return {side, side};
+}
+
+ImageSize ImageProcessor::resized_size(ImageSize padded) const {
+  if (!do_resize_) return padded;
+  if (resize_rule_ == ResizeRule::kExact) return size_;
+  // int(shortest * long / short): Python divides integers to a double and cuts it off.
+  const auto scaled = [&](int longer, int shorter) {
+    const double exact = static_cast<double>(int64_t{shortest_edge_} * longer) / shorter;
+    return static_cast<int>(std::min(exact, 1e9));
+  };
+  if (padded.width <= padded.height) {
+    return {scaled(padded.height, padded.width), shortest_edge_};
+  }
+  return {shortest_edge_, scaled(padded.width, padded.height)};
+}
+
+Result<ImageSize> ImageProcessor::processed_size(ImageSize original) const {
+  const ImageSize padded = padded_size(original), resized = resized_size(padded);
+  for (const ImageSize& step : {padded, resized}) {
+    if (int64_t{step.height} * step.width > kMaxWorkPixels) {
+      return invalid_argument(
+          "the picture is too long and narrow for this model: it would become " +
+          std::to_string(step.width) + "x" + std::to_string(step.height) + " pixels");
+    }
+  }
+  return do_center_crop_ ? crop_size_ : resized;
+}
+
+RgbImage ImageProcessor::prepare(const RgbImage& image) const {
+  RgbImage current;
+  const RgbImage* input = &image;
+  if (do_pad_ && image.height != image.width) {
+    current = pad_to_square(image, pad_color_);
+    input = &current;
+  }
+  if (do_resize_) {
+    const ImageSize size = resized_size({input->height, input->width});
+    current = resize(*input, size.width, size.height, filter_);
+    input = &current;
+  }
+  if (do_center_crop_) return center_crop(*input, crop_size_);
+  return input == &current ? std::move(current) : image;
+}
+
+Result<MediaItem> ImageProcessor::process(const RgbImage& image,
+                                          const ContentHash& file_hash) const {
+  const Result<ImageSize> size = processed_size({image.height, image.width});
+  if (!size.ok()) return size.status();
+  const RgbImage prepared = prepare(image);
+  MediaItem item;
+  item.kind = MediaKind::kImage;
+  item.height = size->height;
+  item.width = size->width;
+  item.original_height = image.height;
+  item.original_width = image.width;
+  item.hash = media_hash(file_hash);
+  const size_t plane = size_t(item.height) * size_t(item.width);
+  item.pixels.resize(plane * 3);
+  for (size_t c = 0; c < 3; ++c) {
+    const std::array<float, 256>& table = tables_[c];
+    const uint8_t* in = prepared.pixels.data() + c;
+    float* out = item.pixels.data() + c * plane;
+    for (size_t i = 0; i < plane; ++i, in += 3) out[i] = table[*in];
+  }
+  return item;
+}
+
+ContentHash ImageProcessor::media_hash(const ContentHash& file_hash) const {
+  return sha256({as_bytes(file_hash), description_});
+}
+
+// A sample has 256 values, so every value after rescaling and normalising fits in a table. The
+// steps are transformers': rescale in double, round to float, subtract and divide in float.
+void ImageProcessor::fill_tables() {
+  for (size_t c = 0; c < 3; ++c) {
+    const auto mean = static_cast<float>(mean_[c]), std = static_cast<float>(std_[c]);
+    for (size_t level = 0; level < 256; ++level) {
+      auto value = static_cast<float>(level);
+      if (do_rescale_) value = static_cast<float>(static_cast<double>(level) * rescale_factor_);
+      if (do_normalize_) value = (value - mean) / std;
+      tables_[c][level] = value;
+    }
+  }
+}
+
+}  // namespace saccade

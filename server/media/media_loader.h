@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "engine/core/status.h"
+#include "server/media/media_limits.h"
+
+namespace saccade {
+
+// RFC 4648 section 4, strictly: the standard alphabet, full padding, no white space and no bits
+// left over behind the last byte. InvalidArgument otherwise, or when the result would be longer
+// than `max_bytes` (found from the length of the text, before anything is decoded).
+Result<std::string> decode_base64(std::string_view text, size_t max_bytes);
+
+// The encoded picture (a PNG, JPEG, WebP, GIF or BMP file) inside a
+// `data:image/TYPE[;parameter]*;base64,DATA` URL. The declared type must be a picture type we know,
+// but which format it really is, the bytes decide (probe_image). InvalidArgument for everything
+// else: http(s) URLs are not fetched and file paths are never opened.
+Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits);
+
+}  // namespace saccade
