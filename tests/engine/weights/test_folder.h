@@ -30,6 +30,7 @@ class TestFolder {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path write(const std::string& name, std::string_view content) const {
+    std::filesystem::remove(path_ / name);  // replacing a file in place makes ext4 flush it
     std::ofstream(path_ / name, std::ios::binary).write(content.data(), content.size());
     return path_ / name;
   }
