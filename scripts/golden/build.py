@@ -17,8 +17,11 @@ from weights import reinitialize
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
-MODEL_CLASS = {"llama": "LlamaForCausalLM", "llava": "LlavaForConditionalGeneration",
-               "instructblip": "InstructBlipForConditionalGeneration"}
+MODEL_CLASS = {
+    "llama": "LlamaForCausalLM",
+    "llava": "LlavaForConditionalGeneration",
+    "instructblip": "InstructBlipForConditionalGeneration",
+}
 
 
 def build(spec, folder):
@@ -33,7 +36,9 @@ def build(spec, folder):
     bytes_ = [i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<0x..>", token)]
     reinitialize(model, spec.seed, bytes_)
     _set_generation(spec, model, tokenizer)
-    model.to(getattr(torch, spec.weights)).save_pretrained(folder, max_shard_size=spec.shard or "1GB")
+    model.to(getattr(torch, spec.weights)).save_pretrained(
+        folder, max_shard_size=spec.shard or "1GB"
+    )
     _processor(spec, tokenizer).save_pretrained(folder)
     _strip(spec, folder)
     if spec.current_names:
@@ -66,17 +71,27 @@ def _tokenizer(spec):
     backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
     if spec.family != "llama":
         backend.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
-    tokenizer = hf.PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos, eos_token=eos, unk_token=unk,
-                                           model_max_length=2048, clean_up_tokenization_spaces=False,
-                                           model_input_names=["input_ids", "attention_mask"])
+    tokenizer = hf.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=bos,
+        eos_token=eos,
+        unk_token=unk,
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+    )
     if spec.family == "llama":
         tokenizer.chat_template = prompts.TEXT_TEMPLATE
     return tokenizer
 
 
 def _text_config(spec, tokenizer):
-    return hf.LlamaConfig(vocab_size=len(tokenizer) + spec.extra_rows, bos_token_id=tokenizer.bos_token_id,
-                          eos_token_id=tokenizer.eos_token_id, **spec.text)
+    return hf.LlamaConfig(
+        vocab_size=len(tokenizer) + spec.extra_rows,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **spec.text
+    )
 
 
 def _model(spec, tokenizer):
@@ -86,27 +101,43 @@ def _model(spec, tokenizer):
     image = tokenizer.convert_tokens_to_ids("<image>")
     if spec.family == "llava":
         patches = (spec.vision["image_size"] // spec.vision["patch_size"]) ** 2
-        config = hf.LlavaConfig(vision_config=hf.CLIPVisionConfig(**spec.vision), text_config=text, image_token_index=image,
-                                image_seq_length=patches, tie_word_embeddings=text.tie_word_embeddings, **spec.top)
+        config = hf.LlavaConfig(
+            vision_config=hf.CLIPVisionConfig(**spec.vision),
+            text_config=text,
+            image_token_index=image,
+            image_seq_length=patches,
+            tie_word_embeddings=text.tie_word_embeddings,
+            **spec.top
+        )
         return hf.LlavaForConditionalGeneration(config)
     qformer = hf.InstructBlipQFormerConfig(vocab_size=len(_qformer_tokenizer()), **spec.qformer)
     vision = hf.InstructBlipVisionConfig(**spec.vision)
-    config = hf.InstructBlipConfig(vision_config=vision.to_dict(), qformer_config=qformer.to_dict(),
-                                   text_config=text.to_dict(), image_token_index=image, tie_word_embeddings=False, **spec.top)
+    config = hf.InstructBlipConfig(
+        vision_config=vision.to_dict(),
+        qformer_config=qformer.to_dict(),
+        text_config=text.to_dict(),
+        image_token_index=image,
+        tie_word_embeddings=False,
+        **spec.top
+    )
     return hf.InstructBlipForConditionalGeneration(config)
 
 
 def _qformer_tokenizer():
-    tokenizer = hf.BertTokenizerFast(tokenizer_object=text_tokenizers.wordpiece(), model_max_length=128,
-                                     truncation_side="left")
+    tokenizer = hf.BertTokenizerFast(
+        tokenizer_object=text_tokenizers.wordpiece(), model_max_length=128, truncation_side="left"
+    )
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     return tokenizer
 
 
 def _set_generation(spec, model, tokenizer):
     ids = [tokenizer.convert_tokens_to_ids(token) for token in spec.eos]
-    config = hf.GenerationConfig(bos_token_id=tokenizer.bos_token_id, eos_token_id=ids if len(ids) > 1 else ids[0],
-                                 pad_token_id=0)
+    config = hf.GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=ids if len(ids) > 1 else ids[0],
+        pad_token_id=0,
+    )
     model.generation_config = config
 
 
@@ -115,13 +146,23 @@ def _processor(spec, tokenizer):
         return tokenizer
     side = spec.vision["image_size"]
     if spec.family == "instructblip":
-        pictures = hf.BlipImageProcessor(size={"height": side, "width": side}, image_mean=CLIP_MEAN, image_std=CLIP_STD)
-        return hf.InstructBlipProcessor(pictures, tokenizer, _qformer_tokenizer(),
-                                        num_query_tokens=spec.top["num_query_tokens"])
-    pictures = hf.CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-    return hf.LlavaProcessor(pictures, tokenizer, patch_size=spec.vision["patch_size"],
-                             vision_feature_select_strategy=spec.top.get("vision_feature_select_strategy", "default"),
-                             num_additional_image_tokens=1, chat_template=prompts.LLAVA_TEMPLATE)
+        pictures = hf.BlipImageProcessor(
+            size={"height": side, "width": side}, image_mean=CLIP_MEAN, image_std=CLIP_STD
+        )
+        return hf.InstructBlipProcessor(
+            pictures, tokenizer, _qformer_tokenizer(), num_query_tokens=spec.top["num_query_tokens"]
+        )
+    pictures = hf.CLIPImageProcessor(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
+    return hf.LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=spec.vision["patch_size"],
+        vision_feature_select_strategy=spec.top.get("vision_feature_select_strategy", "default"),
+        num_additional_image_tokens=1,
+        chat_template=prompts.LLAVA_TEMPLATE,
+    )
 
 
 def _strip(spec, folder):
@@ -136,6 +177,7 @@ def _strip(spec, folder):
 
 def _rename(path):
     """The tensor names a model has in memory since 4.52; save_pretrained still writes the older ones."""
+
     def current(name):
         if name == "language_model.lm_head.weight":
             return "lm_head.weight"

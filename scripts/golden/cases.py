@@ -3,18 +3,40 @@
 import dataclasses
 
 QUESTIONS = [
-    "What is in the picture?", "How many circles are there?", "Which shape is on the left?", "What is written on the sign?",
-    "Describe this image in one sentence.", "Is the dog larger than the cat?", "What colour has the car?",
-    "Where does the man stand?", "Who is in the photo?", "Why is the sky blue?", "Is it 9:30 or 10:45?",
-    "Read the text on the page.", "Count the words of each line.", "Answer with yes or no, please.", "Is the road wet?",
-    "Name one thing behind the boat.", "What stands next to the door?", "Are there two birds?", "Which line is longest?",
-    "What does the woman hold?", "What is the sum of 12 and 30?", "Is the star below the triangle?", "Caf\u00e9 or for\u00eat?",
-    "What is left of the blue square?", "Does the child laugh?", "How far is the train?", "Say it again, slower.",
+    "What is in the picture?",
+    "How many circles are there?",
+    "Which shape is on the left?",
+    "What is written on the sign?",
+    "Describe this image in one sentence.",
+    "Is the dog larger than the cat?",
+    "What colour has the car?",
+    "Where does the man stand?",
+    "Who is in the photo?",
+    "Why is the sky blue?",
+    "Is it 9:30 or 10:45?",
+    "Read the text on the page.",
+    "Count the words of each line.",
+    "Answer with yes or no, please.",
+    "Is the road wet?",
+    "Name one thing behind the boat.",
+    "What stands next to the door?",
+    "Are there two birds?",
+    "Which line is longest?",
+    "What does the woman hold?",
+    "What is the sum of 12 and 30?",
+    "Is the star below the triangle?",
+    "Caf\u00e9 or for\u00eat?",
+    "What is left of the blue square?",
+    "Does the child laugh?",
+    "How far is the train?",
+    "Say it again, slower.",
 ]
-LONG = ("How would you answer this question about the photo? Think step by step, then give the answer on the last line. "
-        "The green triangle is above the yellow star, and the star is below the triangle. ")
+LONG = (
+    "How would you answer this question about the photo? Think step by step, then give the answer on the last line. "
+    "The green triangle is above the yellow star, and the star is below the triangle. "
+)
 CODE = "def f(x):\n    return  x * 2\t# \u00e9\u00df\u4e2d\U0001f600\n\n"
-POEM = ("The image shows a small boat on a lake, behind it a wood and a grey sky; two birds fly over the water. ")
+POEM = "The image shows a small boat on a lake, behind it a wood and a grey sky; two birds fly over the water. "
 
 
 @dataclasses.dataclass
@@ -43,15 +65,20 @@ def _ask(shift, *pictures):
 
 
 def _dialog(shift, *pictures):
-    return [[user(q, *pictures), {"role": "assistant", "content": "A small boat."}, user(p)]
-            for q, p in zip(_turned(shift), _turned(shift + 7))]
+    return [
+        [user(q, *pictures), {"role": "assistant", "content": "A small boat."}, user(p)]
+        for q, p in zip(_turned(shift), _turned(shift + 7))
+    ]
 
 
 def text_cases():
     pairs = [f"{a} {b}" for a in QUESTIONS for b in QUESTIONS]
     return [
         Case("chat", _ask(0)),
-        Case("dialog with a system message", [[{"role": "system", "content": "Answer in one word."}] + m for m in _dialog(3)]),
+        Case(
+            "dialog with a system message",
+            [[{"role": "system", "content": "Answer in one word."}] + m for m in _dialog(3)],
+        ),
         Case("completion", _turned(5)),
         Case("completion with code and unicode", [CODE + q for q in _turned(8)]),
         Case("long completion", [LONG + q for q in _turned(11)]),
@@ -84,8 +111,11 @@ def llava_cases():
 
 
 def few_llava_cases():
-    return [Case("picture", _ask(0, "scene.png")), Case("two pictures", _ask(3, "gray_exact.png", "tall.jpg")),
-            Case("text only", _ask(5))]
+    return [
+        Case("picture", _ask(0, "scene.png")),
+        Case("two pictures", _ask(3, "gray_exact.png", "tall.jpg")),
+        Case("text only", _ask(5)),
+    ]
 
 
 def instructblip_cases():
@@ -93,12 +123,18 @@ def instructblip_cases():
         Case("picture", _ask(0, "scene.png"), fp64=True),
         Case("same picture, other question", _ask(4, "scene.png")),
         Case("other picture", _ask(0, "tall.jpg")),
-        Case("turned picture, longer question", [[user(LONG[:77] + q, "turned.jpg")] for q in _turned(2)]),
+        Case(
+            "turned picture, longer question",
+            [[user(LONG[:77] + q, "turned.jpg")] for q in _turned(2)],
+        ),
         Case("alpha", _ask(7, "alpha.png")),
         Case("text only", _ask(9)),
     ]
 
 
 def few_instructblip_cases():
-    return [Case("picture", _ask(0, "scene.png")), Case("wide picture", _ask(5, "wide_palette.png")),
-            Case("text only", _ask(3))]
+    return [
+        Case("picture", _ask(0, "scene.png")),
+        Case("wide picture", _ask(5, "wide_palette.png")),
+        Case("text only", _ask(3)),
+    ]

@@ -24,25 +24,66 @@ class Checkpoint:
     shard: Optional[str] = None
     full: tuple = ()  # the cases whose every layer output is kept
     source: Optional[str] = None  # 5.x dialect: the 4.57 folder whose weights it takes
-    strip: dict = dataclasses.field(default_factory=dict)  # fields removed from the saved config.json: {section: [field]}
+    strip: dict = dataclasses.field(
+        default_factory=dict
+    )  # fields removed from the saved config.json: {section: [field]}
     extra_rows: int = 0  # rows of the embedding beyond the tokenizer's tokens
     old_bias: bool = False  # q_bias and v_bias instead of qkv.bias
-    current_names: bool = False  # llava: the names of 4.52 and later instead of those save_pretrained writes
+    current_names: bool = (
+        False  # llava: the names of 4.52 and later instead of those save_pretrained writes
+    )
     old_processor: bool = False  # no processor_config.json
     qformer: dict = dataclasses.field(default_factory=dict)
     seed: int = 1
 
 
-GQA = dict(hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
-           head_dim=8, max_position_embeddings=256, rms_norm_eps=1e-5)
-SMALL = dict(hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-             head_dim=8, max_position_embeddings=256, rms_norm_eps=1e-6)
+GQA = dict(
+    hidden_size=48,
+    intermediate_size=80,
+    num_hidden_layers=3,
+    num_attention_heads=6,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=256,
+    rms_norm_eps=1e-5,
+)
+SMALL = dict(
+    hidden_size=32,
+    intermediate_size=56,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=8,
+    max_position_embeddings=256,
+    rms_norm_eps=1e-6,
+)
 # Sixteen rotary dimensions and a small base, so that every branch of the scaling formulas has a frequency in it.
 ROPE = dict(SMALL, num_attention_heads=2, num_key_value_heads=1, head_dim=16, rope_theta=1000.0)
-CLIP = dict(hidden_size=40, intermediate_size=72, num_hidden_layers=4, num_attention_heads=5, image_size=42, patch_size=14)
-EVA = dict(hidden_size=40, intermediate_size=68, num_hidden_layers=3, num_attention_heads=5, image_size=42, patch_size=14)
-QFORMER = dict(hidden_size=36, intermediate_size=52, num_hidden_layers=5, num_attention_heads=3, cross_attention_frequency=2,
-               encoder_hidden_size=40, max_position_embeddings=128)
+CLIP = dict(
+    hidden_size=40,
+    intermediate_size=72,
+    num_hidden_layers=4,
+    num_attention_heads=5,
+    image_size=42,
+    patch_size=14,
+)
+EVA = dict(
+    hidden_size=40,
+    intermediate_size=68,
+    num_hidden_layers=3,
+    num_attention_heads=5,
+    image_size=42,
+    patch_size=14,
+)
+QFORMER = dict(
+    hidden_size=36,
+    intermediate_size=52,
+    num_hidden_layers=5,
+    num_attention_heads=3,
+    cross_attention_frequency=2,
+    encoder_hidden_size=40,
+    max_position_embeddings=128,
+)
 
 
 def _rope(kind, **fields):
@@ -57,62 +98,230 @@ def _llama():
     text = lambda shift: lambda: cases.few_text_cases(shift)
     rope = cases.rope_cases
     return [
-        Checkpoint("llama_gqa", "llama", cases.text_cases, GQA, tokenizer="prepend", eos=("</s>", "<|im_end|>"), full=(0,)),
-        Checkpoint("llama_tied", "llama", text(1), dict(SMALL, tie_word_embeddings=True), tokenizer="metaspace"),
-        Checkpoint("llama_bias", "llama", text(3), dict(SMALL, attention_bias=True, mlp_bias=True), tokenizer="bytes",
-                   eos=("<|end|>",), weights="bfloat16"),
+        Checkpoint(
+            "llama_gqa",
+            "llama",
+            cases.text_cases,
+            GQA,
+            tokenizer="prepend",
+            eos=("</s>", "<|im_end|>"),
+            full=(0,),
+        ),
+        Checkpoint(
+            "llama_tied",
+            "llama",
+            text(1),
+            dict(SMALL, tie_word_embeddings=True),
+            tokenizer="metaspace",
+        ),
+        Checkpoint(
+            "llama_bias",
+            "llama",
+            text(3),
+            dict(SMALL, attention_bias=True, mlp_bias=True),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="bfloat16",
+        ),
         Checkpoint("llama_sharded", "llama", text(5), SMALL, shard="60KB"),
-        Checkpoint("llama_bf16", "llama", text(7), SMALL, tokenizer="metaspace", weights="bfloat16"),
-        Checkpoint("llama_fp16", "llama", text(9), SMALL, tokenizer="bytes", eos=("<|end|>",), weights="float16"),
-        Checkpoint("llama_linear", "llama", rope, _rope({"rope_type": "linear", "factor": 2.5}), tokenizer="bytes",
-                   eos=("<|end|>",), weights="bfloat16"),
-        Checkpoint("llama_dynamic", "llama", rope,
-                   _rope({"rope_type": "dynamic", "factor": 4.0}, max_position_embeddings=32), tokenizer="bytes",
-                   eos=("<|end|>",), weights="float16"),
-        Checkpoint("llama_llama3", "llama", rope,
-                   _rope({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                          "original_max_position_embeddings": 48}), tokenizer="bytes", eos=("<|end|>",), weights="bfloat16"),
-        Checkpoint("llama_yarn", "llama", rope,
-                   _rope({"rope_type": "yarn", "factor": 4.0, "beta_fast": 8.0, "beta_slow": 1.0,
-                          "original_max_position_embeddings": 48}), tokenizer="bytes", eos=("<|end|>",), weights="float16"),
+        Checkpoint(
+            "llama_bf16", "llama", text(7), SMALL, tokenizer="metaspace", weights="bfloat16"
+        ),
+        Checkpoint(
+            "llama_fp16",
+            "llama",
+            text(9),
+            SMALL,
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="float16",
+        ),
+        Checkpoint(
+            "llama_linear",
+            "llama",
+            rope,
+            _rope({"rope_type": "linear", "factor": 2.5}),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="bfloat16",
+        ),
+        Checkpoint(
+            "llama_dynamic",
+            "llama",
+            rope,
+            _rope({"rope_type": "dynamic", "factor": 4.0}, max_position_embeddings=32),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="float16",
+        ),
+        Checkpoint(
+            "llama_llama3",
+            "llama",
+            rope,
+            _rope(
+                {
+                    "rope_type": "llama3",
+                    "factor": 8.0,
+                    "low_freq_factor": 1.0,
+                    "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 48,
+                }
+            ),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="bfloat16",
+        ),
+        Checkpoint(
+            "llama_yarn",
+            "llama",
+            rope,
+            _rope(
+                {
+                    "rope_type": "yarn",
+                    "factor": 4.0,
+                    "beta_fast": 8.0,
+                    "beta_slow": 1.0,
+                    "original_max_position_embeddings": 48,
+                }
+            ),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="float16",
+        ),
         # Query width 60 from hidden 32, one key head, three rows that no token has.
-        Checkpoint("llama_head_dim", "llama", text(2), dict(SMALL, num_attention_heads=5, num_key_value_heads=1, head_dim=12),
-                   extra_rows=3, weights="bfloat16"),
+        Checkpoint(
+            "llama_head_dim",
+            "llama",
+            text(2),
+            dict(SMALL, num_attention_heads=5, num_key_value_heads=1, head_dim=12),
+            extra_rows=3,
+            weights="bfloat16",
+        ),
         # Every field at its class default is missing from the file, head_dim and the key heads too.
-        Checkpoint("llama_sparse", "llama", text(6), dict(SMALL, num_key_value_heads=4), tokenizer="metaspace", weights="float16",
-                   strip={"": ["head_dim", "num_key_value_heads", "rms_norm_eps", "rope_theta", "rope_scaling", "hidden_act",
-                               "attention_bias", "mlp_bias", "tie_word_embeddings", "bos_token_id", "eos_token_id"]}),
+        Checkpoint(
+            "llama_sparse",
+            "llama",
+            text(6),
+            dict(SMALL, num_key_value_heads=4),
+            tokenizer="metaspace",
+            weights="float16",
+            strip={
+                "": [
+                    "head_dim",
+                    "num_key_value_heads",
+                    "rms_norm_eps",
+                    "rope_theta",
+                    "rope_scaling",
+                    "hidden_act",
+                    "attention_bias",
+                    "mlp_bias",
+                    "tie_word_embeddings",
+                    "bos_token_id",
+                    "eos_token_id",
+                ]
+            },
+        ),
     ]
 
 
 def _llava():
-    clip_defaults = ["hidden_act", "layer_norm_eps", "num_channels", "projection_dim", "initializer_factor",
-                     "initializer_range", "attention_dropout"]
+    clip_defaults = [
+        "hidden_act",
+        "layer_norm_eps",
+        "num_channels",
+        "projection_dim",
+        "initializer_factor",
+        "initializer_range",
+        "attention_dropout",
+    ]
     return [
-        Checkpoint("llava", "llava", cases.llava_cases, GQA, CLIP, tokenizer="prepend", full=(0, 3), extra_rows=5),
-        Checkpoint("llava_full_list", "llava", cases.few_llava_cases, dict(GQA, tie_word_embeddings=True),
-                   dict(CLIP, hidden_act="gelu"),
-                   dict(vision_feature_layer=[-2, -3], vision_feature_select_strategy="full"), tokenizer="bytes",
-                   eos=("<|end|>",), full=(0,), weights="float16", current_names=True),
-        Checkpoint("llava_sparse", "llava", cases.few_llava_cases, SMALL, dict(CLIP, num_hidden_layers=3),
-                   dict(multimodal_projector_bias=False), tokenizer="metaspace", seed=2, old_processor=True, weights="bfloat16",
-                   strip={"": ["vision_feature_layer", "vision_feature_select_strategy", "projector_hidden_act",
-                               "image_seq_length"],
-                          "vision_config": clip_defaults,
-                          "text_config": ["rms_norm_eps", "rope_theta", "rope_scaling", "hidden_act", "attention_bias",
-                                          "mlp_bias", "attention_dropout", "pretraining_tp", "use_cache",
-                                          "initializer_range", "head_dim"]}),
+        Checkpoint(
+            "llava",
+            "llava",
+            cases.llava_cases,
+            GQA,
+            CLIP,
+            tokenizer="prepend",
+            full=(0, 3),
+            extra_rows=5,
+        ),
+        Checkpoint(
+            "llava_full_list",
+            "llava",
+            cases.few_llava_cases,
+            dict(GQA, tie_word_embeddings=True),
+            dict(CLIP, hidden_act="gelu"),
+            dict(vision_feature_layer=[-2, -3], vision_feature_select_strategy="full"),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            full=(0,),
+            weights="float16",
+            current_names=True,
+        ),
+        Checkpoint(
+            "llava_sparse",
+            "llava",
+            cases.few_llava_cases,
+            SMALL,
+            dict(CLIP, num_hidden_layers=3),
+            dict(multimodal_projector_bias=False),
+            tokenizer="metaspace",
+            seed=2,
+            old_processor=True,
+            weights="bfloat16",
+            strip={
+                "": [
+                    "vision_feature_layer",
+                    "vision_feature_select_strategy",
+                    "projector_hidden_act",
+                    "image_seq_length",
+                ],
+                "vision_config": clip_defaults,
+                "text_config": [
+                    "rms_norm_eps",
+                    "rope_theta",
+                    "rope_scaling",
+                    "hidden_act",
+                    "attention_bias",
+                    "mlp_bias",
+                    "attention_dropout",
+                    "pretraining_tp",
+                    "use_cache",
+                    "initializer_range",
+                    "head_dim",
+                ],
+            },
+        ),
     ]
 
 
 def _instructblip():
     return [
-        Checkpoint("instructblip", "instructblip", cases.instructblip_cases, GQA, EVA, dict(num_query_tokens=7), qformer=QFORMER,
-                   tokenizer="prepend_old_bos", full=(0, 1, 2)),
-        # Separate q_bias and v_bias tensors, image_token_index null in the file, one picture size other than square patches' 42.
-        Checkpoint("instructblip_old", "instructblip", cases.few_instructblip_cases, SMALL,
-                   dict(EVA, image_size=28, num_hidden_layers=2), dict(num_query_tokens=5), tokenizer="metaspace", qformer=QFORMER,
-                   old_bias=True, seed=3, weights="bfloat16"),
+        Checkpoint(
+            "instructblip",
+            "instructblip",
+            cases.instructblip_cases,
+            GQA,
+            EVA,
+            dict(num_query_tokens=7),
+            qformer=QFORMER,
+            tokenizer="prepend_old_bos",
+            full=(0, 1, 2),
+        ),
+        # Separate q_bias and v_bias tensors, and a picture size of its own.
+        Checkpoint(
+            "instructblip_old",
+            "instructblip",
+            cases.few_instructblip_cases,
+            SMALL,
+            dict(EVA, image_size=28, num_hidden_layers=2),
+            dict(num_query_tokens=5),
+            tokenizer="metaspace",
+            qformer=QFORMER,
+            old_bias=True,
+            seed=3,
+            weights="bfloat16",
+        ),
     ]
 
 
@@ -120,9 +329,22 @@ def _second_dialect():
     few = lambda: cases.few_text_cases(0)
     return [
         Checkpoint("llama_v5", "llama", few, source="llama_tied"),
-        Checkpoint("llama_yarn_v5", "llama", cases.rope_cases, source="llama_yarn", weights="float16", eos=("<|end|>",)),
+        Checkpoint(
+            "llama_yarn_v5",
+            "llama",
+            cases.rope_cases,
+            source="llama_yarn",
+            weights="float16",
+            eos=("<|end|>",),
+        ),
         Checkpoint("llava_v5", "llava", cases.few_llava_cases, source="llava", weights="bfloat16"),
-        Checkpoint("instructblip_v5", "instructblip", cases.few_instructblip_cases, source="instructblip", weights="bfloat16"),
+        Checkpoint(
+            "instructblip_v5",
+            "instructblip",
+            cases.few_instructblip_cases,
+            source="instructblip",
+            weights="bfloat16",
+        ),
     ]
 
 

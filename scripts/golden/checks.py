@@ -19,7 +19,11 @@ def no_effect(spec, config, name):
         block = re.search(r"vision_tower\..*encoder\.layers\.(\d+)\.", name)
         if (block and int(block.group(1)) >= last) or "post_layernorm" in name:
             return True
-        return config.vision_feature_select_strategy == "default" and last == 0 and "class_embedding" in name
+        return (
+            config.vision_feature_select_strategy == "default"
+            and last == 0
+            and "class_embedding" in name
+        )
     if spec.family == "instructblip":
         final = config.qformer_config.num_hidden_layers - 1
         if re.search(rf"qformer\.encoder\.layer\.{final}\.(intermediate|output)\.", name):
@@ -46,7 +50,9 @@ def check_tensors(spec, reference, prepared):
         elif not delta > 1e-4:
             dead.append(f"{name} ({delta:.1e})")
     if dead or alive:
-        raise SystemExit(f"{spec.name}: without effect: {dead}; with effect against expectation: {alive}")
+        raise SystemExit(
+            f"{spec.name}: without effect: {dead}; with effect against expectation: {alive}"
+        )
 
 
 def check_picture(spec, reference, inputs):

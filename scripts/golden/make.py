@@ -24,7 +24,9 @@ FIFTH = int(transformers.__version__.split(".")[0]) >= 5
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="checkpoints to make (default: all of this library's dialect)")
+    parser.add_argument(
+        "names", nargs="*", help="checkpoints to make (default: all of this library's dialect)"
+    )
     names = parser.parse_args().names
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
@@ -56,16 +58,23 @@ def make(spec):
     build.finish(spec, folder)
     _write(spec, folder, model, prompter, end_ids, records, tensors)
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    print(f"{spec.name}: {len(records)} cases, {size / 1e6:.2f} MB, T {[len(r['input_ids']) for r in records]}, "
-          f"picture effect {shift}", flush=True)
+    print(
+        f"{spec.name}: {len(records)} cases, {size / 1e6:.2f} MB, T {[len(r['input_ids']) for r in records]}, "
+        f"picture effect {shift}",
+        flush=True,
+    )
 
 
 def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
-    recompute = "dynamic" in json.dumps(reference.model.config.to_dict().get("rope_scaling") or
-                                        reference.model.config.to_dict().get("rope_parameters"))
+    recompute = "dynamic" in json.dumps(
+        reference.model.config.to_dict().get("rope_scaling")
+        or reference.model.config.to_dict().get("rope_parameters")
+    )
     for candidate in case.candidates:
         record, inputs = prompter.prepare(candidate)
-        if any(record["prompt"] == e["prompt"] and record["images"] == e["images"] for e in earlier):
+        if any(
+            record["prompt"] == e["prompt"] and record["images"] == e["images"] for e in earlier
+        ):
             continue
         logits, stages = reference.stages(inputs)
         ids, rows = reference.greedy(stages["inputs_embeds"], recompute)
@@ -75,11 +84,19 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
             continue
         _check_cache(spec, reference, logits, rows, stages["inputs_embeds"], ids)
         _check_generate(reference, inputs, ids, end_ids, recompute)
-        record = {"name": case.name, **record, "spans": _spans(record["input_ids"], inputs, reference),
-                  "recompute": recompute, **_steps_record(prompter.tokenizer, record["input_ids"], ids, rows),
-                  "eos_step": ends[0] if ends else None, "min_margin": margin}
+        record = {
+            "name": case.name,
+            **record,
+            "spans": _spans(record["input_ids"], inputs, reference),
+            "recompute": recompute,
+            **_steps_record(prompter.tokenizer, record["input_ids"], ids, rows),
+            "eos_step": ends[0] if ends else None,
+            "min_margin": margin,
+        }
         return record, inputs, _case_tensors(spec, index, inputs, logits, stages, ids, rows)
-    raise SystemExit(f"{spec.name}: no usable prompt for case '{case.name}' among {len(case.candidates)}")
+    raise SystemExit(
+        f"{spec.name}: no usable prompt for case '{case.name}' among {len(case.candidates)}"
+    )
 
 
 def _steps_record(tokenizer, prompt_ids, ids, rows):
@@ -90,10 +107,12 @@ def _steps_record(tokenizer, prompt_ids, ids, rows):
     return {
         "greedy_ids": ids,
         "text": tokenizer.decode(ids, skip_special_tokens=True),
-        "text_continued": whole[len(before):] if whole.startswith(before) else None,
+        "text_continued": whole[len(before) :] if whole.startswith(before) else None,
         "chosen_logprobs": [float(logprobs[i, token]) for i, token in enumerate(ids)],
-        "top_logprobs": [[[int(t), float(v)] for t, v in zip(tokens, values)]
-                         for tokens, values in zip(best.indices, best.values)],
+        "top_logprobs": [
+            [[int(t), float(v)] for t, v in zip(tokens, values)]
+            for tokens, values in zip(best.indices, best.values)
+        ],
     }
 
 
@@ -103,9 +122,13 @@ def _check_cache(spec, reference, logits, rows, embeds, ids):
     reference.reset_rope()
     with torch.no_grad():
         fresh = reference.decoder(inputs_embeds=whole[None]).logits[0]
-    worst = max(float((rows[0] - logits[-1]).abs().max()), float((rows[-1] - fresh[-1]).abs().max()))
+    worst = max(
+        float((rows[0] - logits[-1]).abs().max()), float((rows[-1] - fresh[-1]).abs().max())
+    )
     if worst > checks.CACHE_TOLERANCE:
-        raise SystemExit(f"{spec.name}: decoding with the cache differs from a fresh pass by {worst:.1e}")
+        raise SystemExit(
+            f"{spec.name}: decoding with the cache differs from a fresh pass by {worst:.1e}"
+        )
 
 
 def _check_generate(reference, inputs, ids, end_ids, recompute):
@@ -116,8 +139,14 @@ def _check_generate(reference, inputs, ids, end_ids, recompute):
     if reference.family == "instructblip" and "pixel_values" not in inputs:
         model = reference.decoder
     with torch.no_grad():
-        out = model.generate(**inputs, max_new_tokens=STEPS, do_sample=False, num_beams=1,
-                             eos_token_id=sorted(end_ids), pad_token_id=0)[0].tolist()
+        out = model.generate(
+            **inputs,
+            max_new_tokens=STEPS,
+            do_sample=False,
+            num_beams=1,
+            eos_token_id=sorted(end_ids),
+            pad_token_id=0,
+        )[0].tolist()
     stop = next((i + 1 for i, token in enumerate(ids) if token in end_ids), STEPS)
     if out[-stop:] != ids[:stop]:
         raise SystemExit(f"generate() chose {out[-stop:]}, the step loop {ids[:stop]}")
@@ -135,8 +164,12 @@ def _spans(ids, inputs, reference):
 def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
     full = index in spec.full
     kept = stages if full else {k: v for k, v in stages.items() if k == "connector"}
-    found = {"input_ids": inputs["input_ids"][0], "greedy_ids": torch.tensor(ids),
-             "chosen_logprobs": rows.log_softmax(-1)[range(STEPS), ids], **kept}
+    found = {
+        "input_ids": inputs["input_ids"][0],
+        "greedy_ids": torch.tensor(ids),
+        "chosen_logprobs": rows.log_softmax(-1)[range(STEPS), ids],
+        **kept,
+    }
     if full or index == 0:
         found.update({"prefill_logits": logits, "step_logits": rows})
     else:
@@ -160,7 +193,10 @@ def _fp64(spec, folder, inputs, single, prefix):
     if not 0 < distance < 2e-5:
         raise SystemExit(f"{spec.name}: float64 and float32 differ by {distance:.1e}")
     high = logits.float()
-    return {prefix + "fp64.prefill_logits": high, prefix + "fp64.prefill_logits_lo": (logits - high.double()).float()}
+    return {
+        prefix + "fp64.prefill_logits": high,
+        prefix + "fp64.prefill_logits_lo": (logits - high.double()).float(),
+    }
 
 
 def _end_ids(model):
@@ -178,15 +214,31 @@ def _write(spec, folder, model, prompter, end_ids, records, tensors):
     version = importlib.metadata.version
     sizes = prompter.sizes(image) if image is not None else None
     golden = {
-        "format": 1, "name": spec.name, "family": spec.family,
-        "library": {"transformers": transformers.__version__, "torch": torch.__version__, "pillow": version("pillow"),
-                    "tokenizers": version("tokenizers"), "python": platform.python_version()},
-        "attn_implementation": "eager", "image_backend": "pil", "dtype": "float32", "threads": 1,
-        "weights_dtype": build.stored_dtype(folder), "image_token_id": image,
-        "bos_token_id": prompter.tokenizer.bos_token_id, "eos_token_ids": sorted(end_ids),
-        "tokens_per_image": sizes[0]["tokens"] if sizes else None, "sizes": sizes, "cases": records,
+        "format": 1,
+        "name": spec.name,
+        "family": spec.family,
+        "library": {
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "pillow": version("pillow"),
+            "tokenizers": version("tokenizers"),
+            "python": platform.python_version(),
+        },
+        "attn_implementation": "eager",
+        "image_backend": "pil",
+        "dtype": "float32",
+        "threads": 1,
+        "weights_dtype": build.stored_dtype(folder),
+        "image_token_id": image,
+        "bos_token_id": prompter.tokenizer.bos_token_id,
+        "eos_token_ids": sorted(end_ids),
+        "tokens_per_image": sizes[0]["tokens"] if sizes else None,
+        "sizes": sizes,
+        "cases": records,
     }
-    (folder / "golden.json").write_text(json.dumps(golden, ensure_ascii=False, separators=(",", ":")) + "\n")
+    (folder / "golden.json").write_text(
+        json.dumps(golden, ensure_ascii=False, separators=(",", ":")) + "\n"
+    )
     save_file(tensors, folder / "golden.safetensors")
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)

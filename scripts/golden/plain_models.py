@@ -15,11 +15,17 @@ from safetensors.torch import load_file
 def read_checkpoint(folder, dtype):
     """(config with defaults filled in, weights)."""
     index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    names = (
+        sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if index.exists()
+        else ["model.safetensors"]
+    )
     raw = {}
     for name in names:
         raw.update(load_file(folder / name))
-    return json.loads((folder / "config.json").read_text()), {_name(k): v.to(dtype) for k, v in raw.items()}
+    return json.loads((folder / "config.json").read_text()), {
+        _name(k): v.to(dtype) for k, v in raw.items()
+    }
 
 
 def _name(name):
@@ -46,7 +52,11 @@ def gelu(x):
     return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
 
 
-ACTIVATIONS = {"gelu": gelu, "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)), "silu": lambda x: x / (1 + torch.exp(-x))}
+ACTIVATIONS = {
+    "gelu": gelu,
+    "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
+    "silu": lambda x: x / (1 + torch.exp(-x)),
+}
 
 
 def attention(q, k, v, heads, mask=None):
@@ -68,7 +78,7 @@ def rope_frequencies(config, length, head_dim):
     limit = config.get("max_position_embeddings", 2048)
     if kind == "dynamic" and length > limit:
         theta = theta * (factor * length / limit - (factor - 1)) ** (head_dim / (head_dim - 2))
-    frequencies = 1.0 / theta ** exponent
+    frequencies = 1.0 / theta**exponent
     if kind == "linear":
         return frequencies / factor, 1.0
     if kind == "llama3":
@@ -80,7 +90,9 @@ def rope_frequencies(config, length, head_dim):
 
 def _llama3(rope, frequencies):
     """Long waves are stretched by the factor, short ones kept, those between blended."""
-    turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # full turns within the original length
+    turns = (
+        rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    )  # full turns within the original length
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     keep = ((turns - low) / (high - low)).clamp(0, 1)
     return (1 - keep) * frequencies / rope["factor"] + keep * frequencies
@@ -88,8 +100,13 @@ def _llama3(rope, frequencies):
 
 def _yarn(rope, theta, frequencies, head_dim):
     """Dimensions that turn more than beta_fast times in the original length are kept, less than beta_slow interpolated."""
+
     def dimension(turns):
-        return head_dim * math.log(rope["original_max_position_embeddings"] / (turns * 2 * math.pi)) / (2 * math.log(theta))
+        return (
+            head_dim
+            * math.log(rope["original_max_position_embeddings"] / (turns * 2 * math.pi))
+            / (2 * math.log(theta))
+        )
 
     low = max(math.floor(dimension(rope.get("beta_fast", 32))), 0)
     high = min(math.ceil(dimension(rope.get("beta_slow", 1))), head_dim - 1)
@@ -130,7 +147,9 @@ class Decoder:
         """Pairs (j, j + d/2) of each head turn by position * frequency j."""
         x = x.reshape(x.shape[0], heads, 2, self.head_dim // 2)
         first, second, cos, sin = x[:, :, 0], x[:, :, 1], self.cos[:, None], self.sin[:, None]
-        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=2).flatten(2)
+        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=2).flatten(
+            2
+        )
 
     def _layer(self, p, x, mask):
         w = self.w
@@ -138,8 +157,11 @@ class Decoder:
         q = self._rotate(linear(w, p + "self_attn.q_proj", y), self.heads).flatten(1)
         k = self._rotate(linear(w, p + "self_attn.k_proj", y), self.key_heads)
         v = linear(w, p + "self_attn.v_proj", y).reshape(k.shape)
-        share = [h * self.key_heads // self.heads for h in range(self.heads)]  # the key head of each query head
-        x = x + linear(w, p + "self_attn.o_proj", attention(q, k[:, share].flatten(1), v[:, share].flatten(1), self.heads, mask))
+        share = [
+            h * self.key_heads // self.heads for h in range(self.heads)
+        ]  # the key head of each query head
+        mixed = attention(q, k[:, share].flatten(1), v[:, share].flatten(1), self.heads, mask)
+        x = x + linear(w, p + "self_attn.o_proj", mixed)
         y = self._norm(p + "post_attention_layernorm", x)
         gate = ACTIVATIONS[self.config.get("hidden_act", "silu")](linear(w, p + "mlp.gate_proj", y))
         return x + linear(w, p + "mlp.down_proj", gate * linear(w, p + "mlp.up_proj", y))
@@ -166,7 +188,11 @@ class Tower:
     def _embed(self, pixels):
         p, w = self.config["patch_size"], self.w
         rows, columns = pixels.shape[1] // p, pixels.shape[2] // p
-        patches = pixels.reshape(3, rows, p, columns, p).permute(1, 3, 0, 2, 4).reshape(rows * columns, -1)
+        patches = (
+            pixels.reshape(3, rows, p, columns, p)
+            .permute(1, 3, 0, 2, 4)
+            .reshape(rows * columns, -1)
+        )
         name = "vision.embeddings."
         x = patches @ w[name + "patch_embedding.weight"].flatten(1).T
         if not self.clip:
@@ -180,7 +206,11 @@ class Tower:
         w, heads = self.w, self.config["num_attention_heads"]
         y = layer_norm(w, p + "layer_norm1", x, self.eps)
         q, k, v = self._qkv(p + "self_attn.", y)
-        x = x + linear(w, p + "self_attn." + ("out_proj" if self.clip else "projection"), attention(q, k, v, heads))
+        x = x + linear(
+            w,
+            p + "self_attn." + ("out_proj" if self.clip else "projection"),
+            attention(q, k, v, heads),
+        )
         y = layer_norm(w, p + "layer_norm2", x, self.eps)
         return x + linear(w, p + "mlp.fc2", self.act(linear(w, p + "mlp.fc1", y)))
 
@@ -201,7 +231,9 @@ class QFormer:
     def __call__(self, queries, ids, image):
         """queries [Q,D], ids [L], image [N,Di] -> (embeddings, layer outputs), each [Q+L,D]."""
         w, e = self.w, "qformer.embeddings."
-        text = w[e + "word_embeddings.weight"][ids] + w[e + "position_embeddings.weight"][:len(ids)]
+        text = (
+            w[e + "word_embeddings.weight"][ids] + w[e + "position_embeddings.weight"][: len(ids)]
+        )
         x = layer_norm(w, e + "layernorm", torch.cat([queries, text]), self.eps)
         embeddings, layers = x, []
         for i in range(self.config["num_hidden_layers"]):
@@ -210,13 +242,23 @@ class QFormer:
         return embeddings, layers
 
     def _attend(self, p, x, context):
-        q, k, v = (linear(self.w, p + "attention." + n, t) for n, t in (("query", x), ("key", context), ("value", context)))
-        out = linear(self.w, p + "output.dense", attention(q, k, v, self.config["num_attention_heads"]))
+        q, k, v = (
+            linear(self.w, p + "attention." + n, t)
+            for n, t in (("query", x), ("key", context), ("value", context))
+        )
+        out = linear(
+            self.w, p + "output.dense", attention(q, k, v, self.config["num_attention_heads"])
+        )
         return layer_norm(self.w, p + "output.LayerNorm", out + x, self.eps)
 
     def _feed_forward(self, p, suffix, x):
         y = gelu(linear(self.w, p + f"intermediate{suffix}.dense", x))
-        return layer_norm(self.w, p + f"output{suffix}.LayerNorm", linear(self.w, p + f"output{suffix}.dense", y) + x, self.eps)
+        return layer_norm(
+            self.w,
+            p + f"output{suffix}.LayerNorm",
+            linear(self.w, p + f"output{suffix}.dense", y) + x,
+            self.eps,
+        )
 
     def _layer(self, i, x, queries, image):
         p = f"qformer.encoder.layer.{i}."

@@ -19,12 +19,14 @@ LLAVA_TEMPLATE = (
     "{{ part['text'] + ' ' }}{% endfor %}"
     "{% else %}{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}"
     "{% generation %}{{ part['text'] + ' ' }}{% endgeneration %}{% endfor %}{% endif %}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
 TEXT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}"
     "{{ ' ' + message['content'] | trim + ' ' + eos_token }}{% else %}"
     "{{ message['role'] | upper + ': ' + message['content'] + '\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}")
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
 
 
 class Prompter:
@@ -39,8 +41,13 @@ class Prompter:
         pictures = _pictures(messages)
         text = candidate if messages is None else self._render(messages)
         inputs = self._encode(text, pictures, messages is not None)
-        record = {"messages": messages, "prompt": text, "images": pictures, "input_ids": inputs["input_ids"][0].tolist(),
-                  "qformer_input_ids": None}
+        record = {
+            "messages": messages,
+            "prompt": text,
+            "images": pictures,
+            "input_ids": inputs["input_ids"][0].tolist(),
+            "qformer_input_ids": None,
+        }
         if "qformer_input_ids" in inputs:
             record["qformer_input_ids"] = inputs["qformer_input_ids"][0].tolist()
         return record, inputs
@@ -51,7 +58,9 @@ class Prompter:
             return content if isinstance(content, str) else content[-1]["text"]
         if self.family == "llava":
             messages = [{"role": m["role"], "content": _parts(m["content"])} for m in messages]
-        return self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
 
     def _encode(self, text, pictures, from_chat):
         if self.family == "llama":
@@ -60,7 +69,12 @@ class Prompter:
             return {"input_ids": torch.tensor([ids])}
         images = [load_image(str(ROOT / p)) for p in pictures]
         inputs = dict(self.processor(images=images or None, text=text, return_tensors="pt"))
-        for unused in ("attention_mask", "token_type_ids", "qformer_attention_mask", "mm_token_type_ids"):
+        for unused in (
+            "attention_mask",
+            "token_type_ids",
+            "qformer_attention_mask",
+            "mm_token_type_ids",
+        ):
             inputs.pop(unused, None)
         if not images:  # no picture: the language model alone
             inputs.pop("qformer_input_ids", None)
@@ -73,7 +87,9 @@ class Prompter:
             image = Image.fromarray(np.full((height, width, 3), 127, np.uint8))
             text = "<image>" if self.family == "llava" else "a"
             ids = self.processor(images=[image], text=text, return_tensors="pt")["input_ids"][0]
-            rows.append({"height": height, "width": width, "tokens": int((ids == image_token_id).sum())})
+            rows.append(
+                {"height": height, "width": width, "tokens": int((ids == image_token_id).sum())}
+            )
         return rows
 
 
@@ -84,10 +100,17 @@ def _parts(content):
 
 
 def _pictures(messages):
-    return [p["image_url"]["url"] for m in messages or [] if not isinstance(m["content"], str)
-            for p in m["content"] if p["type"] == "image_url"]
+    return [
+        p["image_url"]["url"]
+        for m in messages or []
+        if not isinstance(m["content"], str)
+        for p in m["content"]
+        if p["type"] == "image_url"
+    ]
 
 
 def _sizes():
     sides = [5, 14, 27, 41, 42, 43, 84, 100, 333, 640]
-    return [(h, w) for i, h in enumerate(sides) for w in (sides[(i + k) % 10] for k in (0, 1, 4, 7))]
+    return [
+        (h, w) for i, h in enumerate(sides) for w in (sides[(i + k) % 10] for k in (0, 1, 4, 7))
+    ]

@@ -88,7 +88,9 @@ class Reference:
                 stages[key] = stages[key][0]
         connector = stages.get("connector")
         if connector is not None and connector.dim() == 2:  # some versions concatenate the pictures
-            stages["connector"] = connector.reshape(inputs["pixel_values"].shape[0], -1, connector.shape[-1])
+            stages["connector"] = connector.reshape(
+                inputs["pixel_values"].shape[0], -1, connector.shape[-1]
+            )
         if self.family == "instructblip" and "vit.post_layernorm" in stages:
             stages["vit.selected"] = stages["vit.post_layernorm"]
         return logits, stages
@@ -99,7 +101,9 @@ class Reference:
         embeds, ids, rows, past = embeds[None], [], [], None
         with torch.no_grad():
             for _ in range(STEPS):
-                out = self.decoder(inputs_embeds=embeds, past_key_values=past, use_cache=not recompute)
+                out = self.decoder(
+                    inputs_embeds=embeds, past_key_values=past, use_cache=not recompute
+                )
                 rows.append(out.logits[0, -1])
                 ids.append(int(rows[-1].argmax()))
                 row = self._embed(torch.tensor([[ids[-1]]]))
@@ -113,7 +117,9 @@ class Reference:
     def reset_rope(self):
         """Dynamic rope remembers the longest sequence it has seen; every pass here starts afresh."""
         for module in self.model.modules():
-            if hasattr(module, "original_inv_freq") and "dynamic" in str(getattr(module, "rope_type", "")):
+            if hasattr(module, "original_inv_freq") and "dynamic" in str(
+                getattr(module, "rope_type", "")
+            ):
                 module.register_buffer("inv_freq", module.original_inv_freq, persistent=False)
                 module.max_seq_len_cached = module.original_max_seq_len
 
@@ -128,9 +134,12 @@ def patched_double():
     from transformers.models.clip import modeling_clip
     from transformers.models.llama import modeling_llama
 
-    places = [(modeling_llama.LlamaRMSNorm, "forward", _rms_norm), (modeling_llama.LlamaRotaryEmbedding, "forward", _rotary),
-              (modeling_llama, "eager_attention_forward", _llama_attention),
-              (modeling_clip, "eager_attention_forward", _attention)]
+    places = [
+        (modeling_llama.LlamaRMSNorm, "forward", _rms_norm),
+        (modeling_llama.LlamaRotaryEmbedding, "forward", _rotary),
+        (modeling_llama, "eager_attention_forward", _llama_attention),
+        (modeling_clip, "eager_attention_forward", _attention),
+    ]
     saved = [getattr(owner, name) for owner, name, _ in places]
     for owner, name, replacement in places:
         setattr(owner, name, replacement)
@@ -143,7 +152,9 @@ def patched_double():
 
 def double_precision(model):
     """The model in float64; the rotary frequencies are widened, not recomputed."""
-    frequencies = {name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    frequencies = {
+        name: buffer.clone() for name, buffer in model.named_buffers() if name.endswith("inv_freq")
+    }
     model = model.double()
     for name, buffer in frequencies.items():
         model.get_submodule(name.rpartition(".")[0]).inv_freq = buffer.double()
@@ -162,13 +173,19 @@ def _rotary(self, x, position_ids):
 
 def _llama_attention(module, query, key, value, attention_mask, scaling, **_):
     groups = module.num_key_value_groups
-    return _attention(module, query, key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), attention_mask,
-                      scaling)
+    return _attention(
+        module,
+        query,
+        key.repeat_interleave(groups, 1),
+        value.repeat_interleave(groups, 1),
+        attention_mask,
+        scaling,
+    )
 
 
 def _attention(_module, query, key, value, attention_mask, scaling, **_):
     scores = query @ key.transpose(2, 3) * scaling
     if attention_mask is not None:
-        scores = scores + attention_mask[:, :, :, :key.shape[-2]]
+        scores = scores + attention_mask[:, :, :, : key.shape[-2]]
     weights = scores.softmax(dim=-1)
     return (weights @ value).transpose(1, 2).contiguous(), weights

@@ -20,7 +20,9 @@ class Model:
     def __init__(self, folder, family, dtype):
         self.family, self.dtype = family, dtype
         self.config, self.w = read_checkpoint(folder, dtype)
-        self.decoder = Decoder(self.config if family == "llama" else self.config["text_config"], self.w)
+        self.decoder = Decoder(
+            self.config if family == "llama" else self.config["text_config"], self.w
+        )
         if family != "llama":
             self.tower = Tower(self.config["vision_config"], self.w, clip=family == "llava")
 
@@ -44,7 +46,9 @@ class Model:
     def _llava(self, states, _):
         chosen = self.config.get("vision_feature_layer", -2)
         chosen = chosen if isinstance(chosen, list) else [chosen]
-        first = 1 if self.config.get("vision_feature_select_strategy", "default") == "default" else 0
+        first = (
+            1 if self.config.get("vision_feature_select_strategy", "default") == "default" else 0
+        )
         selected = torch.cat([states[c][first:] for c in chosen], dim=-1)
         hidden = gelu(linear(self.w, "projector.linear_1", selected))
         return {"vit.selected": selected, "connector": linear(self.w, "projector.linear_2", hidden)}
@@ -52,10 +56,16 @@ class Model:
     def _instructblip(self, states, qformer_ids):
         image = self.tower.final(states[-1])
         queries = self.w["query_tokens"][0]
-        embeddings, layers = QFormer(self.config["qformer_config"], self.w)(queries, qformer_ids, image)
-        output = layers[-1][:len(queries)]
-        found = {"vit.post_layernorm": image, "qformer.embeddings": embeddings, "qformer.output": output,
-                 "connector": linear(self.w, "language_projection", output)}
+        embeddings, layers = QFormer(self.config["qformer_config"], self.w)(
+            queries, qformer_ids, image
+        )
+        output = layers[-1][: len(queries)]
+        found = {
+            "vit.post_layernorm": image,
+            "qformer.embeddings": embeddings,
+            "qformer.output": output,
+            "connector": linear(self.w, "language_projection", output),
+        }
         return found | {f"qformer.layer.{i}": layer for i, layer in enumerate(layers)}
 
     def prompt(self, case, golden, prefix):
@@ -65,10 +75,14 @@ class Model:
             ids = golden.get(prefix + "qformer_input_ids")
             stages = self.pictures(golden[prefix + "pixel_values"], ids)
             for (position, length), rows in zip(case["spans"], stages["connector"], strict=True):
-                embeds[position:position + length] = rows
+                embeds[position : position + length] = rows
         logits, layers = self.decoder(embeds)
         stages |= {f"decoder.layer.{i}": layer for i, layer in enumerate(layers)}
-        stages |= {"inputs_embeds": embeds, "prefill_logits": logits, "prefill_tail_logits": logits[-8:]}
+        stages |= {
+            "inputs_embeds": embeds,
+            "prefill_logits": logits,
+            "prefill_tail_logits": logits[-8:],
+        }
         return stages, embeds
 
 
@@ -76,15 +90,29 @@ def check_case(model, exact, case, golden, index):
     prefix = f"case{index}."
     stages, embeds = model.prompt(case, golden, prefix)
     stages |= greedy(model, embeds, case["greedy_ids"], case["recompute"])
-    stored = {k[len(prefix):]: v for k, v in golden.items() if k.startswith(prefix) and ".fp64." not in k and v.is_floating_point()}
+    stored = {
+        k[len(prefix) :]: v
+        for k, v in golden.items()
+        if k.startswith(prefix) and ".fp64." not in k and v.is_floating_point()
+    }
     stored.pop("pixel_values", None)
-    worst = {key: float((stages[key].reshape(value.shape) - value).abs().max()) for key, value in stored.items()}
+    worst = {
+        key: float((stages[key].reshape(value.shape) - value).abs().max())
+        for key, value in stored.items()
+    }
     for name in ("input_ids", "greedy_ids", "qformer_input_ids"):
         if prefix + name in golden and golden[prefix + name].tolist() != case[name]:
-            raise SystemExit(f"case {index}: {name} differ between golden.json and golden.safetensors")
+            raise SystemExit(
+                f"case {index}: {name} differ between golden.json and golden.safetensors"
+            )
     if prefix + "fp64.prefill_logits" in golden:
-        double = golden[prefix + "fp64.prefill_logits"].double() + golden[prefix + "fp64.prefill_logits_lo"].double()
-        error = float((exact.prompt(case, golden, prefix)[0]["prefill_logits"] - double).abs().max())
+        double = (
+            golden[prefix + "fp64.prefill_logits"].double()
+            + golden[prefix + "fp64.prefill_logits_lo"].double()
+        )
+        error = float(
+            (exact.prompt(case, golden, prefix)[0]["prefill_logits"] - double).abs().max()
+        )
         if error > DOUBLE_TOLERANCE:
             raise SystemExit(f"case {index}: float64 logits differ by {error:.1e}")
     return worst
@@ -95,9 +123,9 @@ def greedy(model, embeds, ids, recompute):
     whole = torch.cat([embeds, model.decoder.embed(torch.tensor(ids[:-1]))])
     start = len(embeds)
     if recompute:
-        rows = torch.stack([model.decoder(whole[:start + i])[0][-1] for i in range(len(ids))])
+        rows = torch.stack([model.decoder(whole[: start + i])[0][-1] for i in range(len(ids))])
     else:
-        rows = model.decoder(whole)[0][start - 1:]
+        rows = model.decoder(whole)[0][start - 1 :]
     if rows.argmax(-1).tolist() != ids:
         raise SystemExit(f"greedy ids {rows.argmax(-1).tolist()} are not {ids}")
     return {"step_logits": rows, "chosen_logprobs": rows.log_softmax(-1)[range(len(ids)), ids]}
@@ -112,7 +140,10 @@ def main():
     for name in names:
         golden_json = json.loads((ROOT / name / "golden.json").read_text())
         golden = load_file(ROOT / name / "golden.safetensors")
-        model, exact = (Model(ROOT / name, golden_json["family"], dtype) for dtype in (torch.float32, torch.float64))
+        model, exact = (
+            Model(ROOT / name, golden_json["family"], dtype)
+            for dtype in (torch.float32, torch.float64)
+        )
         worst = {}
         for index, case in enumerate(golden_json["cases"]):
             for key, error in check_case(model, exact, case, golden, index).items():

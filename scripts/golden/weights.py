@@ -33,11 +33,11 @@ def _scaled(name, values, tied):
         values = 0.25 * values
         if name.endswith("qkv.bias"):  # real files keep no key bias: the middle third is zero
             third = values.numel() // 3
-            values[third:2 * third] = 0
+            values[third : 2 * third] = 0
         return values
     if HALF.search(name):
         return 0.5 * values
     if EMBEDDING.search(name):
         return values * (values.shape[1] ** -0.5 if tied else 1.0)
     fan_in = values[0].numel()
-    return values * fan_in ** -0.5
+    return values * fan_in**-0.5

@@ -1,0 +1,168 @@
+"""Helpers that damage one file of a checkpoint folder in one way. Each returns a function of the folder."""
+
+import json
+import shutil
+import struct
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def read_weights(folder, name=WEIGHTS):
+    """(header as a dict, data bytes)."""
+    raw = (folder / name).read_bytes()
+    length = struct.unpack("<Q", raw[:8])[0]
+    return json.loads(raw[8 : 8 + length]), raw[8 + length :]
+
+
+def write_weights(folder, header, data, name=WEIGHTS):
+    """header: a dict or the bytes to stand there."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    (folder / name).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def header(change):
+    """change(header, data) edits the dict in place, or returns (header or bytes, data)."""
+
+    def mutate(folder):
+        entries, data = read_weights(folder)
+        write_weights(folder, *(change(entries, data) or (entries, data)))
+
+    return mutate
+
+
+def entry(name, **fields):
+    """Sets fields of one tensor's header entry; None removes the field."""
+
+    def change(entries, _data):
+        for key, value in fields.items():
+            if value is None:
+                del entries[name][key]
+            else:
+                entries[name][key] = value
+
+    return header(change)
+
+
+def raw(name, change):
+    """change(bytes) -> bytes of the whole file."""
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+def text(name, content):
+    return lambda folder: (folder / name).write_bytes(
+        content if isinstance(content, bytes) else content.encode()
+    )
+
+
+def remove(name):
+    def mutate(folder):
+        path = folder / name
+        if path.is_dir():
+            for child in path.iterdir():
+                child.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+
+    return mutate
+
+
+class Literal(str):
+    """A JSON literal json.dumps would not write, such as NaN or 1e999."""
+
+
+MISSING = object()
+
+
+def field(name, path, value):
+    """Sets the field at a dotted path of a JSON file; MISSING removes it."""
+
+    def mutate(folder):
+        document = json.loads((folder / name).read_text())
+        *parents, last = path.split(".")
+        place = document
+        for key in parents:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        key = int(last) if isinstance(place, list) else last
+        if value is MISSING:
+            del place[key]
+        else:
+            place[key] = "@literal@" if isinstance(value, Literal) else value
+        out = json.dumps(document)
+        (folder / name).write_text(
+            out.replace('"@literal@"', str(value)) if isinstance(value, Literal) else out
+        )
+
+    return mutate
+
+
+def config(path, value):
+    return field("config.json", path, value)
+
+
+def overlap(first, second):
+    """The second tensor's bytes are the first one's (they have the same size)."""
+
+    def change(entries, _data):
+        entries[second]["data_offsets"] = entries[first]["data_offsets"]
+
+    return header(change)
+
+
+def drop_tensor(name):
+    """Removes a tensor and its bytes, keeping the file itself well formed."""
+
+    def change(entries, data):
+        begin, end = entries.pop(name)["data_offsets"]
+        for value in entries.values():
+            if "data_offsets" in value and value["data_offsets"][0] >= end:
+                value["data_offsets"] = [o - (end - begin) for o in value["data_offsets"]]
+        return entries, data[:begin] + data[end:]
+
+    return header(change)
+
+
+def add_tensor(name, shape, dtype="F32"):
+    def change(entries, data):
+        size = 4
+        for side in shape:
+            size *= side
+        entries[name] = {
+            "dtype": dtype,
+            "shape": shape,
+            "data_offsets": [len(data), len(data) + size],
+        }
+        return entries, data + bytes(size)
+
+    return header(change)
+
+
+def repeated_key(name):
+    """The header names one tensor twice."""
+
+    def change(entries, data):
+        again = json.dumps({name: entries[name]})[1:]
+        return (json.dumps(entries)[:-1] + "," + again).encode(), data
+
+    return header(change)
+
+
+def point_outside(name):
+    """The index leads to a readable file beside the checkpoint folder."""
+
+    def mutate(folder):
+        index = json.loads((folder / INDEX).read_text())
+        shutil.copy(folder / index["weight_map"][name], folder.parent / "outside.safetensors")
+        index["weight_map"][name] = "../outside.safetensors"
+        (folder / INDEX).write_text(json.dumps(index))
+
+    return mutate
+
+
+def nested(depth):
+    return "[" * depth + "]" * depth
+
+
+def nested_objects(depth):
+    return '{"a":' * depth + "1" + "}" * depth
