@@ -19,6 +19,7 @@ enum class MediaPlacement {
 struct ImageSize {
   int height = 0;
   int width = 0;
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
 };
 
 // What the server needs to know of a model to turn messages into a prompt. Filled by the family's

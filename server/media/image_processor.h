@@ -7,17 +7,12 @@
 #include <utility>
 
 #include "engine/core/media.h"
+#include "engine/core/model_info.h"
 #include "engine/core/status.h"
 #include "server/media/resample.h"
 #include "server/media/rgb_image.h"
 
 namespace saccade {
-
-struct ImageSize {
-  int height = 0;  // pixels
-  int width = 0;
-  friend bool operator==(const ImageSize&, const ImageSize&) = default;
-};
 
 // Turns upright RGB pictures into the vision encoder's pixel values, as a checkpoint's processor
 // files say. The reference are the slow (Pillow) image processors of transformers 4.57: the 8-bit
