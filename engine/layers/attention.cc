@@ -1,0 +1,93 @@
+#include "engine/layers/attention.h"
+
+#include <ATen/ATen.h>
+
+namespace saccade {
+namespace {
+
+// x [t, heads, d] rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin).
+at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
+  const int64_t half = x.size(2) / 2;
+  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor first = wide.narrow(2, 0, half);
+  const at::Tensor second = wide.narrow(2, half, half);
+  const at::Tensor cos = rope[0].unsqueeze(1);
+  const at::Tensor sin = rope[1].unsqueeze(1);
+  return at::cat({first * cos - second * sin, second * cos + first * sin}, 2).to(x.scalar_type());
+}
+
+at::Tensor gather_blocks(const at::Tensor& pool, const AttentionSequence& sequence,
+                         int block_size) {
+  const int64_t count = (sequence.context_length + block_size - 1) / block_size;
+  const at::Tensor blocks =
+      at::from_blob(const_cast<int32_t*>(sequence.blocks), {count}, at::kInt).to(pool.device());
+  // [blocks, kv_heads, block_size, d] -> [kv_heads, context, d]
+  return pool.index_select(0, blocks).transpose(0, 1).flatten(1, 2).narrow(1, 0,
+                                                                           sequence.context_length);
+}
+
+at::Tensor visibility_mask(const AttentionSequence& sequence, int window, at::Device device) {
+  const auto options = at::dtype(at::kLong).device(device);
+  const int64_t first = sequence.context_length - sequence.query_length;
+  const at::Tensor query = at::arange(first, sequence.context_length, options).unsqueeze(1);
+  const at::Tensor key = at::arange(0, sequence.context_length, options).unsqueeze(0);
+  at::Tensor visible = key.le(query);
+  if (window > 0) visible = visible.logical_and((query - key).lt(window));
+  return visible;  // [query_length, context_length]
+}
+
+void write_cache(const at::Tensor& pool, const at::Tensor& rows, const at::Tensor& slots,
+                 int block_size) {
+  const at::Tensor blocks = at::floor_divide(slots, block_size);
+  const at::Tensor offsets = slots.remainder(block_size);
+  // pool[blocks[t], :, offsets[t]] = rows[t]
+  pool.transpose(1, 2).index_put_({blocks, offsets}, rows);
+}
+
+}  // namespace
+
+at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
+                                     const AttentionInput& input, const LayerCache& cache) {
+  const int64_t tokens = qkv.size(0);
+  const int64_t d = shape.head_dim;
+  const at::Tensor heads = qkv.view({tokens, shape.heads + 2 * shape.kv_heads, d});
+  const at::Tensor q = rotate(heads.narrow(1, 0, shape.heads), input.rope);
+  const at::Tensor k = rotate(heads.narrow(1, shape.heads, shape.kv_heads), input.rope);
+  const at::Tensor v = heads.narrow(1, shape.heads + shape.kv_heads, shape.kv_heads);
+
+  at::Tensor slots = input.slots_device;
+  if (!slots.defined()) {
+    slots = at::from_blob(const_cast<int64_t*>(input.slots.data()), {tokens}, at::kLong);
+  }
+  write_cache(cache.keys, k, slots, input.block_size);
+  write_cache(cache.values, v, slots, input.block_size);
+
+  at::Tensor out = at::empty({tokens, shape.heads, d}, qkv.options());
+  const int64_t group = shape.heads / shape.kv_heads;
+  for (const AttentionSequence& sequence : input.sequences) {
+    const at::Tensor keys =
+        gather_blocks(cache.keys, sequence, input.block_size).repeat_interleave(group, 0);
+    const at::Tensor values =
+        gather_blocks(cache.values, sequence, input.block_size).repeat_interleave(group, 0);
+    const at::Tensor queries =
+        q.narrow(0, sequence.query_start, sequence.query_length).transpose(0, 1);
+    const at::Tensor mask = visibility_mask(sequence, shape.sliding_window, qkv.device());
+    at::Tensor scores = at::matmul(queries, keys.transpose(1, 2)).mul_(shape.scale);
+    scores = scores.to(at::kFloat).masked_fill_(mask.logical_not(), -INFINITY);
+    const at::Tensor mixed = at::matmul(at::softmax(scores, -1).to(qkv.scalar_type()), values);
+    out.narrow(0, sequence.query_start, sequence.query_length).copy_(mixed.transpose(0, 1));
+  }
+  return out.view({tokens, shape.heads * d});
+}
+
+at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
+                           const AttentionInput& input, const LayerCache& cache) {
+  return paged_attention_reference(qkv, shape, input, cache);
+}
+
+at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);
+  return mixed.transpose(1, 2).flatten(2);
+}
+
+}  // namespace saccade

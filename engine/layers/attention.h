@@ -1,0 +1,62 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/layers/rope.h"
+
+namespace saccade {
+
+// Where one sequence's queries of a step stand.
+struct AttentionSequence {
+  int32_t query_start;     // first row in the step's [num_tokens]
+  int32_t query_length;    // rows
+  int32_t context_length;  // keys the last query sees, its own among them
+  const int32_t* blocks;   // [ceil(context_length / block_size)] physical blocks
+};
+
+// The layout of one step, made once by the executor and read by every layer.
+struct AttentionInput {
+  std::vector<AttentionSequence> sequences;
+  std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
+  std::vector<RopePosition> positions;  // [num_tokens]
+  int block_size = 0;
+  // Filled by the decoder's forward: cos and sin of `positions`, on its device.
+  at::Tensor rope;          // [2, num_tokens, head_dim / 2] float32
+  at::Tensor slots_device;  // [num_tokens] int64; off the CPU only
+};
+
+// Keys and values of one layer: two pools of [num_blocks, kv_heads, block_size, head_dim].
+struct LayerCache {
+  at::Tensor keys;
+  at::Tensor values;
+};
+
+struct AttentionShape {
+  int heads = 0;
+  int kv_heads =
+      0;  // kv head j serves query heads [j * heads / kv_heads, (j+1) * heads / kv_heads)
+  int head_dim = 0;
+  float scale = 0;
+  int sliding_window = 0;  // key j is visible to query i iff i - j < window; 0: no limit
+};
+
+// Causal attention over the paged cache for one layer. `qkv` holds rows
+// [q (heads) | k (kv_heads) | v (kv_heads)] x head_dim: [num_tokens, (heads + 2 kv_heads)
+// head_dim]. Rotates q and k, writes k and v to their slots, returns [num_tokens, heads *
+// head_dim].
+at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
+                           const AttentionInput& input, const LayerCache& cache);
+
+// The same from plain ATen operators, on any device: what the kernels are compared with, and what
+// a GPU runs.
+at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
+                                     const AttentionInput& input, const LayerCache& cache);
+
+// Attention of every row to every row, for encoders: q [n, heads, tq, d], k and v [n, heads, tk, d]
+// -> [n, tq, heads * d].
+at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);
+
+}  // namespace saccade

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/model_info.h"
+#include "engine/models/model_folder.h"
+#include "engine/models/vlm.h"
+#include "engine/weights/weight_map.h"
+
+namespace saccade {
+
+// One row of the registry: all that the server knows of a `model_type`.
+struct ModelFamily {
+  std::string_view model_type;
+  // File names -> the names `build` asks for; covers the dialects in circulation.
+  std::vector<Rename> renames;
+  // Parts of (renamed) names that the family leaves unread on purpose, so they are not reported.
+  std::vector<std::string> unread;
+  // What the server needs to build prompts. Reads JSON only.
+  ModelInfo (*describe)(const ModelFolder& folder);
+  // The model from its weights.
+  std::unique_ptr<VisionLanguageModel> (*build)(const ModelFolder& folder, const WeightScope& root);
+  // One line for each part: what `saccade inspect` prints.
+  std::vector<std::string> (*summary)(const ModelFolder& folder);
+};
+
+const ModelFamily& llama_family();
+const ModelFamily& llava_family();
+const ModelFamily& instructblip_family();
+
+}  // namespace saccade

@@ -1,0 +1,44 @@
+#include "engine/models/llama_model.h"
+
+namespace saccade {
+
+LlamaConfig parse_text_config(const ModelFolder& folder, const std::string& default_type) {
+  const JsonView text = folder.section("text_config");
+  const std::string type = text.string("model_type", default_type);
+  if (type != "llama") {
+    text.fail("model_type", "decoder " + printable(type) + " is not supported (known: llama)");
+  }
+  LlamaConfig config = LlamaConfig::parse(text);
+  config.tie_word_embeddings |= folder.config().boolean("tie_word_embeddings", false);
+  return config;
+}
+
+ModelInfo describe_decoder(const ModelFolder& folder, const LlamaConfig& config) {
+  ModelInfo info;
+  info.family = folder.model_type();
+  info.vocab_size = config.vocab_size;
+  info.max_model_len = config.max_positions;
+  const bool stretches = config.rope.kind == RopeConfig::Kind::kLinear ||
+                         config.rope.kind == RopeConfig::Kind::kDynamic;
+  if (stretches && config.rope.factor > 1) {
+    info.max_model_len = static_cast<int>(config.max_positions * config.rope.factor);
+  }
+  info.eos_ids = folder.eos_ids();
+  return info;
+}
+
+int image_token_id(const ModelFolder& folder, int fallback) {
+  const JsonView config = folder.config();
+  const char* key = config.has("image_token_index") ? "image_token_index" : "image_token_id";
+  return config.integer_or(key, fallback, 0);
+}
+
+std::string decoder_summary(const LlamaConfig& c) {
+  return "decoder: llama, " + std::to_string(c.num_layers) + " layers, width " +
+         std::to_string(c.hidden_size) + ", " + std::to_string(c.num_heads) + " heads (" +
+         std::to_string(c.num_kv_heads) + " kv) of " + std::to_string(c.head_dim) +
+         ", vocabulary " + std::to_string(c.vocab_size) + ", " + std::to_string(c.max_positions) +
+         " positions" + (c.tie_word_embeddings ? ", tied head" : "");
+}
+
+}  // namespace saccade

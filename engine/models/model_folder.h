@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/types.h"
+#include "engine/weights/json.h"
+
+namespace saccade {
+
+// The JSON files of a checkpoint folder, read once. What a family's config mapping works on.
+class ModelFolder {
+ public:
+  // Throws LoadError when config.json is missing or malformed.
+  explicit ModelFolder(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  JsonView config() const { return config_.root(); }
+  std::string model_type() const { return config().string("model_type"); }
+
+  // config.json's member of that name, or an empty object where the file leaves it out (every field
+  // then has its class default).
+  JsonView section(std::string_view key) const;
+
+  // End ids: generation_config.json's eos_token_id (a number or a list), else config.json's, else
+  // text_config's.
+  std::vector<TokenId> eos_ids() const;
+
+ private:
+  std::filesystem::path path_;
+  JsonFile config_;
+  std::optional<JsonFile> generation_;
+};
+
+}  // namespace saccade

@@ -1,0 +1,173 @@
+#include "engine/models/vit.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "engine/core/status.h"
+#include "engine/layers/attention.h"
+
+namespace saccade {
+namespace {
+
+void check(const JsonView& config, const VitConfig& vit) {
+  if (vit.hidden_size % vit.num_heads != 0) {
+    config.fail("num_attention_heads", "does not divide hidden_size");
+  }
+  if (vit.patch_size > vit.image_size) config.fail("patch_size", "is larger than image_size");
+}
+
+Linear patch_projection(const VitConfig& c, const WeightScope& scope) {
+  const at::Tensor weight =
+      scope.tensor("weight", {c.hidden_size, c.channels, c.patch_size, c.patch_size});
+  std::optional<at::Tensor> bias;
+  if (c.patch_bias) bias = scope.tensor("bias", {c.hidden_size});
+  return Linear(weight.flatten(1), bias);
+}
+
+// LAVIS stored q_bias and v_bias; today's files hold cat(q_bias, 0, v_bias) as qkv.bias.
+Linear fused_projection(const VitConfig& c, const WeightScope& scope) {
+  const int64_t d = c.hidden_size;
+  const at::Tensor weight = scope("qkv").tensor("weight", {3 * d, d});
+  if (!c.qkv_bias) return Linear(weight, std::nullopt);
+  if (scope("qkv").has("bias")) return Linear(weight, scope("qkv").tensor("bias", {3 * d}));
+  const at::Tensor q = scope.tensor("q_bias", {d});
+  return Linear(weight, at::cat({q, at::zeros_like(q), scope.tensor("v_bias", {d})}));
+}
+
+Linear qkv_projection(const VitConfig& c, const WeightScope& scope) {
+  if (c.fused_qkv) return fused_projection(c, scope);
+  const int64_t d = c.hidden_size;
+  return Linear({{scope("q_proj"), d}, {scope("k_proj"), d}, {scope("v_proj"), d}}, d,
+                Bias::kRequired);
+}
+
+// BLIP keeps a bare tensor [1, n, d], CLIP an embedding's weight [n, d].
+at::Tensor position_table(const VitConfig& c, const WeightScope& scope) {
+  const int64_t n = c.num_positions();
+  if (scope.has("position_embedding")) {
+    return scope.tensor("position_embedding", {1, n, c.hidden_size});
+  }
+  return scope("position_embedding").tensor("weight", {n, c.hidden_size}).unsqueeze(0);
+}
+
+at::Tensor class_token(const VitConfig& c, const WeightScope& scope) {
+  const int64_t d = c.hidden_size;
+  const bool flat = !c.patch_bias;  // CLIP stores [d], BLIP [1, 1, d]
+  return flat ? scope.tensor("class_embedding", {d}).view({1, 1, d})
+              : scope.tensor("class_embedding", {1, 1, d});
+}
+
+}  // namespace
+
+VitConfig VitConfig::clip(const JsonView& config) {
+  VitConfig vit;
+  vit.hidden_size = config.positive_int("hidden_size", 768);
+  vit.intermediate_size = config.positive_int("intermediate_size", 3072);
+  vit.num_layers = config.positive_int("num_hidden_layers", 12);
+  vit.num_heads = config.positive_int("num_attention_heads", 12);
+  vit.image_size = config.positive_int("image_size", 224);
+  vit.patch_size = config.positive_int("patch_size", 32);
+  vit.channels = config.positive_int("num_channels", 3);
+  vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-5, 0, 1);
+  vit.activation =
+      parse_activation(config.string("hidden_act", "quick_gelu"), config.path() + ".hidden_act");
+  vit.pre_layer_norm = true;
+  check(config, vit);
+  return vit;
+}
+
+VitConfig VitConfig::blip(const JsonView& config) {
+  VitConfig vit;
+  vit.hidden_size = config.positive_int("hidden_size", 1408);
+  vit.intermediate_size = config.positive_int("intermediate_size", 6144);
+  vit.num_layers = config.positive_int("num_hidden_layers", 39);
+  vit.num_heads = config.positive_int("num_attention_heads", 16);
+  vit.image_size = config.positive_int("image_size", 224);
+  vit.patch_size = config.positive_int("patch_size", 14);
+  vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-6, 0, 1);
+  vit.activation =
+      parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act");
+  vit.patch_bias = true;
+  vit.fused_qkv = true;
+  vit.qkv_bias = config.boolean("qkv_bias", true);
+  check(config, vit);
+  return vit;
+}
+
+Vit::Block::Block(const VitConfig& c, const WeightScope& scope)
+    : norm1(scope("layer_norm1"), c.hidden_size, c.layer_norm_eps),
+      qkv(qkv_projection(c, scope("self_attn"))),
+      projection(scope("self_attn")(c.fused_qkv ? "projection" : "out_proj"), c.hidden_size,
+                 c.hidden_size, Bias::kRequired),
+      norm2(scope("layer_norm2"), c.hidden_size, c.layer_norm_eps),
+      fc1(scope("mlp")("fc1"), c.hidden_size, c.intermediate_size, Bias::kRequired),
+      fc2(scope("mlp")("fc2"), c.intermediate_size, c.hidden_size, Bias::kRequired) {}
+
+Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool with_post_norm)
+    : config_(config),
+      patches_(patch_projection(config, scope("embeddings")("patch_embedding"))),
+      class_(class_token(config, scope("embeddings"))),
+      positions_(position_table(config, scope("embeddings"))) {
+  if (config.pre_layer_norm) {
+    pre_norm_.emplace_back(scope("pre_layrnorm"), config.hidden_size, config.layer_norm_eps);
+  }
+  blocks_.reserve(blocks);
+  for (int i = 0; i < blocks; ++i) {
+    blocks_.emplace_back(config, scope("encoder")("layers")(i));
+  }
+  if (with_post_norm) {
+    post_norm_.emplace_back(scope("post_layernorm"), config.hidden_size, config.layer_norm_eps);
+  }
+}
+
+at::Tensor Vit::embeddings(const at::Tensor& pixels) const {
+  const int64_t n = pixels.size(0), c = config_.channels, p = config_.patch_size;
+  const int64_t side = config_.patches_per_side();
+  // A stride-p convolution is a product with each patch flattened in (channel, row, column) order;
+  // pixels beyond the last whole patch are not covered.
+  const at::Tensor rows = pixels.narrow(2, 0, side * p)
+                              .narrow(3, 0, side * p)
+                              .reshape({n, c, side, p, side, p})
+                              .permute({0, 2, 4, 1, 3, 5})
+                              .reshape({n * side * side, c * p * p})
+                              .to(class_.scalar_type());
+  const at::Tensor patches = patches_(rows).view({n, side * side, config_.hidden_size});
+  const at::Tensor x =
+      at::cat({class_.expand({n, 1, config_.hidden_size}), patches}, 1) + positions_;
+  return pre_norm_.empty() ? x : pre_norm_.front()(x);
+}
+
+at::Tensor Vit::attend(const Block& block, const at::Tensor& x) const {
+  const int64_t n = x.size(0), t = x.size(1);
+  const int64_t heads = config_.num_heads, d = config_.hidden_size / heads;
+  const at::Tensor qkv = block.qkv(x).view({n, t, 3, heads, d}).permute({2, 0, 3, 1, 4});
+  return block.projection(full_attention(qkv[0], qkv[1], qkv[2]));
+}
+
+at::Tensor Vit::block(int i, const at::Tensor& x) const {
+  const Block& block = blocks_[i];
+  const at::Tensor h = x + attend(block, block.norm1(x));
+  return h + block.fc2(activate(block.fc1(block.norm2(h)), config_.activation));
+}
+
+std::vector<at::Tensor> Vit::hidden_states(const at::Tensor& pixels,
+                                           const std::vector<int>& indices) const {
+  std::vector<at::Tensor> states;
+  at::Tensor x = embeddings(pixels);
+  int reached = 0;
+  for (const int index : indices) {
+    for (; reached < index; ++reached) x = block(reached, x);
+    states.push_back(x);
+  }
+  return states;
+}
+
+std::string vit_summary(const VitConfig& c) {
+  return "vision: " + std::string(c.fused_qkv ? "BLIP" : "CLIP") + " ViT, " +
+         std::to_string(c.num_layers) + " layers, width " + std::to_string(c.hidden_size) + ", " +
+         std::to_string(c.num_heads) + " heads, " + std::to_string(c.image_size) +
+         " pixels in patches of " + std::to_string(c.patch_size);
+}
+
+}  // namespace saccade

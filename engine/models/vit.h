@@ -1,0 +1,83 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/layers/activation.h"
+#include "engine/layers/linear.h"
+#include "engine/layers/norm.h"
+#include "engine/weights/json.h"
+
+namespace saccade {
+
+// One vision transformer (Dosovitskiy et al. 2020) with the differences between CLIP's and the
+// BLIP family's EVA towers as data.
+struct VitConfig {
+  int hidden_size = 0;
+  int intermediate_size = 0;
+  int num_layers = 0;
+  int num_heads = 0;
+  int image_size = 0;  // pixels a side
+  int patch_size = 0;
+  int channels = 3;
+  double layer_norm_eps = 0;
+  Activation activation = Activation::kGelu;
+  bool patch_bias = false;      // the patch convolution has one
+  bool pre_layer_norm = false;  // CLIP normalises the embeddings (the name pre_layrnorm is real)
+  bool fused_qkv = false;       // one qkv projection instead of three
+  bool qkv_bias = true;
+
+  // With the reference classes' defaults for absent fields.
+  static VitConfig clip(const JsonView& config);
+  static VitConfig blip(const JsonView& config);
+
+  int patches_per_side() const { return image_size / patch_size; }
+  int num_positions() const { return patches_per_side() * patches_per_side() + 1; }  // with CLS
+};
+
+class Vit {
+ public:
+  // Reads the first `blocks` blocks only: a family that takes hidden state -2 never runs the rest.
+  // post_layernorm is read when `with_post_norm`.
+  Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool with_post_norm);
+
+  // pixels [n, channels, image_size, image_size] -> hidden state 0 [n, positions, hidden]
+  at::Tensor embeddings(const at::Tensor& pixels) const;
+  // Hidden state i -> i + 1, both [n, positions, hidden].
+  at::Tensor block(int i, const at::Tensor& x) const;
+  at::Tensor post_norm(const at::Tensor& x) const { return post_norm_.front()(x); }
+
+  // Hidden states by index (ascending, at most `blocks`), 0 being the embeddings.
+  std::vector<at::Tensor> hidden_states(const at::Tensor& pixels,
+                                        const std::vector<int>& indices) const;
+
+  const VitConfig& config() const { return config_; }
+
+ private:
+  struct Block {
+    Block(const VitConfig& config, const WeightScope& scope);
+
+    LayerNorm norm1;
+    Linear qkv;  // [3 * hidden, hidden], rows q | k | v
+    Linear projection;
+    LayerNorm norm2;
+    Linear fc1;
+    Linear fc2;
+  };
+
+  at::Tensor attend(const Block& block, const at::Tensor& x) const;
+
+  VitConfig config_;
+  Linear patches_;        // the patch convolution as a product: [hidden, channels * p * p]
+  at::Tensor class_;      // [1, 1, hidden]
+  at::Tensor positions_;  // [1, positions, hidden]
+  std::vector<LayerNorm> pre_norm_;  // none or one
+  std::vector<Block> blocks_;
+  std::vector<LayerNorm> post_norm_;  // none or one
+};
+
+std::string vit_summary(const VitConfig& config);
+
+}  // namespace saccade

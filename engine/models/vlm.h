@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "engine/core/media.h"
+#include "engine/layers/attention.h"
+
+namespace saccade {
+
+// What the KV pool must hold for each token.
+struct CacheShape {
+  int layers = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+// One [LayerCache] for each decoder layer.
+using KVCache = std::vector<LayerCache>;
+
+// A model as the executor sees it: one class per family, composed of parts. Runs on the engine
+// thread only. T tokens of a ragged batch, H the decoder's width, V the rows of its head.
+class VisionLanguageModel {
+ public:
+  virtual ~VisionLanguageModel() = default;
+
+  virtual CacheShape cache_shape() const = 0;
+  // False where a block's keys depend on more than the tokens before it (dynamic rope).
+  virtual bool prefix_cacheable() const = 0;
+
+  // Visual tokens of each input, [len, H]. Throws std::invalid_argument for pixels of a wrong size.
+  virtual std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) = 0;
+  virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [T] -> [T, H]
+  virtual at::Tensor forward(at::Tensor h, AttentionInput& input, KVCache& cache) = 0;  // [T, H]
+  virtual at::Tensor logits(const at::Tensor& h) = 0;  // [n, H] -> [n, V]
+};
+
+}  // namespace saccade

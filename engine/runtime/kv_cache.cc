@@ -1,0 +1,41 @@
+#include "engine/runtime/kv_cache.h"
+
+#include <ATen/ATen.h>
+
+#include <fstream>
+#include <string>
+
+namespace saccade {
+
+int64_t cache_bytes_per_token(const CacheShape& shape, at::ScalarType dtype) {
+  return int64_t{2} * shape.layers * shape.kv_heads * shape.head_dim *
+         static_cast<int64_t>(at::elementSize(dtype));
+}
+
+KVCache make_kv_cache(const CacheShape& shape, int num_blocks, int block_size, at::ScalarType dtype,
+                      at::Device device) {
+  const auto options = at::dtype(dtype).device(device);
+  KVCache cache;
+  for (int i = 0; i < shape.layers; ++i) {
+    const std::array<int64_t, 4> size = {num_blocks, shape.kv_heads, block_size, shape.head_dim};
+    cache.push_back({at::empty(size, options), at::empty(size, options)});
+  }
+  return cache;
+}
+
+int64_t free_memory_bytes(at::Device device) {
+  if (device.is_cuda()) {
+    // libtorch's CPU build has no such call; a CUDA build's memory is asked through the hooks.
+    return int64_t{16} << 30;
+  }
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  int64_t kib = 0;
+  std::string unit;
+  while (meminfo >> key >> kib >> unit) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return int64_t{4} << 30;
+}
+
+}  // namespace saccade

@@ -1,0 +1,109 @@
+#include "engine/runtime/load_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "engine/models/registry.h"
+#include "engine/runtime/device.h"
+#include "engine/runtime/kv_cache.h"
+#include "engine/runtime/torch_executor.h"
+#include "engine/weights/checkpoint.h"
+#include "engine/weights/weight_map.h"
+
+namespace saccade {
+namespace {
+
+// Unless told otherwise the pool takes this share of the free memory at most, and no more than
+// kDefaultPoolBytes: pages are only touched when used, but a machine has other tenants.
+constexpr double kDefaultPoolShare = 0.4;
+constexpr int64_t kDefaultPoolBytes = int64_t{4} << 30;
+
+int64_t pool_bytes(const ModelOptions& options, int64_t wanted, at::Device device) {
+  const auto free = static_cast<double>(free_memory_bytes(device));
+  if (options.kv_cache_fraction > 0) return static_cast<int64_t>(free * options.kv_cache_fraction);
+  if (options.kv_cache_bytes > 0) return options.kv_cache_bytes;
+  return std::min({wanted, kDefaultPoolBytes, static_cast<int64_t>(free * kDefaultPoolShare)});
+}
+
+// Blocks of the pool: enough for max_num_seqs full sequences where memory allows it.
+int pool_blocks(const ModelOptions& options, const CacheShape& shape, int max_model_len,
+                const Placement& placement) {
+  const int64_t block_bytes = cache_bytes_per_token(shape, placement.dtype) * options.block_size;
+  const int64_t blocks_per_sequence = (max_model_len + options.block_size - 1) / options.block_size;
+  const int64_t wanted = blocks_per_sequence * options.max_num_seqs * block_bytes;
+  const int64_t blocks = pool_bytes(options, wanted, placement.device) / block_bytes;
+  if (blocks < 1) {
+    throw LoadError("--kv-cache-memory: too small for one block of " + std::to_string(block_bytes) +
+                    " bytes");
+  }
+  return static_cast<int>(std::min<int64_t>(blocks, 1 << 24));
+}
+
+struct BuiltModel {
+  std::unique_ptr<VisionLanguageModel> model;
+  std::vector<std::string> unused;
+  int64_t weight_bytes = 0;
+};
+
+BuiltModel build_model(const ModelFolder& folder, const ModelFamily& family,
+                       const Placement& placement) {
+  const auto checkpoint = std::make_shared<const Checkpoint>(folder.path());
+  WeightMap weights(checkpoint, family.renames, placement.dtype, placement.device);
+  BuiltModel built;
+  built.model = family.build(folder, weights.root());
+  built.unused = weights.unused(family.unread);
+  for (const TensorView* view : checkpoint->tensors()) {
+    const auto elements = static_cast<int64_t>(view->bytes / bytes_of(view->dtype));
+    built.weight_bytes += elements * static_cast<int64_t>(at::elementSize(placement.dtype));
+    checkpoint->advise_dontneed(*view);  // packed copies are what runs
+  }
+  return built;
+}
+
+void limit_model_len(ModelInfo& info, const ModelOptions& options) {
+  if (options.max_model_len <= 0) return;
+  if (options.max_model_len > info.max_model_len) {
+    throw LoadError("--max-model-len: " + std::to_string(options.max_model_len) +
+                    " is beyond the model's " + std::to_string(info.max_model_len) +
+                    " positions (config.json: max_position_embeddings)");
+  }
+  info.max_model_len = options.max_model_len;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& options) {
+  const c10::InferenceMode guard;
+  const ModelFolder folder(path);
+  const ModelFamily& family = find_family(folder);
+  const Placement placement = resolve_placement(options.device, options.dtype);
+  if (options.num_threads > 0) at::set_num_threads(options.num_threads);
+
+  LoadedModel loaded;
+  loaded.info = family.describe(folder);
+  limit_model_len(loaded.info, options);
+  try {
+    BuiltModel built = build_model(folder, family, placement);
+    const CacheShape shape = built.model->cache_shape();
+    loaded.num_blocks = pool_blocks(options, shape, loaded.info.max_model_len, placement);
+    loaded.block_size = options.block_size;
+    loaded.kv_cache_bytes =
+        cache_bytes_per_token(shape, placement.dtype) * options.block_size * loaded.num_blocks;
+    loaded.weight_bytes = built.weight_bytes;
+    loaded.unused_tensors = std::move(built.unused);
+    loaded.info.prefix_cacheable = built.model->prefix_cacheable();
+    loaded.executor = std::make_unique<TorchExecutor>(
+        std::move(built.model),
+        TorchExecutor::Options{placement, loaded.num_blocks, options.block_size,
+                               options.num_threads, loaded.info.eos_ids});
+  } catch (const c10::Error& error) {
+    throw LoadError(path.string() + ": " + error.what_without_backtrace());
+  }
+  loaded.device = device_name(placement.device);
+  loaded.dtype = dtype_name(placement.dtype);
+  return loaded;
+}
+
+}  // namespace saccade

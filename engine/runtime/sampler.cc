@@ -1,0 +1,188 @@
+#include "engine/runtime/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <unordered_map>
+
+namespace saccade {
+namespace {
+
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
+
+// SplitMix64 (Steele et al. 2014): one well-mixed 64-bit word for each (seed, step).
+double uniform(uint64_t seed, uint64_t step) {
+  uint64_t z = seed + 0x9E3779B97F4A7C15ull * (step + 1);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) * 0x1.0p-53;  // [0, 1)
+}
+
+double log_sum_exp(std::span<const float> logits) {
+  const float top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(x - top);
+  return top + std::log(sum);
+}
+
+TokenId argmax(std::span<const float> logits) {
+  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+// The `count` best tokens of the raw logits, best first; ties by the smaller id.
+std::vector<TokenLogprob> best_tokens(std::span<const float> logits, int count, double norm) {
+  const auto better = [&](TokenId a, TokenId b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  };
+  std::vector<TokenId> heap;  // worst of the best on top
+  for (TokenId id = 0; id < static_cast<TokenId>(logits.size()); ++id) {
+    if (static_cast<int>(heap.size()) < count) {
+      heap.push_back(id);
+      std::push_heap(heap.begin(), heap.end(), better);
+    } else if (better(id, heap.front())) {
+      std::pop_heap(heap.begin(), heap.end(), better);
+      heap.back() = id;
+      std::push_heap(heap.begin(), heap.end(), better);
+    }
+  }
+  std::sort_heap(heap.begin(), heap.end(), better);
+  std::vector<TokenLogprob> best;
+  for (const TokenId id : heap) best.push_back({id, static_cast<float>(logits[id] - norm)});
+  return best;
+}
+
+void penalise(std::span<float> logits, std::span<const TokenId> tokens, int prompt_length,
+              const SamplingParams& params) {
+  const auto in_range = [&](TokenId id) {
+    return id >= 0 && id < static_cast<TokenId>(logits.size());
+  };
+  if (params.repetition_penalty != 1.0f) {
+    std::vector<TokenId> seen(tokens.begin(), tokens.end());
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+    for (const TokenId id : seen) {
+      if (!in_range(id)) continue;
+      float& x = logits[id];
+      x = x < 0 ? x * params.repetition_penalty : x / params.repetition_penalty;
+    }
+  }
+  if (params.presence_penalty == 0 && params.frequency_penalty == 0) return;
+  std::unordered_map<TokenId, int> counts;
+  for (const TokenId id : tokens.subspan(prompt_length)) ++counts[id];
+  for (const auto& [id, count] : counts) {
+    if (!in_range(id)) continue;
+    logits[id] -= params.presence_penalty + params.frequency_penalty * static_cast<float>(count);
+  }
+}
+
+}  // namespace
+
+bool Sampler::adjusts(const SamplingParams& params, int generated) const {
+  return !params.logit_bias.empty() || params.repetition_penalty != 1.0f ||
+         params.presence_penalty != 0 || params.frequency_penalty != 0 ||
+         generated < params.min_tokens || params.constraint != nullptr;
+}
+
+void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
+                     const SamplingParams& params) {
+  const auto vocab = static_cast<TokenId>(adjusted_.size());
+  const int generated = static_cast<int>(tokens.size()) - prompt_length;
+  penalise(adjusted_, tokens, prompt_length, params);
+  for (const auto& [id, bias] : params.logit_bias) {
+    if (id >= 0 && id < vocab) adjusted_[id] += bias;
+  }
+  if (generated < params.min_tokens) {
+    for (const auto* ids :
+         {static_cast<const std::vector<TokenId>*>(&eos_ids_), &params.stop_ids}) {
+      for (const TokenId id : *ids) {
+        if (id >= 0 && id < vocab) adjusted_[id] = kMasked;
+      }
+    }
+  }
+  if (params.constraint) mask_constraint(params);
+}
+
+void Sampler::mask_constraint(const SamplingParams& params) {
+  const size_t vocab = adjusted_.size();
+  mask_.assign((vocab + 31) / 32, ~0u);
+  params.constraint->fill_mask(mask_.data(), static_cast<int>(vocab));
+  for (size_t i = 0; i < vocab; ++i) {
+    if (!(mask_[i / 32] >> (i % 32) & 1)) adjusted_[i] = kMasked;
+  }
+}
+
+// Inverse of the cumulative distribution over what top_k, top_p and min_p leave.
+TokenId Sampler::draw(const SamplingParams& params, int generated) {
+  const float top = *std::max_element(adjusted_.begin(), adjusted_.end());
+  // Beyond e^-30 of the best token nothing is ever drawn; leaving it out keeps the sort short.
+  const float reach = 30.0f * params.temperature;
+  const float floor =
+      params.min_p > 0 ? top + params.temperature * std::log(params.min_p) : top - reach;
+  candidates_.clear();
+  for (TokenId id = 0; id < static_cast<TokenId>(adjusted_.size()); ++id) {
+    if (adjusted_[id] >= floor) candidates_.push_back({adjusted_[id], id});
+  }
+  const auto better = [](const Candidate& a, const Candidate& b) {
+    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+  };
+  if (params.top_k > 0 && params.top_k < static_cast<int>(candidates_.size())) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k, candidates_.end(),
+                     better);
+    candidates_.resize(params.top_k);
+  }
+  // Ordered in every case, so that the draw does not depend on how the candidates were found.
+  std::sort(candidates_.begin(), candidates_.end(), better);
+
+  const auto weight = [&](const Candidate& c) {
+    return std::exp(static_cast<double>(c.logit - top) / params.temperature);
+  };
+  double total = 0;
+  for (const Candidate& c : candidates_) total += weight(c);
+  if (params.top_p < 1.0f) {
+    double kept = 0;
+    size_t count = 0;
+    while (count < candidates_.size() && kept < params.top_p * total) {
+      kept += weight(candidates_[count++]);
+    }
+    candidates_.resize(std::max<size_t>(count, 1));
+    total = 0;
+    for (const Candidate& c : candidates_) total += weight(c);
+  }
+  double target = uniform(params.seed, static_cast<uint64_t>(generated)) * total;
+  for (const Candidate& c : candidates_) {
+    target -= weight(c);
+    if (target < 0) return c.token;
+  }
+  return candidates_.back().token;
+}
+
+SampledToken Sampler::sample(std::span<const float> logits, std::span<const TokenId> tokens,
+                             int prompt_length, const SamplingParams& params) {
+  const int generated = static_cast<int>(tokens.size()) - prompt_length;
+  const bool greedy = params.temperature <= 0;
+  const bool adjusted = adjusts(params, generated);
+  SampledToken result;
+  if (greedy && !adjusted) {
+    result.token = argmax(logits);
+  } else {
+    adjusted_.assign(logits.begin(), logits.end());
+    if (adjusted) adjust(tokens, prompt_length, params);
+    result.token = greedy ? argmax(adjusted_) : draw(params, generated);
+  }
+  if (!std::isfinite(logits[result.token])) {
+    throw std::runtime_error("the model's output is not finite");
+  }
+  if (params.constraint && !params.constraint->accept(result.token)) {
+    throw std::runtime_error("no allowed token");
+  }
+  if (params.logprobs) {
+    const double norm = log_sum_exp(logits);
+    result.logprob = static_cast<float>(logits[result.token] - norm);
+    result.top = best_tokens(logits, *params.logprobs, norm);
+  }
+  return result;
+}
+
+}  // namespace saccade

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/core/batch.h"
+
+namespace saccade {
+
+// Chooses the next token of one sequence.
+//  logits   [vocab] float32, raw; left as they are
+//  tokens   all known tokens, of which the first `prompt_length` are prompt
+//  eos_ids  the model's own end ids (masked while min_tokens is not reached)
+// Deterministic: the random number is a function of the seed and the answer's length alone, so that
+// the batch around it, chunking and preemption change nothing.
+class Sampler {
+ public:
+  explicit Sampler(std::vector<TokenId> eos_ids) : eos_ids_(std::move(eos_ids)) {}
+
+  SampledToken sample(std::span<const float> logits, std::span<const TokenId> tokens,
+                      int prompt_length, const SamplingParams& params);
+
+ private:
+  bool adjusts(const SamplingParams& params, int generated) const;
+  void adjust(std::span<const TokenId> tokens, int prompt_length, const SamplingParams& params);
+  void mask_constraint(const SamplingParams& params);
+  TokenId draw(const SamplingParams& params, int generated);
+
+  struct Candidate {
+    float logit;
+    TokenId token;
+  };
+
+  std::vector<TokenId> eos_ids_;
+  // Scratch, reused from call to call.
+  std::vector<float> adjusted_;        // [vocab]
+  std::vector<Candidate> candidates_;  // at most [vocab]
+  std::vector<uint32_t> mask_;         // [ceil(vocab / 32)]
+};
+
+}  // namespace saccade

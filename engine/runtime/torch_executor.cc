@@ -1,0 +1,169 @@
+#include "engine/runtime/torch_executor.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace saccade {
+namespace {
+
+double seconds_since(TimePoint start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool failed(const StepOutput& output, size_t entry) {
+  return std::any_of(output.failures.begin(), output.failures.end(),
+                     [&](const auto& failure) { return failure.first == static_cast<int>(entry); });
+}
+
+}  // namespace
+
+TorchExecutor::TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options options)
+    : model_(std::move(model)),
+      options_(std::move(options)),
+      cache_(make_kv_cache(model_->cache_shape(), options_.num_blocks, options_.block_size,
+                           options_.placement.dtype, options_.placement.device)),
+      sampler_(options_.eos_ids) {}
+
+StepOutput TorchExecutor::execute(const Batch& batch) {
+  const c10::InferenceMode guard;
+  if (!thread_ready_) {
+    // The number of OpenMP threads belongs to the calling thread, which is the engine's.
+    if (options_.num_threads > 0) at::set_num_threads(options_.num_threads);
+    thread_ready_ = true;
+  }
+  StepOutput output;
+  output.samples.resize(batch.entries.size());
+  for (const ContentHash& key : batch.evict) encoded_.erase(key);
+  encode(batch, output);
+  if (batch.entries.empty()) return output;
+
+  AttentionInput input = layout(batch);
+  at::Tensor h = model_->embed(token_ids(batch));
+  splice(batch, h, output);
+  h = model_->forward(std::move(h), input, cache_);
+  sample(batch, h, output);
+  return output;
+}
+
+// Inputs of one step are encoded together; when that fails, one by one, so that only the requests
+// that hold a bad one fail (their entries find no visual tokens).
+void TorchExecutor::encode(const Batch& batch, StepOutput& output) {
+  output.encode_seconds.assign(batch.encode.size(), 0.0);
+  if (batch.encode.empty()) return;
+  std::vector<const EncoderInput*> inputs;
+  for (const EncodeTask& task : batch.encode) inputs.push_back(task.input);
+  const TimePoint start = Clock::now();
+  try {
+    const std::vector<at::Tensor> rows = model_->encode(inputs);
+    for (size_t i = 0; i < inputs.size(); ++i) encoded_[inputs[i]->key] = rows[i].clone();
+  } catch (const std::exception&) {
+    for (const EncoderInput* input : inputs) {
+      try {
+        encoded_[input->key] = model_->encode({input})[0].clone();
+      } catch (const std::exception&) {
+        encoded_.erase(input->key);
+      }
+    }
+  }
+  const double each = seconds_since(start) / static_cast<double>(inputs.size());
+  std::fill(output.encode_seconds.begin(), output.encode_seconds.end(), each);
+}
+
+AttentionInput TorchExecutor::layout(const Batch& batch) const {
+  AttentionInput input;
+  input.block_size = options_.block_size;
+  const int total = batch.num_tokens();
+  input.slots.reserve(total);
+  input.positions.reserve(total);
+  for (const BatchEntry& entry : batch.entries) {
+    input.sequences.push_back({static_cast<int32_t>(input.slots.size()), entry.length,
+                               entry.start + entry.length, entry.block_table.data()});
+    for (int p = entry.start; p < entry.start + entry.length; ++p) {
+      const int64_t block = entry.block_table[p / options_.block_size];
+      input.slots.push_back(block * options_.block_size + p % options_.block_size);
+      input.positions.push_back({p, std::max(p + 1, entry.prompt_length)});
+    }
+  }
+  if (!options_.placement.device.is_cpu()) {
+    input.slots_device = at::tensor(input.slots, at::kLong).to(options_.placement.device);
+  }
+  return input;
+}
+
+// [num_tokens]; visual positions hold 0, because a placeholder may lie beyond the embedding.
+at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
+  at::Tensor ids = at::empty({batch.num_tokens()}, at::kInt);
+  int32_t* row = ids.data_ptr<int32_t>();
+  for (const BatchEntry& entry : batch.entries) {
+    const auto chunk = entry.tokens.subspan(entry.start, entry.length);
+    std::copy(chunk.begin(), chunk.end(), row);
+    for (const MediaSpan& span : entry.spans) {
+      const int first = std::max(span.position, entry.start);
+      const int last = std::min(span.position + span.length, entry.start + entry.length);
+      for (int p = first; p < last; ++p) row[p - entry.start] = 0;
+    }
+    row += entry.length;
+  }
+  return ids.to(options_.placement.device);
+}
+
+// Overwrites the rows of h that belong to visual positions with the encoder's output.
+void TorchExecutor::splice(const Batch& batch, at::Tensor& h, StepOutput& output) const {
+  int row = 0;
+  for (size_t i = 0; i < batch.entries.size(); ++i) {
+    const BatchEntry& entry = batch.entries[i];
+    for (const MediaSpan& span : entry.spans) {
+      const int first = std::max(span.position, entry.start);
+      const int last = std::min(span.position + span.length, entry.start + entry.length);
+      if (first >= last) continue;
+      const auto found = encoded_.find(entry.media[span.media].key);
+      const int64_t offset = span.offset + first - span.position;
+      const bool present =
+          found != encoded_.end() && offset + (last - first) <= found->second.size(0);
+      if (!present) {
+        output.failures.emplace_back(
+            static_cast<int>(i), Status(StatusCode::kInternal, "the picture could not be encoded"));
+        break;
+      }
+      h.narrow(0, row + first - entry.start, last - first)
+          .copy_(found->second.narrow(0, offset, last - first));
+    }
+    row += entry.length;
+  }
+}
+
+// Only the last row of each sequence that samples goes through the head.
+void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& output) {
+  std::vector<int64_t> rows;
+  std::vector<size_t> owners;
+  int64_t row = 0;
+  for (size_t i = 0; i < batch.entries.size(); ++i) {
+    row += batch.entries[i].length;
+    if (!batch.entries[i].samples || failed(output, i)) continue;
+    rows.push_back(row - 1);
+    owners.push_back(i);
+  }
+  if (rows.empty()) return;
+  const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
+  const at::Tensor picked = all ? h : h.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
+  const at::Tensor logits = model_->logits(picked).to(at::kCPU, at::kFloat).contiguous();
+  const auto vocab = static_cast<size_t>(logits.size(1));
+  for (size_t n = 0; n < owners.size(); ++n) {
+    const BatchEntry& entry = batch.entries[owners[n]];
+    const std::span<const float> values(logits.const_data_ptr<float>() + n * vocab, vocab);
+    try {
+      output.samples[owners[n]] =
+          sampler_.sample(values, entry.tokens, entry.prompt_length, *entry.sampling);
+    } catch (const std::exception& error) {
+      output.failures.emplace_back(static_cast<int>(owners[n]),
+                                   Status(StatusCode::kInternal, error.what()));
+    }
+  }
+}
+
+}  // namespace saccade

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/core/model_executor.h"
+#include "engine/models/vlm.h"
+#include "engine/runtime/device.h"
+#include "engine/runtime/kv_cache.h"
+#include "engine/runtime/sampler.h"
+
+namespace saccade {
+
+// Batch -> tensors -> StepOutput. Owns the model, the KV pool and the encoder outputs.
+class TorchExecutor : public ModelExecutor {
+ public:
+  struct Options {
+    Placement placement;
+    int num_blocks = 0;
+    int block_size = 0;
+    int num_threads = 0;  // 0: libtorch's own choice
+    std::vector<TokenId> eos_ids;
+  };
+
+  TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options options);
+
+  StepOutput execute(const Batch& batch) override;
+
+ private:
+  void encode(const Batch& batch, StepOutput& output);
+  AttentionInput layout(const Batch& batch) const;
+  at::Tensor token_ids(const Batch& batch) const;
+  void splice(const Batch& batch, at::Tensor& h, StepOutput& output) const;
+  void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
+
+  std::unique_ptr<VisionLanguageModel> model_;
+  Options options_;
+  KVCache cache_;
+  // Visual tokens [len, H] that the scheduler has not evicted.
+  std::unordered_map<ContentHash, at::Tensor> encoded_;
+  Sampler sampler_;
+  bool thread_ready_ = false;
+};
+
+}  // namespace saccade

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "engine/weights/checkpoint.h"
+
+namespace saccade {
+
+// Names that start with `from` in the file are known to the model as `to` + rest.
+struct Rename {
+  std::string from;
+  std::string to;
+};
+
+class WeightScope;
+
+// The tensors of a checkpoint under the names the model code uses, converted to the run's dtype and
+// device when asked for. Remembers which were read, so that the rest can be reported.
+class WeightMap {
+ public:
+  // `renames` are tried in order; the first whose `from` matches is applied, once.
+  WeightMap(std::shared_ptr<const Checkpoint> checkpoint, const std::vector<Rename>& renames,
+            at::ScalarType dtype, at::Device device);
+
+  WeightScope root();
+
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+  bool has(const std::string& name) const { return entries_.contains(name); }
+
+  // Throws LoadError naming the file's own tensor name when missing or of another shape.
+  at::Tensor tensor(const std::string& name, at::IntArrayRef shape);
+  // Same, whatever the shape.
+  at::Tensor tensor(const std::string& name);
+
+  // Names in the files that nobody asked for, but for those ending in one of `expected`.
+  std::vector<std::string> unused(const std::vector<std::string>& expected) const;
+
+ private:
+  struct Entry {
+    const TensorView* view;
+    bool used = false;
+  };
+  Entry& entry(const std::string& name);
+  at::Tensor convert(const TensorView& view) const;
+
+  std::shared_ptr<const Checkpoint> checkpoint_;  // keeps the mapping alive under plain views
+  std::unordered_map<std::string, Entry> entries_;
+  at::ScalarType dtype_;
+  at::Device device_;
+};
+
+// A place in the tree of names: `scope("q_proj").tensor("weight", {n, k})`.
+class WeightScope {
+ public:
+  WeightScope(WeightMap* map, std::string prefix) : map_(map), prefix_(std::move(prefix)) {}
+
+  WeightScope operator()(std::string_view child) const {
+    return WeightScope(map_, prefix_ + std::string(child) + ".");
+  }
+  WeightScope operator()(int index) const { return (*this)(std::to_string(index)); }
+
+  at::Tensor tensor(std::string_view name, at::IntArrayRef shape) const {
+    return map_->tensor(prefix_ + std::string(name), shape);
+  }
+  bool has(std::string_view name) const { return map_->has(prefix_ + std::string(name)); }
+  at::ScalarType dtype() const { return map_->dtype(); }
+  at::Device device() const { return map_->device(); }
+
+ private:
+  WeightMap* map_;
+  std::string prefix_;  // ends with '.', or empty at the root
+};
+
+inline WeightScope WeightMap::root() { return WeightScope(this, ""); }
+
+}  // namespace saccade
