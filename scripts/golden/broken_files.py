@@ -1,11 +1,39 @@
-"""Helpers that damage one file of a checkpoint folder in one way. Each returns a function of the folder."""
+"""Rows of the table of hostile checkpoints, and the ways to damage one file: each returns a function of the folder."""
 
+import dataclasses
 import json
 import shutil
 import struct
+from typing import Callable
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+
+
+@dataclasses.dataclass
+class Broken:
+    name: str
+    base: str
+    file: str
+    fields: tuple
+    mutate: Callable
+    part: str
+
+
+def weights_row(name, mutate, *fields, base="llama_tied", file=WEIGHTS):
+    return Broken("weights_" + name, base, file, fields, mutate, "weights")
+
+
+def config_row(name, mutate, *fields, base="llama_tied", file="config.json"):
+    return Broken("config_" + name, base, file, fields, mutate, "config")
+
+
+def tokenizer_row(name, mutate, *fields, base="llama_tied", file="tokenizer.json"):
+    return Broken("tokenizer_" + name, base, file, fields, mutate, "tokenizer")
+
+
+def processor_row(name, mutate, *fields, base="llava", file="preprocessor_config.json"):
+    return Broken("processor_" + name, base, file, fields, mutate, "processor")
 
 
 def read_weights(folder, name=WEIGHTS):
