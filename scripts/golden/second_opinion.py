@@ -20,11 +20,16 @@ class Model:
     def __init__(self, folder, family, dtype):
         self.family, self.dtype = family, dtype
         self.config, self.w = read_checkpoint(folder, dtype)
-        self.decoder = Decoder(
-            self.config if family == "llama" else self.config["text_config"], self.w
-        )
-        if family != "llama":
-            self.tower = Tower(self.config["vision_config"], self.w, clip=family == "llava")
+        self.assemble()
+
+    def assemble(self):
+        """The parts, from config and weights as they are now."""
+        text = self.config if self.family == "llama" else self.config["text_config"]
+        self.decoder = Decoder(text, self.w)
+        if self.family != "llama":
+            self.tower = Tower(self.config["vision_config"], self.w, clip=self.family == "llava")
+        if self.family == "instructblip":
+            self.qformer = QFormer(self.config["qformer_config"], self.w)
 
     def pictures(self, pixels, qformer_ids):
         """Stages of all pictures by the keys of golden.safetensors."""
@@ -56,9 +61,7 @@ class Model:
     def _instructblip(self, states, qformer_ids):
         image = self.tower.final(states[-1])
         queries = self.w["query_tokens"][0]
-        embeddings, layers = QFormer(self.config["qformer_config"], self.w)(
-            queries, qformer_ids, image
-        )
+        embeddings, layers = self.qformer(queries, qformer_ids, image)
         output = layers[-1][: len(queries)]
         found = {
             "vit.post_layernorm": image,

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""How far typical mistakes move the goldens: the plain models with one mistake built in at a time.
+
+Prints a table of the largest change of the prefill logits and of any stage. Exits 1 when a mistake stays under 1e-5 in
+every stage, that is, when the goldens would let it pass.
+"""
+
+import copy
+import json
+import math
+import sys
+
+import torch
+from safetensors.torch import load_file
+
+from second_opinion import ROOT, TOLERANCE, Model
+
+# A mistake is a function of (model, case record, golden tensors, key prefix); it may change all of them.
+
+
+def config(section, key, value):
+    def mistake(model, *_):
+        (model.config[section] if section else model.config)[key] = value
+        model.assemble()
+
+    return mistake
+
+
+def weights(pattern, change):
+    def mistake(model, *_):
+        names = [name for name in model.w if pattern in name]
+        assert names, f"no weight {pattern}"
+        for name in names:
+            model.w[name] = change(model.w[name])
+
+    return mistake
+
+
+def attribute(part, name, value):
+    return lambda model, *_: setattr(getattr(model, part), name, value)
+
+
+def method(part, name, build):
+    """build(part, original) makes the replacement."""
+
+    def mistake(model, *_):
+        owner = getattr(model, part)
+        setattr(owner, name, build(owner, getattr(owner, name)))
+
+    return mistake
+
+
+def ids(change):
+    """change(input_ids, visual rows of the one picture) -> (input_ids, position of the picture)."""
+
+    def mistake(_model, case, *_):
+        count = case["spans"][0][1] if case["spans"] else 0
+        case["input_ids"], position = change(case["input_ids"], count)
+        case["spans"] = [[position, count]] if count else []
+
+    return mistake
+
+
+def tensor(key, change):
+    def mistake(_model, _case, golden, prefix):
+        golden[prefix + key] = change(golden[prefix + key])
+
+    return mistake
+
+
+def tanh_gelu(x):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def quick_gelu(x):
+    return x * torch.sigmoid(1.702 * x)
+
+
+def interleaved(decoder, _original):
+    def rotate(x, heads):
+        x = x.reshape(x.shape[0], heads, decoder.head_dim // 2, 2)
+        a, b, cos, sin = x[..., 0], x[..., 1], decoder.cos[:, None], decoder.sin[:, None]
+        return torch.stack([a * cos - b * sin, b * cos + a * sin], dim=-1).flatten(2)
+
+    return rotate
+
+
+def tiled_key_heads(model, *_):
+    """Query head h reads key head h mod n instead of h div g: the same as permuting the query heads of q and o."""
+    d = model.decoder
+    size = d.heads // d.key_heads
+    order = [(h % d.key_heads) * size + h // d.key_heads for h in range(d.heads)]
+    inverse = [order.index(h) for h in range(d.heads)]
+    for name in [n for n in model.w if "self_attn.q_proj.weight" in n and n.startswith("decoder")]:
+        out = name.replace("q_proj", "o_proj")
+        q, o = model.w[name], model.w[out]
+        model.w[name] = q.reshape(d.heads, d.head_dim, -1)[inverse].reshape(q.shape)
+        model.w[out] = o.reshape(-1, d.heads, d.head_dim)[:, inverse].reshape(o.shape)
+
+
+def bos_before_picture(ids_, count):
+    return [ids_[count]] + ids_[:count] + ids_[count + 1 :], 1
+
+
+ZERO = torch.zeros_like
+MISTAKES = [
+    ("decoder: RMSNorm eps 1e-6 for 1e-5", "llama_gqa", 0, attribute("decoder", "eps", 1e-6)),
+    ("decoder: rope pairs interleaved", "llama_gqa", 0, method("decoder", "_rotate", interleaved)),
+    ("decoder: key heads tiled", "llama_gqa", 0, tiled_key_heads),
+    ("decoder: gelu for silu", "llama_gqa", 0, config("", "hidden_act", "gelu")),
+    ("decoder: rope theta 1e5 for 1e4", "llama_gqa", 0, config("", "rope_theta", 1e5)),
+    ("decoder: BOS missing", "llama_gqa", 2, ids(lambda i, _: (i[1:], 0))),
+    ("decoder: biases dropped", "llama_bias", 1, weights("_proj.bias", ZERO)),
+    ("decoder: untied head read as tied", "llama_gqa", 0, lambda m, *_: m.w.pop("head.weight")),
+    ("rope: linear factor ignored", "llama_linear", 0, config("", "rope_scaling", None)),
+    ("rope: dynamic ignored", "llama_dynamic", 1, config("", "rope_scaling", None)),
+    ("rope: llama3 ignored", "llama_llama3", 0, config("", "rope_scaling", None)),
+    ("rope: yarn ignored", "llama_yarn", 0, config("", "rope_scaling", None)),
+    ("clip: erf gelu for quick_gelu", "llava", 0, config("vision_config", "hidden_act", "gelu")),
+    ("clip: last layer for -2", "llava", 0, config("", "vision_feature_layer", -1)),
+    ("clip: one layer too early", "llava", 0, config("", "vision_feature_layer", -3)),
+    ("clip: LayerNorm eps 1e-6 for 1e-5", "llava", 0, attribute("tower", "eps", 1e-6)),
+    ("clip: no position embedding", "llava", 0, weights("vision.embeddings.position", ZERO)),
+    ("clip: q bias dropped", "llava", 0, weights("q_proj.bias", ZERO)),
+    (
+        "clip: layers of a list swapped",
+        "llava_full_list",
+        0,
+        config("", "vision_feature_layer", [-3, -2]),
+    ),
+    ("llava: pictures swapped", "llava", 3, tensor("pixel_values", lambda t: t.flip(0))),
+    (
+        "llava: pixels one level brighter",
+        "llava",
+        0,
+        tensor("pixel_values", lambda t: t + 1 / 68.5),
+    ),
+    ("eva: LayerNorm eps 1e-5 for 1e-6", "instructblip", 0, attribute("tower", "eps", 1e-5)),
+    ("eva: tanh gelu for erf", "instructblip", 0, attribute("tower", "act", tanh_gelu)),
+    ("eva: quick_gelu for erf", "instructblip", 0, attribute("tower", "act", quick_gelu)),
+    ("eva: no position embedding", "instructblip", 0, weights("vision.embeddings.position", ZERO)),
+    (
+        "eva: no post LayerNorm",
+        "instructblip",
+        0,
+        method("tower", "final", lambda t, f: lambda x: x),
+    ),
+    (
+        "eva: CLS dropped",
+        "instructblip",
+        0,
+        method("tower", "final", lambda t, f: lambda x: f(x)[1:]),
+    ),
+    ("eva: qkv bias dropped", "instructblip", 0, weights("qkv.bias", ZERO)),
+    ("eva: patch bias dropped", "instructblip", 0, weights("patch_embedding.bias", ZERO)),
+    ("eva: old q and v biases dropped", "instructblip_old", 0, weights("q_bias", ZERO)),
+    ("qformer: no text", "instructblip", 0, tensor("qformer_input_ids", lambda t: t[:0])),
+    (
+        "qformer: another question",
+        "instructblip",
+        0,
+        tensor("qformer_input_ids", lambda t: t.flip(0)),
+    ),
+    (
+        "qformer: text positions after the queries",
+        "instructblip",
+        0,
+        weights("qformer.embeddings.position", lambda t: t.roll(-7, 0)),
+    ),
+    ("qformer: eps 1e-5 for 1e-12", "instructblip", 0, attribute("qformer", "eps", 1e-5)),
+    (
+        "qformer: text FFN for the queries",
+        "instructblip",
+        0,
+        method("qformer", "_feed_forward", lambda q, f: lambda p, s, x: f(p, "", x)),
+    ),
+    (
+        "qformer: cross-attention every 4th layer",
+        "instructblip",
+        0,
+        config("qformer_config", "cross_attention_frequency", 4),
+    ),
+    ("instructblip: BOS before the picture", "instructblip", 0, ids(bos_before_picture)),
+]
+
+
+def changes(checkpoint, index, mistake):
+    """(change of the last prompt row's logits, change of each stage)."""
+    record = json.loads((ROOT / checkpoint / "golden.json").read_text())
+    golden = load_file(ROOT / checkpoint / "golden.safetensors")
+    case, prefix = copy.deepcopy(record["cases"][index]), f"case{index}."
+    model = Model(ROOT / checkpoint, record["family"], torch.float32)
+    right = model.prompt(case, golden, prefix)[0]
+    mistake(model, case, golden, prefix)
+    wrong = model.prompt(case, golden, prefix)[0]
+    deltas = {}
+    for key, value in right.items():
+        same = wrong[key].shape == value.shape
+        deltas[key] = float((wrong[key] - value).abs().max()) if same else math.inf
+    logits = float((wrong["prefill_logits"][-1] - right["prefill_logits"][-1]).abs().max())
+    return logits, deltas
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    missed = []
+    print(
+        "| mistake | checkpoint | last logits | first stage that differs by more than 1e-5 |\n|---|---|---|---|"
+    )
+    for name, checkpoint, index, mistake in MISTAKES:
+        logits, deltas = changes(checkpoint, index, mistake)
+        first = next((key for key, delta in deltas.items() if delta > TOLERANCE), None)
+        print(f"| {name} | {checkpoint} | {logits:.0e} | {first} |")
+        if first is None:
+            missed.append(name)
+    if missed:
+        raise SystemExit(f"not noticed: {missed}")
+    print(f"\n{len(MISTAKES)} mistakes, all noticed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
