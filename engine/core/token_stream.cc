@@ -13,7 +13,10 @@ void TokenStream::push(TokenEvent event) {
 
 std::optional<TokenEvent> TokenStream::pop_until(TimePoint deadline) {
   std::unique_lock lock(mutex_);
-  ready_.wait_until(lock, deadline, [this] { return !events_.empty() || closed_; });
+  // A deadline in the past asks for what is there; it must not cost a system call.
+  if (events_.empty() && !closed_ && Clock::now() < deadline) {
+    ready_.wait_until(lock, deadline, [this] { return !events_.empty() || closed_; });
+  }
   if (events_.empty()) return std::nullopt;
   TokenEvent event = std::move(events_.front());
   events_.pop_front();

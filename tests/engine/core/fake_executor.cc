@@ -1,0 +1,228 @@
+#include "tests/engine/core/fake_executor.h"
+
+#include <algorithm>
+#include <set>
+
+namespace saccade::testing {
+namespace {
+
+constexpr uint64_t kGarbage = 0xdeadbeefdeadbeef;
+
+uint64_t mix(uint64_t state, uint64_t value) {
+  uint64_t x = state * 0x9e3779b97f4a7c15 + value + 0x632be59bd9b4e019;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+  return x ^ (x >> 31);
+}
+
+bool contains(const std::vector<TokenId>& ids, TokenId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+// The sampler: end ids are masked while fewer than min_tokens exist.
+TokenId choose(uint64_t state, const SamplingParams& sampling, int generated,
+               const SchedulerConfig& config) {
+  uint64_t draw = mix(mix(state, sampling.seed), generated);
+  for (;; draw = mix(draw, 1)) {
+    const auto token = static_cast<TokenId>(draw % config.vocab_size);
+    const bool ends = (!sampling.ignore_eos && contains(config.eos_ids, token)) ||
+                      contains(sampling.stop_ids, token);
+    if (generated >= sampling.min_tokens || !ends) return token;
+  }
+}
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw Violation(what);
+}
+
+int rows_of(const EncoderInput& input) { return input.media->height; }
+
+bool splices(const BatchEntry& entry, const ContentHash& key) {
+  return std::any_of(entry.spans.begin(), entry.spans.end(), [&](const MediaSpan& span) {
+    return span.position < entry.start + entry.length &&
+           span.position + span.length > entry.start && entry.media[span.media].key == key;
+  });
+}
+
+}  // namespace
+
+std::vector<uint64_t> digests(std::span<const TokenId> tokens, std::span<const MediaSpan> spans,
+                              std::span<const EncoderInput> media, int count) {
+  std::vector<uint64_t> result(count);
+  uint64_t state = 0;
+  size_t span = 0;
+  for (int i = 0; i < count; ++i) {
+    state = mix(state, tokens[i]);
+    while (span < spans.size() && spans[span].position + spans[span].length <= i) ++span;
+    if (span < spans.size() && spans[span].position <= i) {
+      const ContentHash& key = media[spans[span].media].key;
+      state = mix(mix(state, std::hash<ContentHash>()(key)),
+                  spans[span].offset + i - spans[span].position);
+    }
+    result[i] = state;
+  }
+  return result;
+}
+
+Answer solo_run(const Request& request, const SchedulerConfig& config) {
+  Answer answer;
+  std::vector<TokenId> tokens = request.prompt;
+  const SamplingParams& sampling = request.sampling;
+  while (answer.finish == FinishReason::kNone) {
+    const int generated = static_cast<int>(answer.tokens.size());
+    const uint64_t state =
+        digests(tokens, request.spans, request.media, static_cast<int>(tokens.size())).back();
+    const TokenId token = choose(state, sampling, generated, config);
+    tokens.push_back(token);
+    answer.tokens.push_back(token);
+    const bool ends = (!sampling.ignore_eos && contains(config.eos_ids, token)) ||
+                      contains(sampling.stop_ids, token);
+    if (ends && generated >= sampling.min_tokens) {
+      answer.finish = FinishReason::kStop;
+    } else if (generated + 1 == sampling.max_tokens) {
+      answer.finish = FinishReason::kLength;
+    }
+  }
+  return answer;
+}
+
+FakeExecutor::FakeExecutor(SchedulerConfig config, Faults faults)
+    : config_(std::move(config)),
+      faults_(faults),
+      random_(faults.seed),
+      memory_(static_cast<size_t>(config_.num_blocks) * config_.block_size, kGarbage) {}
+
+bool FakeExecutor::happens(int per_mille) {
+  return per_mille > 0 && static_cast<int>(random_() % 1000) < per_mille;
+}
+
+StepOutput FakeExecutor::execute(const Batch& batch) try {
+  if (on_execute) on_execute(batch);
+  ++steps;
+  check_budgets(batch);
+  if (happens(faults_.throws)) {
+    // The outputs it was to drop are still there, those it was to make are not to be trusted.
+    for (const EncodeTask& task : batch.encode) resident_.erase(task.input->key);
+    for (const BatchEntry& entry : batch.entries) spoil(entry);
+    throw std::runtime_error("injected");
+  }
+  apply_encoder(batch);
+  for (const BatchEntry& entry : batch.entries) check_entry(entry);
+  for (const BatchEntry& entry : batch.entries) compute(entry);
+
+  StepOutput output;
+  output.samples.resize(batch.entries.size());
+  output.encode_seconds.assign(batch.encode.size(), 0.001);
+  for (const EncodeTask& task : batch.encode) {
+    if (!happens(faults_.encode_failures)) continue;
+    resident_.erase(task.input->key);
+    for (size_t i = 0; i < batch.entries.size(); ++i) {
+      if (!splices(batch.entries[i], task.input->key)) continue;
+      spoil(batch.entries[i]);
+      output.failures.emplace_back(i, invalid_argument("the picture cannot be encoded"));
+    }
+  }
+  for (size_t i = 0; i < batch.entries.size(); ++i) {
+    const BatchEntry& entry = batch.entries[i];
+    if (happens(faults_.entry_failures)) {
+      spoil(entry);
+      output.failures.emplace_back(i, Status(StatusCode::kInternal, "injected"));
+    }
+    if (!entry.samples) continue;
+    const int last = entry.start + entry.length - 1;
+    const uint64_t state =
+        memory_[entry.block_table[last / config_.block_size] * config_.block_size +
+                last % config_.block_size];
+    SampledToken sample;
+    sample.token = choose(state, *entry.sampling,
+                          static_cast<int>(entry.tokens.size()) - entry.prompt_length, config_);
+    output.samples[i] = sample;
+  }
+  return output;
+} catch (const Violation& broken) {
+  if (violation.empty()) violation = broken.what();
+  throw;
+}
+
+void FakeExecutor::check_budgets(const Batch& batch) const {
+  require(!batch.entries.empty(), "a batch without entries");
+  require(batch.num_tokens() <= config_.max_num_batched_tokens, "token budget exceeded");
+  require(static_cast<int>(batch.entries.size()) <= config_.max_num_seqs, "too many sequences");
+  require(static_cast<int>(batch.encode.size()) <= config_.max_encode_per_step,
+          "encoder budget exceeded");
+  std::set<RequestId> seen;
+  std::set<int> written;
+  for (const BatchEntry& entry : batch.entries) {
+    require(seen.insert(entry.sequence).second, "a sequence is twice in a batch");
+    const int end = entry.start + entry.length;
+    for (int i = entry.start / config_.block_size; i * config_.block_size < end; ++i) {
+      require(written.insert(entry.block_table[i]).second, "two sequences write one block");
+    }
+  }
+  // A block that is written is read by nobody else.
+  for (const BatchEntry& entry : batch.entries) {
+    for (int i = 0; i < entry.start / config_.block_size; ++i) {
+      require(!written.contains(entry.block_table[i]), "a shared block is written");
+    }
+  }
+}
+
+void FakeExecutor::apply_encoder(const Batch& batch) {
+  for (const ContentHash& key : batch.evict) resident_.erase(key);
+  for (const EncodeTask& task : batch.encode) {
+    require(!resident_.contains(task.input->key), "a resident output is made again");
+    require(std::any_of(batch.entries.begin(), batch.entries.end(),
+                        [&](const auto& entry) { return splices(entry, task.input->key); }),
+            "an output is made that nobody splices in this step");
+    resident_[task.input->key] = rows_of(*task.input);
+    ++encodes;
+  }
+  int rows = 0;
+  for (const auto& [key, count] : resident_) rows += count;
+  require(rows <= config_.encoder_cache_tokens, "the encoder cache is over its capacity");
+}
+
+void FakeExecutor::check_entry(const BatchEntry& entry) const {
+  const int known = static_cast<int>(entry.tokens.size());
+  const int end = entry.start + entry.length;
+  const int bs = config_.block_size;
+  require(entry.length >= 1 && entry.start >= 0 && end <= known, "a chunk out of range");
+  require(entry.samples == (end == known), "samples at the wrong position");
+  require(static_cast<int>(entry.block_table.size()) == (end + bs - 1) / bs,
+          "a block table of the wrong size");
+  std::set<int> table(entry.block_table.begin(), entry.block_table.end());
+  require(table.size() == entry.block_table.size(), "a block is twice in one table");
+  require(*table.begin() >= 0 && *table.rbegin() < config_.num_blocks, "a block out of range");
+  const std::vector<uint64_t> expected =
+      digests(entry.tokens, entry.spans, entry.media, entry.start);
+  for (int i = 0; i < entry.start; ++i) {
+    require(memory_[entry.block_table[i / bs] * bs + i % bs] == expected[i],
+            "position " + std::to_string(i) + " of request " + std::to_string(entry.sequence) +
+                " holds something else");
+  }
+  for (const MediaSpan& span : entry.spans) {
+    if (span.position >= end || span.position + span.length <= entry.start) continue;
+    const auto found = resident_.find(entry.media[span.media].key);
+    require(found != resident_.end(), "an output is spliced that is not resident");
+    require(span.offset + span.length <= found->second, "rows beyond the output");
+  }
+}
+
+void FakeExecutor::compute(const BatchEntry& entry) {
+  const int end = entry.start + entry.length;
+  const std::vector<uint64_t> content = digests(entry.tokens, entry.spans, entry.media, end);
+  for (int i = entry.start; i < end; ++i) {
+    memory_[entry.block_table[i / config_.block_size] * config_.block_size +
+            i % config_.block_size] = content[i];
+  }
+  tokens += entry.length;
+}
+
+void FakeExecutor::spoil(const BatchEntry& entry) {
+  for (int i = entry.start; i < entry.start + entry.length; ++i) {
+    memory_[entry.block_table[i / config_.block_size] * config_.block_size +
+            i % config_.block_size] = kGarbage;
+  }
+}
+
+}  // namespace saccade::testing
