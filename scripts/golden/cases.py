@@ -36,6 +36,7 @@ LONG = (
     "The green triangle is above the yellow star, and the star is below the triangle. "
 )
 CODE = "def f(x):\n    return  x * 2\t# \u00e9\u00df\u4e2d\U0001f600\n\n"
+SYSTEM = {"role": "system", "content": "Answer in one word."}
 POEM = "The image shows a small boat on a lake, behind it a wood and a grey sky; two birds fly over the water. "
 
 
@@ -77,7 +78,7 @@ def text_cases():
         Case("chat", _ask(0)),
         Case(
             "dialog with a system message",
-            [[{"role": "system", "content": "Answer in one word."}] + m for m in _dialog(3)],
+            [[SYSTEM] + m for m in _dialog(3)],
         ),
         Case("completion", _turned(5)),
         Case("completion with code and unicode", [CODE + q for q in _turned(8)]),
@@ -105,7 +106,7 @@ def llava_cases():
         Case("same picture, other question", _ask(4, "scene.png")),
         Case("other picture", _ask(0, "tall.jpg")),
         Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
-        Case("dialog", _dialog(1, "turned.jpg")),
+        Case("dialog with a system message", [[SYSTEM] + m for m in _dialog(1, "turned.jpg")]),
         Case("text only", _ask(9)),
     ]
 
@@ -127,7 +128,10 @@ def instructblip_cases():
             "turned picture, longer question",
             [[user(LONG[:77] + q, "turned.jpg")] for q in _turned(2)],
         ),
-        Case("alpha", _ask(7, "alpha.png")),
+        Case(
+            "alpha, accents and capitals",
+            [[user("O\u00f9 est le CAF\u00c9 na\u00efve? " + q, "alpha.png")] for q in _turned(7)],
+        ),
         Case("text only", _ask(9)),
     ]
 

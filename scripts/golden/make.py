@@ -4,8 +4,11 @@
 import argparse
 import importlib.metadata
 import json
+import pathlib
 import platform
+import shutil
 import sys
+import tempfile
 
 import torch
 import transformers
@@ -27,19 +30,24 @@ def main():
     parser.add_argument(
         "names", nargs="*", help="checkpoints to make (default: all of this library's dialect)"
     )
-    names = parser.parse_args().names
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT, help="default: tests/golden")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if not FIFTH:
         make_pictures(ROOT / "images")
     for spec in all_checkpoints():
-        if bool(spec.source) == FIFTH and (not names or spec.name in names):
-            make(spec)
+        if bool(spec.source) == FIFTH and (not arguments.names or spec.name in arguments.names):
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=arguments.out) as scratch:
+                made = pathlib.Path(scratch) / spec.name
+                make(spec, made)
+                shutil.rmtree(arguments.out / spec.name, ignore_errors=True)
+                made.rename(arguments.out / spec.name)
 
 
-def make(spec):
-    folder = ROOT / spec.name
+def make(spec, folder):
     build.build(spec, folder)
     model, processor = build.load(spec, folder)
     reference, prompter = Reference(model, spec.family), Prompter(spec.family, processor)

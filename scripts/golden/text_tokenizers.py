@@ -1,5 +1,6 @@
 """Small tokenizers trained on one short text, in the dialects the server must obey."""
 
+import collections
 import json
 
 from tokenizers import (
@@ -104,16 +105,29 @@ def byte_level_bpe(size=340, bos="<|begin|>", end="<|end|>"):
     return tok
 
 
-def wordpiece(size=230):
-    """The Q-Former's tokenizer: lower-casing WordPiece with [CLS] ... [SEP]."""
-    tok = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
-    tok.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tok.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+def wordpiece(words=70, endings=40):
+    """The Q-Former's tokenizer: lower-casing WordPiece with [CLS] ... [SEP].
+
+    The vocabulary is made by counting: the library's trainer breaks ties in a different order in every run.
+    """
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=specials, show_progress=False
+    normalizer, splitter = (
+        normalizers.BertNormalizer(lowercase=True),
+        pre_tokenizers.BertPreTokenizer(),
     )
-    tok.train_from_iterator(TEXT.splitlines(), trainer)
+    text = [w for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(TEXT))]
+    letters = sorted(set("".join(text)))
+    whole = _most_frequent([w for w in text if len(w) > 1], words)
+    parts = _most_frequent([w[-n:] for w in text for n in (2, 3) if len(w) > n + 1], endings)
+    vocab = specials + letters + ["##" + c for c in letters] + whole + ["##" + p for p in parts]
+    model = models.WordPiece(
+        vocab={token: i for i, token in enumerate(vocab)},
+        unk_token="[UNK]",
+        max_input_chars_per_word=100,
+    )
+    tok = Tokenizer(model)
+    tok.normalizer, tok.pre_tokenizer = normalizer, splitter
+    tok.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in specials])
     tok.decoder = decoders.WordPiece(prefix="##")
     tok.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -121,6 +135,11 @@ def wordpiece(size=230):
         special_tokens=[("[CLS]", tok.token_to_id("[CLS]")), ("[SEP]", tok.token_to_id("[SEP]"))],
     )
     return tok
+
+
+def _most_frequent(items, count):
+    ranked = sorted(collections.Counter(items).items(), key=lambda item: (-item[1], item[0]))
+    return [item for item, _ in ranked[:count]]
 
 
 def _with_bos(tok, bos):
