@@ -1,6 +1,7 @@
 #include <csetjmp>
 #include <cstdio>
 // jpeglib.h needs FILE and size_t before it.
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include <algorithm>
@@ -29,7 +30,7 @@ class JpegReader {
   explicit JpegReader(std::string_view bytes) {
     jpeg_.err = jpeg_std_error(&errors_);
     errors_.error_exit = on_error;
-    errors_.output_message = on_message;
+    errors_.emit_message = on_warning;
     jpeg_.client_data = this;
     source_.next_input_byte = reinterpret_cast<const JOCTET*>(bytes.data());
     source_.bytes_in_buffer = bytes.size();
@@ -73,6 +74,26 @@ class JpegReader {
     return jpeg_read_scanlines(&jpeg_, &row, 1) == 1 ? JpegOutcome::kDone : JpegOutcome::kTruncated;
   }
 
+  // A progressive picture some of whose scans are damaged or missing. What libjpeg makes up for
+  // them changes from release to release, so there is no right answer to give.
+  bool partly_progressive() const {
+    if (!jpeg_.progressive_mode) return false;
+    // The lowest frequencies are those it guesses from the neighbourhood; 0: known exactly.
+    constexpr int kGuessed = 10;
+    bool missing = data_lost_;
+    for (int c = 0; c < jpeg_.num_components && jpeg_.coef_bits != nullptr; ++c) {
+      for (int i = 0; i < kGuessed; ++i) missing = missing || jpeg_.coef_bits[c][i] != 0;
+    }
+    return missing;
+  }
+
+  // Reads what follows the last row. What is damaged there fails; what is missing does not.
+  JpegOutcome finish_jpeg() {
+    if (setjmp(jump_) != 0) return JpegOutcome::kDamaged;
+    jpeg_finish_decompress(&jpeg_);
+    return JpegOutcome::kDone;
+  }
+
  private:
   static JpegReader* self(j_common_ptr jpeg) { return static_cast<JpegReader*>(jpeg->client_data); }
   static void on_error(j_common_ptr jpeg) {
@@ -80,7 +101,14 @@ class JpegReader {
     jpeg->err->format_message(jpeg, reader->error_);
     std::longjmp(reader->jump_, 1);
   }
-  static void on_message(j_common_ptr) {}
+  // libjpeg goes on after a warning, with gray where data is missing. So does Pillow.
+  static void on_warning(j_common_ptr jpeg, int level) {
+    const int code = jpeg->err->msg_code;
+    if (level < 0 &&
+        (code == JWRN_HIT_MARKER || code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC)) {
+      self(jpeg)->data_lost_ = true;
+    }
+  }
   static void on_progress(j_common_ptr jpeg) {
     if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number <= kMaxScans) return;
     std::snprintf(self(jpeg)->error_, sizeof self(jpeg)->error_, "too many scans");
@@ -98,6 +126,7 @@ class JpegReader {
   jpeg_source_mgr source_{};
   jpeg_progress_mgr progress_{};
   std::jmp_buf jump_;
+  bool data_lost_ = false;
   char error_[JMSG_LENGTH_MAX] = {};
 };
 
@@ -129,6 +158,7 @@ Status decode_jpeg(std::string_view bytes, RgbImage* image) {
   }
   outcome = reader.start_jpeg();
   if (outcome != JpegOutcome::kDone) return failure(outcome, reader);
+  if (reader.partly_progressive()) return damaged("JPEG", "scans are damaged or missing");
   const bool cmyk = reader.components() == 4;
   if (!cmyk && reader.components() != 3) return damaged("JPEG", "unexpected number of components");
   std::vector<uint8_t> inks(cmyk ? size_t(image->width) * 4 : 0);
@@ -137,6 +167,8 @@ Status decode_jpeg(std::string_view bytes, RgbImage* image) {
     if (outcome != JpegOutcome::kDone) return failure(outcome, reader);
     if (cmyk) cmyk_to_rgb(inks.data(), image->width, image->row(y));
   }
+  outcome = reader.finish_jpeg();
+  if (outcome != JpegOutcome::kDone) return failure(outcome, reader);
   return Status();
 }
 

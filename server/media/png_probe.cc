@@ -154,10 +154,7 @@ Result<ProbedHeader> probe_png(std::string_view bytes) {
     const size_t length = file.u32be(at);
     const std::string_view type = file.view(at + 4, 4);
     if (type == "IEND") break;
-    if (!file.has(at + 8, length)) {
-      if (data_seen) break;  // what is missing behind the pixels is the decoder's business
-      return invalid_argument("damaged PNG: truncated before the picture data");
-    }
+    if (!file.has(at + 8, length)) return invalid_argument("damaged PNG: truncated");
     const std::string_view data = file.view(at + 8, length);
     if (type == "IDAT") data_seen = true;
     if (type == "eXIf") exif_chunk = data;

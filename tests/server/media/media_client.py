@@ -23,15 +23,15 @@ class MediaError(Exception):
 
 class MediaTool:
     def __init__(self):
-        self.process = subprocess.Popen([tool_path()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.child = subprocess.Popen([tool_path()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> int:
-        self.process.stdin.close()
-        return self.process.wait(timeout=60)
+        self.child.stdin.close()
+        return self.child.wait(timeout=60)
 
     def _read(self, size: int) -> bytes:
-        data = self.process.stdout.read(size)
-        assert len(data) == size, f"media_tool died (exit status {self.process.wait()})"
+        data = self.child.stdout.read(size)
+        assert len(data) == size, f"media_tool died (exit status {self.child.wait()})"
         return data
 
     def call(self, operation: str, *arguments) -> bytes:
@@ -39,8 +39,8 @@ class MediaTool:
         for argument in arguments:
             argument = argument.encode() if isinstance(argument, str) else bytes(argument)
             request += [struct.pack("<I", len(argument)), argument]
-        self.process.stdin.write(b"".join(request))
-        self.process.stdin.flush()
+        self.child.stdin.write(b"".join(request))
+        self.child.stdin.flush()
         ok, length = struct.unpack("<BI", self._read(5))
         answer = self._read(length)
         if not ok:
@@ -76,6 +76,6 @@ class MediaTool:
 
     def peak_memory(self) -> int:
         """The most bytes the tool ever held (VmHWM)."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        status = pathlib.Path(f"/proc/{self.child.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
