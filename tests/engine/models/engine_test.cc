@@ -1,0 +1,217 @@
+// Golden requests through the real engine: queue, scheduler, executor, sampler, stream. The greedy
+// ids must be exact and log-probabilities within 1e-4, alone and whatever happens around them.
+
+#include "engine/core/engine.h"
+
+#include <cmath>
+#include <map>
+#include <memory>
+
+#include "engine/runtime/load_model.h"
+#include "tests/engine/models/golden.h"
+
+namespace saccade::testing {
+namespace {
+
+constexpr float kLogprob = 1e-4f;
+
+struct Answer {
+  std::vector<TokenId> tokens;
+  std::vector<float> logprobs;
+  std::vector<std::vector<TokenLogprob>> top;
+  FinishReason finish = FinishReason::kNone;
+  RequestStats stats;
+};
+
+struct Shape {
+  int max_num_seqs = 16;
+  int max_num_batched_tokens = 4096;
+  int num_blocks = 0;  // 0: plenty
+  bool prefix_caching = true;
+};
+
+class RunningModel {
+ public:
+  RunningModel(const Golden& golden, const Shape& shape) : golden_(golden) {
+    ModelOptions options;
+    options.dtype = DtypeKind::kFloat32;
+    options.device = test_device().is_cuda() ? DeviceKind::kCuda : DeviceKind::kCpu;
+    options.block_size = 4;
+    options.kv_cache_bytes = 64 << 20;
+    LoadedModel loaded = load_model(golden.folder(), options);
+    EngineConfig config;
+    config.scheduler = {.num_blocks = shape.num_blocks > 0 ? shape.num_blocks : loaded.num_blocks,
+                        .block_size = loaded.block_size,
+                        .max_num_seqs = shape.max_num_seqs,
+                        .max_num_batched_tokens = shape.max_num_batched_tokens,
+                        .max_model_len = loaded.info.max_model_len,
+                        .max_encode_per_step = 2,
+                        .encoder_cache_tokens = 4096,
+                        .eos_ids = loaded.info.eos_ids,
+                        .prefix_caching = shape.prefix_caching && loaded.info.prefix_cacheable,
+                        .vocab_size = loaded.info.vocab_size};
+    max_model_len_ = loaded.info.max_model_len;
+    engine_ = std::make_unique<Engine>(config, std::move(loaded.executor));
+  }
+
+  bool fits(const GoldenCase& c) const {
+    return static_cast<int>(c.input_ids.size() + c.greedy_ids.size()) <= max_model_len_;
+  }
+
+  std::shared_ptr<TokenStream> submit(const GoldenCase& c) {
+    Request request;
+    request.id = ++last_id_;
+    request.prompt = c.input_ids;
+    request.spans = c.spans;
+    request.media = golden_.media(c);
+    request.sampling.temperature = 0;
+    request.sampling.max_tokens = static_cast<int>(c.greedy_ids.size());
+    request.sampling.ignore_eos = true;
+    request.sampling.logprobs = 5;
+    request.stream = std::make_shared<TokenStream>();
+    request.arrival = Clock::now();
+    const std::shared_ptr<TokenStream> stream = request.stream;
+    const Status status = engine_->submit(std::move(request));
+    INFO(status.message());
+    REQUIRE(status.ok());
+    return stream;
+  }
+
+  static Answer wait(TokenStream& stream) {
+    Answer answer;
+    while (true) {
+      const auto event = stream.pop_until(Clock::now() + std::chrono::seconds(60));
+      REQUIRE(event.has_value());
+      if (event->token) {
+        answer.tokens.push_back(*event->token);
+        answer.logprobs.push_back(event->logprob);
+        answer.top.push_back(event->top);
+      }
+      if (event->finish == FinishReason::kNone) continue;
+      INFO(event->error.message());
+      REQUIRE(event->finish != FinishReason::kError);
+      answer.finish = event->finish;
+      answer.stats = event->stats;
+      return answer;
+    }
+  }
+
+  EngineStats stats() const { return engine_->stats(); }
+
+ private:
+  const Golden& golden_;
+  std::unique_ptr<Engine> engine_;
+  int max_model_len_ = 0;
+  RequestId last_id_ = 0;
+};
+
+void check_answer(const Answer& answer, const GoldenCase& c) {
+  INFO("case " << c.index << " " << c.name);
+  CHECK(answer.tokens == c.greedy_ids);
+  CHECK(answer.finish == FinishReason::kLength);
+  for (size_t s = 0; s < answer.tokens.size() && s < c.greedy_ids.size(); ++s) {
+    INFO("step " << s);
+    CHECK(std::abs(answer.logprobs[s] - c.chosen_logprobs[s]) <= kLogprob);
+    std::map<TokenId, float> ours;
+    for (const TokenLogprob& top : answer.top[s]) ours[top.token] = top.logprob;
+    CHECK(ours.size() == 5);
+    // Ranks of near ties may swap; every value must be there or be as small as our last.
+    for (const auto& [token, logprob] : c.top_logprobs[s]) {
+      const auto found = ours.find(token);
+      const float mine = found != ours.end() ? found->second : answer.top[s].back().logprob;
+      CHECK(std::abs(mine - logprob) <= kLogprob);
+    }
+  }
+}
+
+// All cases of a folder, each submitted `copies` times at once.
+void run_together(const Golden& golden, const Shape& shape, int copies) {
+  RunningModel model(golden, shape);
+  std::vector<std::pair<const GoldenCase*, std::shared_ptr<TokenStream>>> streams;
+  for (int n = 0; n < copies; ++n) {
+    for (const GoldenCase& c : golden.cases()) {
+      if (model.fits(c)) streams.emplace_back(&c, model.submit(c));
+    }
+  }
+  REQUIRE(!streams.empty());
+  for (auto& [c, stream] : streams) check_answer(RunningModel::wait(*stream), *c);
+}
+
+int blocks_of_longest(const Golden& golden) {
+  size_t longest = 0;
+  for (const GoldenCase& c : golden.cases()) {
+    longest = std::max(longest, c.input_ids.size() + c.greedy_ids.size());
+  }
+  return static_cast<int>(longest / 4) + 2;
+}
+
+}  // namespace
+
+TEST_CASE("alone: ids and log-probabilities of every golden case") {
+  for (const std::string& name : Golden::names()) {
+    INFO(name);
+    const Golden golden(name);
+    RunningModel model(golden, {});
+    int ran = 0;
+    for (const GoldenCase& c : golden.cases()) {
+      if (!model.fits(c)) continue;
+      check_answer(RunningModel::wait(*model.submit(c)), c);
+      ++ran;
+    }
+    CHECK(ran > 0);
+  }
+}
+
+TEST_CASE("batched with others = alone") {
+  for (const std::string& name : Golden::names()) {
+    INFO(name);
+    run_together(Golden(name), {}, 2);
+  }
+}
+
+TEST_CASE("prefilled in chunks = whole") {
+  for (const std::string& name : Golden::names()) {
+    for (const int budget : {3, 7}) {
+      INFO(name << " with " << budget << " tokens a step");
+      run_together(Golden(name), {.max_num_seqs = 3, .max_num_batched_tokens = budget}, 1);
+    }
+  }
+}
+
+TEST_CASE("from the prefix cache = fresh") {
+  for (const std::string& name : Golden::names()) {
+    INFO(name);
+    const Golden golden(name);
+    RunningModel model(golden, {});
+    int cached = 0;
+    for (int round = 0; round < 2; ++round) {
+      for (const GoldenCase& c : golden.cases()) {
+        if (!model.fits(c)) continue;
+        const Answer answer = RunningModel::wait(*model.submit(c));
+        check_answer(answer, c);
+        cached += round == 1 ? answer.stats.cached_tokens : 0;
+      }
+    }
+    if (name != "llama_dynamic") CHECK(cached > 0);
+  }
+}
+
+TEST_CASE("preempted and recomputed = undisturbed") {
+  int64_t preemptions = 0;
+  for (const std::string& name : Golden::names()) {
+    INFO(name);
+    const Golden golden(name);
+    RunningModel model(golden, {.num_blocks = blocks_of_longest(golden) + 2});
+    std::vector<std::pair<const GoldenCase*, std::shared_ptr<TokenStream>>> streams;
+    for (int n = 0; n < 2; ++n) {
+      for (const GoldenCase& c : golden.cases()) {
+        if (model.fits(c)) streams.emplace_back(&c, model.submit(c));
+      }
+    }
+    for (auto& [c, stream] : streams) check_answer(RunningModel::wait(*stream), *c);
+    preemptions += static_cast<int64_t>(model.stats().preemptions);
+  }
+  CHECK(preemptions > 0);
+}
+
+}  // namespace saccade::testing

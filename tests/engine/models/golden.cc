@@ -1,0 +1,148 @@
+#include "tests/engine/models/golden.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "engine/runtime/kv_cache.h"
+
+namespace saccade::testing {
+namespace {
+
+std::vector<TokenId> ids_of(const JsonView& view, std::string_view key) {
+  const std::vector<int> ids = view.int_list(key);
+  return {ids.begin(), ids.end()};
+}
+
+GoldenCase parse_case(const JsonView& view, int index) {
+  GoldenCase c;
+  c.index = index;
+  c.name = view.string("name");
+  c.input_ids = ids_of(view, "input_ids");
+  c.qformer_ids = ids_of(view, "qformer_input_ids");
+  c.greedy_ids = ids_of(view, "greedy_ids");
+  for (const double x : view.number_list("chosen_logprobs")) {
+    c.chosen_logprobs.push_back(static_cast<float>(x));
+  }
+  for (const std::vector<int>& span : view.int_lists("spans")) {
+    c.spans.push_back({span[0], span[1], static_cast<int>(c.spans.size()), 0});
+  }
+  for (const Json& step : *view.find("top_logprobs")->array()) {
+    auto& best = c.top_logprobs.emplace_back();
+    for (const Json& pair : *step.array()) {
+      best.emplace_back(static_cast<TokenId>(*(*pair.array())[0].integer()),
+                        static_cast<float>(*(*pair.array())[1].number()));
+    }
+  }
+  return c;
+}
+
+}  // namespace
+
+std::filesystem::path Golden::root() { return "tests/golden"; }
+
+std::vector<std::string> Golden::names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(root())) {
+    if (std::filesystem::exists(entry.path() / "golden.json")) {
+      names.push_back(entry.path().filename());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Golden::Golden(const std::string& name) : name_(name), file_(root() / name / "golden.safetensors") {
+  const JsonFile json(root() / name / "golden.json");
+  int index = 0;
+  for (const Json& one : *json.root().find("cases")->array()) {
+    cases_.push_back(parse_case(JsonView(one, "golden.json: case"), index));
+    ++index;
+  }
+}
+
+bool Golden::has(const std::string& key) const {
+  return std::any_of(file_.tensors().begin(), file_.tensors().end(),
+                     [&](const TensorView& view) { return view.name == key; });
+}
+
+at::Tensor Golden::tensor(const GoldenCase& c, const std::string& key) const {
+  const std::string name = full(c, key);
+  for (const TensorView& view : file_.tensors()) {
+    if (view.name != name) continue;
+    const at::ScalarType dtype = view.dtype == TensorDtype::kI64 ? at::kLong : at::kFloat;
+    at::Tensor out = at::empty(view.shape, at::dtype(dtype));
+    std::memcpy(out.data_ptr(), view.data, view.bytes);
+    return out;
+  }
+  throw std::out_of_range("golden.safetensors has no " + name);
+}
+
+std::vector<EncoderInput> Golden::media(const GoldenCase& c) const {
+  std::vector<EncoderInput> inputs;
+  if (!has(c, "pixel_values")) return inputs;
+  const at::Tensor all = tensor(c, "pixel_values");
+  for (int64_t i = 0; i < all.size(0); ++i) {
+    const at::Tensor one = all[i].contiguous();
+    auto item = std::make_shared<MediaItem>();
+    item->height = static_cast<int>(one.size(1));
+    item->width = static_cast<int>(one.size(2));
+    item->pixels.assign(one.const_data_ptr<float>(), one.const_data_ptr<float>() + one.numel());
+    EncoderInput input;
+    input.media = item;
+    input.instruction = c.qformer_ids;
+    // Unique to the folder's picture and instruction: tests need equality, not secrecy.
+    const std::string text = name_ + std::to_string(c.index) + "/" + std::to_string(i);
+    std::copy_n(text.begin(), std::min<size_t>(text.size(), 32), input.key.bytes.begin());
+    inputs.push_back(input);
+  }
+  return inputs;
+}
+
+GoldenWeights::GoldenWeights(const Golden& golden, at::ScalarType dtype)
+    : folder(golden.folder()),
+      family(find_family(folder)),
+      map(std::make_shared<const Checkpoint>(golden.folder()), family.renames, dtype,
+          test_device()) {}
+
+at::Device test_device() {
+  const char* name = std::getenv("SACCADE_TEST_DEVICE");
+  return name != nullptr && std::string(name) == "cuda" ? at::Device(at::kCUDA, 0)
+                                                        : at::Device(at::kCPU);
+}
+
+double max_abs(const at::Tensor& a, const at::Tensor& b) {
+  if (a.sizes() != b.sizes()) {
+    throw std::invalid_argument("shapes differ: " + shape_text(a.sizes().vec()) + " and " +
+                                shape_text(b.sizes().vec()));
+  }
+  return (a.to(at::kCPU, at::kDouble) - b.to(at::kCPU, at::kDouble)).abs().max().item<double>();
+}
+
+at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
+                   const std::vector<at::Tensor>& visual, at::ScalarType dtype) {
+  constexpr int kBlockSize = 4;
+  const auto length = static_cast<int>(c.input_ids.size());
+  const int num_blocks = length / kBlockSize + 1;
+  KVCache cache = make_kv_cache(model.cache_shape(), num_blocks, kBlockSize, dtype, test_device());
+  // Blocks in reverse: a block table that happens to be the identity would hide a mix-up.
+  std::vector<int32_t> blocks(num_blocks);
+  for (int i = 0; i < num_blocks; ++i) blocks[i] = num_blocks - 1 - i;
+  AttentionInput input;
+  input.block_size = kBlockSize;
+  input.sequences = {{0, length, length, blocks.data()}};
+  at::Tensor ids = at::tensor(c.input_ids, at::kInt);
+  for (int p = 0; p < length; ++p) {
+    input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
+    input.positions.push_back({p, length});
+  }
+  if (!test_device().is_cpu()) input.slots_device = at::tensor(input.slots).to(test_device());
+  for (const MediaSpan& span : c.spans) ids.narrow(0, span.position, span.length).zero_();
+  at::Tensor h = model.embed(ids.to(test_device()));
+  for (const MediaSpan& span : c.spans) {
+    h.narrow(0, span.position, span.length).copy_(visual[span.media]);
+  }
+  return model.forward(h, input, cache);
+}
+
+}  // namespace saccade::testing

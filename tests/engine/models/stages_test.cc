@@ -1,0 +1,156 @@
+// Each stage of a model against the reference library's tensors, fed with the golden input of that
+// stage (tolerances: 2e-6 per stage, 1e-5 for the logits of a whole prompt).
+
+#include <c10/core/InferenceMode.h>
+
+#include "engine/models/qformer.h"
+#include "engine/models/vit.h"
+#include "tests/engine/models/golden.h"
+
+namespace saccade::testing {
+namespace {
+
+constexpr double kStage = 2e-6;
+// The patch convolution sums 588 products of pixels up to 2.2: the order of the sum alone moves it
+// by a few units in the last place of values around 10.
+constexpr double kPatches = 6e-6;
+constexpr double kLogits = 1e-5;
+
+// Runs `check` for each case that has the tensor `key`; at least one must.
+template <typename Check>
+void for_cases_with(const std::vector<std::string>& names, const std::string& key, Check check) {
+  int seen = 0;
+  for (const std::string& name : names) {
+    const Golden golden(name);
+    for (const GoldenCase& c : golden.cases()) {
+      if (!golden.has(c, key)) continue;
+      INFO(name << " case " << c.index << " " << c.name);
+      ++seen;
+      check(golden, c);
+    }
+  }
+  REQUIRE(seen > 0);
+}
+
+std::vector<std::string> names_with(const std::string& prefix) {
+  std::vector<std::string> names;
+  for (const std::string& name : Golden::names()) {
+    if (name.starts_with(prefix)) names.push_back(name);
+  }
+  return names;
+}
+
+void check_tower(const Vit& vit, const Golden& golden, const GoldenCase& c) {
+  const at::Tensor pixels = golden.tensor(c, "pixel_values").to(test_device());
+  CHECK(max_abs(vit.embeddings(pixels), golden.tensor(c, "vit.embeddings")) <= kPatches);
+  at::Tensor before = golden.tensor(c, "vit.embeddings");
+  for (int i = 0; golden.has(c, "vit.block." + std::to_string(i)); ++i) {
+    if (i >= vit.config().num_layers) break;
+    const at::Tensor after = golden.tensor(c, "vit.block." + std::to_string(i));
+    INFO("block " << i);
+    CHECK(max_abs(vit.block(i, before.to(test_device())), after) <= kStage);
+    before = after;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("BLIP tower equals the reference block by block") {
+  const c10::InferenceMode guard;
+  for_cases_with(
+      names_with("instructblip"), "vit.embeddings", [](const auto& golden, const auto& c) {
+        GoldenWeights weights(golden);
+        const VitConfig config = VitConfig::blip(weights.folder.section("vision_config"));
+        const Vit vit(config, weights.map.root()("vision_model"), config.num_layers, true);
+        check_tower(vit, golden, c);
+        const std::string last = "vit.block." + std::to_string(config.num_layers - 1);
+        const at::Tensor x = golden.tensor(c, last).to(test_device());
+        CHECK(max_abs(vit.post_norm(x), golden.tensor(c, "vit.post_layernorm")) <= kStage);
+      });
+}
+
+TEST_CASE("CLIP tower equals the reference block by block") {
+  const c10::InferenceMode guard;
+  for_cases_with(names_with("llava"), "vit.embeddings", [](const auto& golden, const auto& c) {
+    GoldenWeights weights(golden);
+    const VitConfig config = VitConfig::clip(weights.folder.section("vision_config"));
+    const Vit vit(config, weights.map.root()("vision_tower"), config.num_layers, false);
+    check_tower(vit, golden, c);
+  });
+}
+
+TEST_CASE("Q-Former equals the reference layer by layer") {
+  const c10::InferenceMode guard;
+  for_cases_with(
+      names_with("instructblip"), "qformer.embeddings", [](const auto& golden, const auto& c) {
+        GoldenWeights weights(golden);
+        const JsonView config = weights.folder.config();
+        QFormerConfig qformer_config = QFormerConfig::parse(
+            weights.folder.section("qformer_config"), config.positive_int("num_query_tokens"));
+        const at::Tensor image = golden.tensor(c, "vit.post_layernorm").to(test_device());
+        qformer_config.encoder_hidden_size = static_cast<int>(image.size(2));
+        const WeightScope root = weights.map.root();
+        const QFormer qformer(qformer_config, root("qformer"),
+                              root.tensor("query_tokens", {1, qformer_config.num_queries,
+                                                           qformer_config.hidden_size}));
+        const at::Tensor ids = golden.tensor(c, "qformer_input_ids").unsqueeze(0).to(test_device());
+        at::Tensor before = golden.tensor(c, "qformer.embeddings");
+        CHECK(max_abs(qformer.embed(ids), before) <= kStage);
+        for (int i = 0; i < qformer_config.num_layers; ++i) {
+          INFO("layer " << i);
+          const at::Tensor after = golden.tensor(c, "qformer.layer." + std::to_string(i));
+          CHECK(max_abs(qformer.layer(i, before.to(test_device()), image), after) <= kStage);
+          before = after;
+        }
+        CHECK(max_abs(qformer(image, ids), golden.tensor(c, "qformer.output")) <= kLogits);
+      });
+}
+
+TEST_CASE("the encoder's output equals the reference's connector") {
+  const c10::InferenceMode guard;
+  for_cases_with(Golden::names(), "connector", [](const auto& golden, const auto& c) {
+    GoldenWeights weights(golden);
+    const auto model = weights.family.build(weights.folder, weights.map.root());
+    const std::vector<EncoderInput> media = golden.media(c);
+    std::vector<const EncoderInput*> inputs;
+    for (const EncoderInput& input : media) inputs.push_back(&input);
+    CHECK(max_abs(at::stack(model->encode(inputs)), golden.tensor(c, "connector")) <= kLogits);
+  });
+}
+
+TEST_CASE("logits of whole prompts equal the reference's") {
+  const c10::InferenceMode guard;
+  for (const char* key : {"prefill_logits", "prefill_tail_logits"}) {
+    for_cases_with(Golden::names(), key, [&](const auto& golden, const auto& c) {
+      GoldenWeights weights(golden);
+      const auto model = weights.family.build(weights.folder, weights.map.root());
+      std::vector<at::Tensor> visual;
+      if (golden.has(c, "connector")) {
+        visual = golden.tensor(c, "connector").to(test_device()).unbind(0);
+      }
+      const at::Tensor expected = golden.tensor(c, key);
+      const at::Tensor h = prefill(*model, c, visual, at::kFloat);
+      const int64_t rows = expected.size(0);
+      const at::Tensor logits = model->logits(h.narrow(0, h.size(0) - rows, rows));
+      CHECK(max_abs(logits, expected) <= kLogits);
+    });
+  }
+}
+
+TEST_CASE("float64 run from pixels to logits equals the reference's float64 run") {
+  // Sees what float32 noise hides: an epsilon of 1e-5 for 1e-6 moves the logits by 5e-6.
+  const c10::InferenceMode guard;
+  for_cases_with(Golden::names(), "fp64.prefill_logits", [](const auto& golden, const auto& c) {
+    GoldenWeights weights(golden, at::kDouble);
+    const auto model = weights.family.build(weights.folder, weights.map.root());
+    const std::vector<EncoderInput> media = golden.media(c);
+    std::vector<const EncoderInput*> inputs;
+    for (const EncoderInput& input : media) inputs.push_back(&input);
+    const at::Tensor h = prefill(*model, c, model->encode(inputs), at::kDouble);
+    const at::Tensor expected = golden.tensor(c, "fp64.prefill_logits").to(at::kDouble) +
+                                golden.tensor(c, "fp64.prefill_logits_lo").to(at::kDouble);
+    CHECK(max_abs(model->logits(h), expected) <= 1e-6);
+  });
+}
+
+}  // namespace saccade::testing

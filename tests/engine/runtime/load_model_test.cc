@@ -1,0 +1,112 @@
+#include "engine/runtime/load_model.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <filesystem>
+
+#include "tests/engine/weights/test_folder.h"
+
+namespace saccade::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = "tests/golden";
+
+ModelOptions small() {
+  ModelOptions options;
+  options.device = DeviceKind::kCpu;
+  options.dtype = DtypeKind::kFloat32;
+  options.kv_cache_bytes = 1 << 20;
+  return options;
+}
+
+// A copy of a golden folder's config.json and weights, to be damaged.
+struct Copy {
+  explicit Copy(const std::string& name) {
+    for (const char* file : {"config.json", "model.safetensors", "generation_config.json"}) {
+      if (fs::exists(kGolden / name / file)) {
+        fs::copy_file(kGolden / name / file, folder.path() / file);
+      }
+    }
+  }
+  std::string error(const ModelOptions& options = small()) const {
+    return load_error_of([&] { load_model(folder.path(), options); });
+  }
+  void edit_config(const std::string& from, const std::string& to) const {
+    std::ifstream in(folder.path() / "config.json");
+    std::string text((std::istreambuf_iterator<char>(in)), {});
+    const size_t place = text.find(from);
+    REQUIRE(place != std::string::npos);
+    folder.write("config.json", text.replace(place, from.size(), to));
+  }
+  TestFolder folder;
+};
+
+}  // namespace
+
+TEST_CASE("what the server learns of each family") {
+  const LoadedModel llama = load_model(kGolden / "llama_gqa", small());
+  CHECK(llama.info.placement == MediaPlacement::kNone);
+  CHECK(llama.info.eos_ids.size() == 2);
+  CHECK(llama.dtype == "float32");
+  CHECK(llama.num_blocks > 0);
+  const LoadedModel llava = load_model(kGolden / "llava", small());
+  CHECK(llava.info.placement == MediaPlacement::kAtPlaceholder);
+  CHECK(llava.info.image_tokens({480, 640}) == 9);
+  const LoadedModel blip = load_model(kGolden / "instructblip", small());
+  CHECK(blip.info.placement == MediaPlacement::kBeforePrompt);
+  CHECK(blip.info.image_tokens({480, 640}) == 7);
+  CHECK(blip.info.instruction_to_connector);
+  CHECK(blip.info.max_images == 1);
+  CHECK(!load_model(kGolden / "llama_dynamic", small()).info.prefix_cacheable);
+}
+
+TEST_CASE("every golden checkpoint is read without a left-over tensor") {
+  for (const auto& entry : fs::directory_iterator(kGolden)) {
+    if (!fs::exists(entry.path() / "golden.json")) continue;
+    INFO(entry.path().string());
+    CHECK(load_model(entry.path(), small()).unused_tensors.empty());
+  }
+}
+
+TEST_CASE("a bad folder is refused with file and field") {
+  const Copy copy("llama_gqa");
+  SECTION("no config") {
+    fs::remove(copy.folder.path() / "config.json");
+    CHECK(copy.error().find("config.json") != std::string::npos);
+  }
+  SECTION("unknown family") {
+    copy.edit_config("\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
+    CHECK(copy.error().find("config.json: model_type") != std::string::npos);
+  }
+  SECTION("a width the tensors do not have") {
+    copy.edit_config("\"intermediate_size\": 80", "\"intermediate_size\": 96");
+    const std::string error = copy.error();
+    CHECK(error.find("gate_proj.weight") != std::string::npos);
+    CHECK(error.find("[96, 48]") != std::string::npos);
+  }
+  SECTION("more layers than the file has") {
+    copy.edit_config("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4");
+    CHECK(copy.error().find("model.layers.3.") != std::string::npos);
+  }
+  SECTION("a length beyond the model") {
+    ModelOptions options = small();
+    options.max_model_len = 1 << 20;
+    CHECK(copy.error(options).find("--max-model-len") != std::string::npos);
+  }
+  SECTION("no memory for a block") {
+    ModelOptions options = small();
+    options.kv_cache_bytes = 10;
+    CHECK(copy.error(options).find("--kv-cache-memory") != std::string::npos);
+  }
+}
+
+TEST_CASE("inspect names towers, connector and left-overs") {
+  const std::string text = inspect_model(kGolden / "instructblip");
+  CHECK(text.find("family: instructblip") != std::string::npos);
+  CHECK(text.find("7 tokens per image") != std::string::npos);
+  CHECK(text.find("missing tensors: none") != std::string::npos);
+  CHECK(text.find("unused tensors: none") != std::string::npos);
+}
+
+}  // namespace saccade::testing
