@@ -1,0 +1,105 @@
+#include "engine/kernels/cpu/attention_decode.h"
+#include "engine/kernels/cpu/attention_prefill.h"
+#include "engine/kernels/cpu/isa_functions.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+namespace {
+
+// Below this many multiplications a parallel region costs more than it brings.
+constexpr int64_t kParallelWork = 1 << 15;
+
+struct Plan {
+  AttentionTask* tasks;
+  int64_t count;
+  int64_t partials;
+  int64_t work;  // multiplications of the scores
+};
+
+// Calls visit(begin, end) for the tasks that each kv head of a sequence has.
+template <class Visit>
+void for_each_range(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                    const Visit& visit) {
+  if (uses_decode_path(args, sequence)) {
+    const int end = sequence.context_length;
+    for (int begin = first_visible_key(args, end - 1); begin < end;) {
+      const int next = min_of(end, (begin / kSplitKeys + 1) * kSplitKeys);
+      visit(begin, next);
+      begin = next;
+    }
+  } else {
+    const int queries = max_of(1, kTileRows / (args.heads / args.kv_heads));
+    for (int begin = 0; begin < sequence.query_length; begin += queries) {
+      visit(begin, min_of(sequence.query_length, begin + queries));
+    }
+  }
+}
+
+// Tasks of one (sequence, kv head) stand behind each other.
+Plan make_plan(const PagedAttentionArgs& args) {
+  Plan plan{nullptr, 0, 0, 0};
+  for (int s = 0; s < args.num_sequences; ++s) {
+    for_each_range(args, args.sequences[s], [&](int, int) { plan.count += args.kv_heads; });
+    plan.work += static_cast<int64_t>(args.sequences[s].query_length) *
+                 args.sequences[s].context_length * args.heads * args.head_dim;
+  }
+  plan.tasks = static_cast<AttentionTask*>(
+      thread_scratch(ScratchSlot::kTasks, sizeof(AttentionTask) * (plan.count + 1)));
+  AttentionTask* next = plan.tasks;
+  for (int s = 0; s < args.num_sequences; ++s) {
+    const bool decode = uses_decode_path(args, args.sequences[s]);
+    for (int head = 0; head < args.kv_heads; ++head) {
+      AttentionTask* first = next;
+      for_each_range(args, args.sequences[s], [&](int begin, int end) {
+        *next++ = AttentionTask{s, head, begin, end, -1};
+      });
+      if (decode && next - first > 1) {
+        for (AttentionTask* task = first; task < next; ++task) task->partial = plan.partials++;
+      }
+    }
+  }
+  return plan;
+}
+
+template <typename T>
+void run_task(const PagedAttentionArgs& args, const AttentionTask& task, float* partials) {
+  if (uses_decode_path(args, args.sequences[task.sequence])) {
+    decode_task<T>(args, task, partials);
+  } else {
+    QueryTile<T>(args, task).run();
+  }
+}
+
+bool same_head(const AttentionTask& a, const AttentionTask& b) {
+  return a.sequence == b.sequence && a.kv_head == b.kv_head;
+}
+
+template <typename T>
+void run_plan(const PagedAttentionArgs& args, const Plan& plan) {
+  const bool parallel = plan.work > kParallelWork;
+  auto* partials = static_cast<float*>(thread_scratch(
+      ScratchSlot::kPartials, sizeof(float) * (plan.partials * partial_floats(args) + 1)));
+#pragma omp parallel for schedule(dynamic) if (parallel)
+  for (int64_t i = 0; i < plan.count; ++i) run_task<T>(args, plan.tasks[i], partials);
+  if (plan.partials == 0) return;
+#pragma omp parallel for schedule(static) if (parallel)
+  for (int64_t i = 0; i < plan.count; ++i) {
+    const AttentionTask& task = plan.tasks[i];
+    if (task.partial < 0 || (i > 0 && same_head(plan.tasks[i - 1], task))) continue;
+    int64_t end = i + 1;
+    while (end < plan.count && same_head(plan.tasks[end], task)) ++end;
+    combine_splits<T>(args, task, partials, static_cast<int>(end - i));
+  }
+}
+
+}  // namespace
+
+void paged_attention(const PagedAttentionArgs& args) {
+  const Plan plan = make_plan(args);
+  if (args.type == ElementType::kFloat32) {
+    run_plan<float>(args, plan);
+  } else {
+    run_plan<Bf16>(args, plan);
+  }
+}
+
+}  // namespace saccade::kernels::SACCADE_ISA

@@ -1,0 +1,68 @@
+#pragma once
+
+// What one thread computes at a time of a step's attention. Included per instruction set.
+
+#include "engine/kernels/cpu/simd.h"
+#include "engine/kernels/paged_attention.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+
+// Keys of one decode task. Splits begin at multiples of this position, whatever the batch is.
+inline constexpr int kSplitKeys = 256;
+// Most query heads per kv head that the decode path takes together.
+inline constexpr int kMaxGroup = 16;
+// Rows (query, head) of one prefill tile; a tile has at least one query.
+inline constexpr int kTileRows = 96;
+
+struct AttentionTask {
+  int32_t sequence;
+  int32_t kv_head;
+  int32_t begin;    // decode: first key; prefill: first query of the chunk
+  int32_t end;      // decode: end of keys; prefill: end of queries
+  int64_t partial;  // decode: index of the split's partial result; -1: the only split
+};
+
+// A partial result of decode: for each head of the group [maximum, sum, weighted values].
+inline int64_t partial_floats(const PagedAttentionArgs& args) {
+  return static_cast<int64_t>(args.heads / args.kv_heads) * (2 + args.head_dim);
+}
+
+static inline int first_visible_key(const PagedAttentionArgs& args, int position) {
+  return args.sliding_window > 0 ? max_of(0, position - args.sliding_window + 1) : 0;
+}
+
+static inline bool uses_decode_path(const PagedAttentionArgs& args, const PagedSequence& sequence) {
+  return sequence.query_length == 1 && args.heads / args.kv_heads <= kMaxGroup;
+}
+
+// A run of keys that lie behind each other in memory: those of one block.
+template <typename T>
+struct KeyRun {
+  const T* data;
+  int count;
+};
+
+// The run that begins at key `position` of a sequence, cut at `end`.
+template <typename T>
+static inline KeyRun<T> run_at(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                               const void* pool, int kv_head, int position, int end) {
+  const int offset = position % args.block_size;
+  const int64_t block = sequence.blocks[position / args.block_size];
+  const int64_t row = (block * args.kv_heads + kv_head) * args.block_size + offset;
+  return {static_cast<const T*>(pool) + row * args.head_dim,
+          min_of(args.block_size - offset, end - position)};
+}
+
+static inline float group_max(const float* values, int n) {
+  float best = -__builtin_inff();
+  int i = 0;
+  if (n >= kLanes) {
+    Vec bests = load(values);
+    for (i = kLanes; i + kLanes <= n; i += kLanes) bests = vmax(load(values + i), bests);
+    best = reduce_max(bests);
+  }
+  for (; i < n; ++i) best = max_of(best, values[i]);
+  return best;
+}
+
+}  // namespace saccade::kernels::SACCADE_ISA

@@ -1,0 +1,212 @@
+#pragma once
+
+// Prefill: a tile of queries (all heads of a group) against the keys they see, 64 at a time, with a
+// running softmax. Keys and values of a tile of keys are packed once into the layout of the
+// multiplication loop and serve all rows of the query tile.
+
+#include "engine/kernels/cpu/attention_plan.h"
+#include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/cpu/microkernel.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+
+inline constexpr int kTileKeys = 64;
+
+// Layouts per element type. "Steps" are what microkernel.h calls k: one float or a pair of bf16.
+template <typename T>
+struct TileUnit;
+
+template <>
+struct TileUnit<float> {
+  using Multiply = FloatUnit;
+  static constexpr int kPerStep = 1;
+
+  static inline void pack_key(const float* key, int head_dim, int column, uint32_t* out) {
+    for (int d = 0; d < head_dim; ++d) std::memcpy(out + d * kTileKeys + column, key + d, 4);
+  }
+  static inline void pack_value(const float* value, int head_dim, int key, int64_t width,
+                                uint32_t* out) {
+    std::memcpy(out + key * width, value, head_dim * sizeof(float));
+  }
+  static inline void store_weights(float* to, const float* weights, int n) {
+    std::memcpy(to, weights, n * sizeof(float));
+  }
+};
+
+template <>
+struct TileUnit<Bf16> {
+  using Multiply = PairUnit;
+  static constexpr int kPerStep = 2;
+
+  static inline void pack_key(const Bf16* key, int head_dim, int column, uint32_t* out) {
+    for (int d = 0; d + 1 < head_dim; d += 2) {
+      std::memcpy(out + d / 2 * kTileKeys + column, key + d, 4);
+    }
+    if (head_dim % 2 != 0) out[head_dim / 2 * kTileKeys + column] = key[head_dim - 1];
+  }
+  static inline void pack_value(const Bf16* value, int head_dim, int key, int64_t width,
+                                uint32_t* out) {
+    uint32_t* row = out + key / 2 * width;
+    if (key % 2 == 0) {
+      for (int d = 0; d < head_dim; ++d) row[d] = value[d];
+    } else {
+      for (int d = 0; d < head_dim; ++d) row[d] |= static_cast<uint32_t>(value[d]) << 16;
+    }
+  }
+  static inline void store_weights(Bf16* to, const float* weights, int n) {
+    for (int i = 0; i < n; i += kLanes) store(to + i, load(weights + i));
+  }
+};
+
+// One thread's work on one query tile.
+template <typename T>
+class QueryTile {
+ public:
+  using Unit = TileUnit<T>;
+
+  QueryTile(const PagedAttentionArgs& args, const AttentionTask& task)
+      : args_(args),
+        task_(task),
+        sequence_(args.sequences[task.sequence]),
+        group_(args.heads / args.kv_heads),
+        rows_((task.end - task.begin) * group_),
+        depth_((args.head_dim + Unit::kPerStep - 1) / Unit::kPerStep),
+        width_((args.head_dim + kStrip - 1) / kStrip * kStrip),
+        first_position_(sequence_.context_length - sequence_.query_length) {
+    queries_ = scratch<char>(ScratchSlot::kQueries, static_cast<int64_t>(rows_) * depth_ * 4);
+    // Scores, then the weights as T, of each row.
+    scores_ = scratch<float>(ScratchSlot::kScores, static_cast<int64_t>(rows_) * kTileKeys * 2 * 4);
+    weights_ = reinterpret_cast<T*>(scores_ + static_cast<int64_t>(rows_) * kTileKeys);
+    // Weighted sums of values, then maximum and sum of each row.
+    output_ = scratch<float>(ScratchSlot::kOutput, rows_ * (width_ + 2) * 4);
+    maximum_ = output_ + rows_ * width_;
+    sum_ = maximum_ + rows_;
+    keys_ = scratch<uint32_t>(ScratchSlot::kKeys, static_cast<int64_t>(depth_) * kTileKeys * 4);
+    values_ = scratch<uint32_t>(ScratchSlot::kValues, kTileKeys / Unit::kPerStep * width_ * 4);
+  }
+
+  void run() {
+    copy_queries();
+    for (int64_t i = 0; i < rows_ * width_; ++i) output_[i] = 0;
+    for (int r = 0; r < rows_; ++r) {
+      maximum_[r] = -__builtin_inff();
+      sum_[r] = 0;
+    }
+    const int end = position_of(rows_ - 1) + 1;
+    const int begin = first_visible_key(args_, position_of(0)) / kTileKeys * kTileKeys;
+    for (int key = begin; key < end; key += kTileKeys) {
+      const int count = min_of(kTileKeys, end - key);
+      pack(key, count);
+      multiply_block<typename Unit::Multiply>(queries_, depth_ * 4, rows_, as_bytes(keys_),
+                                              kTileKeys * 4, depth_, kTileKeys, scores_, kTileKeys,
+                                              false);
+      for (int r = 0; r < rows_; ++r) update_row(r, key, count);
+      multiply_block<typename Unit::Multiply>(
+          reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(T), rows_, as_bytes(values_),
+          width_ * 4, kTileKeys / Unit::kPerStep, width_, output_, width_, true);
+    }
+    for (int r = 0; r < rows_; ++r) {
+      write_output(row_of<T*>(args_.out, args_.out_stride, r), output_ + r * width_, args_.head_dim,
+                   1.0f / sum_[r]);
+    }
+  }
+
+ private:
+  template <typename Element>
+  static Element* scratch(ScratchSlot slot, int64_t bytes) {
+    return static_cast<Element*>(thread_scratch(slot, static_cast<size_t>(bytes)));
+  }
+  static const char* as_bytes(const uint32_t* words) {
+    return reinterpret_cast<const char*>(words);
+  }
+
+  // Row r of the tile is query r / group, head r % group.
+  int position_of(int r) const { return first_position_ + task_.begin + r / group_; }
+  template <typename Pointer, typename Base>
+  Pointer row_of(Base* base, int64_t stride, int r) const {
+    const int64_t token = sequence_.query_start + task_.begin + r / group_;
+    const int64_t head = static_cast<int64_t>(task_.kv_head) * group_ + r % group_;
+    return static_cast<Pointer>(base) + token * stride + head * args_.head_dim;
+  }
+
+  void copy_queries() {
+    const int64_t row_bytes = static_cast<int64_t>(depth_) * 4;
+    const int64_t used = static_cast<int64_t>(args_.head_dim) * sizeof(T);
+    for (int r = 0; r < rows_; ++r) {
+      char* to = queries_ + r * row_bytes;
+      std::memcpy(to, row_of<const T*>(args_.q, args_.q_stride, r), used);
+      std::memset(to + used, 0, row_bytes - used);
+    }
+  }
+
+  // Keys [key, key + count) into keys_ [depth][64] and values_ [64 / per step][width], the rest
+  // zero.
+  void pack(int key, int count) {
+    const int d = args_.head_dim;
+    if (count < kTileKeys) std::memset(keys_, 0, static_cast<size_t>(depth_) * kTileKeys * 4);
+    if (count < kTileKeys || d < width_) {
+      std::memset(values_, 0, static_cast<size_t>(kTileKeys / Unit::kPerStep * width_) * 4);
+    }
+    for (int i = 0; i < count;) {
+      const KeyRun<T> keys =
+          run_at<T>(args_, sequence_, args_.k_pool, task_.kv_head, key + i, key + count);
+      const KeyRun<T> values =
+          run_at<T>(args_, sequence_, args_.v_pool, task_.kv_head, key + i, key + count);
+      for (int j = 0; j < keys.count; ++j, ++i) {
+        Unit::pack_key(keys.data + static_cast<int64_t>(j) * d, d, i, keys_);
+        Unit::pack_value(values.data + static_cast<int64_t>(j) * d, d, i, width_, values_);
+      }
+    }
+  }
+
+  // Scores of row r for keys from `key` on -> weights, with the running maximum and sum.
+  void update_row(int r, int key, int count) {
+    float* scores = scores_ + static_cast<int64_t>(r) * kTileKeys;
+    T* weights = weights_ + static_cast<int64_t>(r) * kTileKeys;
+    const int position = position_of(r);
+    const int from = max_of(0, first_visible_key(args_, position) - key);
+    const int to = min_of(count, position + 1 - key);
+    if (from >= to) {  // the row sees none of these keys
+      std::memset(weights, 0, kTileKeys * sizeof(T));
+      return;
+    }
+    for (int i = 0; i < from; ++i) scores[i] = -__builtin_inff();
+    for (int i = to; i < kTileKeys; ++i) scores[i] = -__builtin_inff();
+    const float scaled_maximum = group_max(scores + from, to - from) * args_.scale;
+    const float maximum = max_of(maximum_[r], scaled_maximum);
+    if (maximum > maximum_[r]) {
+      const float factor = vexp(splat(maximum_[r] - maximum))[0];
+      sum_[r] *= factor;
+      float* output = output_ + r * width_;
+      for (int64_t c = 0; c < width_; c += kLanes) store(output + c, load(output + c) * factor);
+      maximum_[r] = maximum;
+    }
+    Vec sums = splat(0);
+    for (int i = 0; i < kTileKeys; i += kLanes) {
+      const Vec e = vexp(load(scores + i) * args_.scale - maximum);
+      store(scores + i, e);
+      sums += e;
+    }
+    sum_[r] += reduce_add(sums);
+    Unit::store_weights(weights, scores, kTileKeys);
+  }
+
+  const PagedAttentionArgs& args_;
+  const AttentionTask& task_;
+  const PagedSequence& sequence_;
+  const int group_;
+  const int rows_;
+  const int depth_;      // steps of head_dim
+  const int64_t width_;  // head_dim rounded up to whole strips
+  const int first_position_;
+  char* queries_;     // [rows, depth]
+  float* scores_;     // [rows, 64]
+  T* weights_;        // [rows, 64]
+  float* output_;     // [rows, width]
+  float* maximum_;    // [rows]
+  float* sum_;        // [rows]
+  uint32_t* keys_;    // [depth, 64]
+  uint32_t* values_;  // [64 / per step, width]
+};
+
+}  // namespace saccade::kernels::SACCADE_ISA

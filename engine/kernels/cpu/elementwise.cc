@@ -1,0 +1,165 @@
+#include "engine/kernels/cpu/isa_functions.h"
+#include "engine/kernels/cpu/simd.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+namespace {
+
+constexpr float kInfinity = __builtin_inff();
+
+// Below this many elements a call is not worth a parallel region.
+constexpr int64_t kParallelElements = 8192;
+
+// One row of out = round(weight * round(x * rms)).
+template <typename T>
+void normalise(const T* x, const T* weight, T* out, int64_t width, float eps) {
+  Vec squares = splat(0);
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const Vec v = load_part(x + i, static_cast<int>(min_of<int64_t>(kLanes, width - i)));
+    squares = v * v + squares;
+  }
+  const float rms = 1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(width) + eps);
+  for (int64_t i = 0; i < width; i += kLanes) {
+    const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
+    const Vec scaled = round_to(x, load_part(x + i, n) * rms);
+    store_part(out + i, load_part(weight + i, n) * scaled, n);
+  }
+}
+
+template <typename T>
+void rms_norm_rows(const RmsNormArgs& args) {
+#pragma omp parallel for schedule(static) if (args.rows * args.width > kParallelElements)
+  for (int64_t row = 0; row < args.rows; ++row) {
+    normalise(static_cast<const T*>(args.x) + row * args.x_stride,
+              static_cast<const T*>(args.weight), static_cast<T*>(args.out) + row * args.out_stride,
+              args.width, args.eps);
+  }
+}
+
+template <typename T>
+void add_rms_norm_rows(const RmsNormArgs& args, T* residual, int64_t residual_stride,
+                       const T* delta, int64_t delta_stride) {
+#pragma omp parallel for schedule(static) if (args.rows * args.width > kParallelElements)
+  for (int64_t row = 0; row < args.rows; ++row) {
+    T* sum = residual + row * residual_stride;
+    const T* added = delta + row * delta_stride;
+    for (int64_t i = 0; i < args.width; i += kLanes) {
+      const int n = static_cast<int>(min_of<int64_t>(kLanes, args.width - i));
+      store_part(sum + i, load_part(sum + i, n) + load_part(added + i, n), n);
+    }
+    normalise(sum, static_cast<const T*>(args.weight),
+              static_cast<T*>(args.out) + row * args.out_stride, args.width, args.eps);
+  }
+}
+
+template <typename T>
+void silu_mul_rows(int64_t rows, int64_t width, const T* gate_up, int64_t gate_up_stride, T* out,
+                   int64_t out_stride) {
+#pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
+  for (int64_t row = 0; row < rows; ++row) {
+    const T* gate = gate_up + row * gate_up_stride;
+    T* to = out + row * out_stride;
+    for (int64_t i = 0; i < width; i += kLanes) {
+      const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
+      const Vec g = load_part(gate + i, n);
+      const Vec silu = round_to(gate, g / (1.0f + vexp(-g)));
+      store_part(to + i, silu * load_part(gate + width + i, n), n);
+    }
+  }
+}
+
+// Rotates one head: out[i] = x[i] cos - x[i + half] sin, out[i + half] = x[i + half] cos + x[i]
+// sin; the dimensions behind the rotated ones are copied. out may be x.
+template <typename T>
+void rotate_head(const T* x, T* out, int head_dim, int half, const float* cos, const float* sin) {
+  for (int i = 0; i < half; i += kLanes) {
+    const int n = min_of(kLanes, half - i);
+    const Vec c = load_part(cos + i, n);
+    const Vec s = load_part(sin + i, n);
+    const Vec a = load_part(x + i, n);
+    const Vec b = load_part(x + half + i, n);
+    store_part(out + i, a * c - b * s, n);
+    store_part(out + half + i, b * c + a * s, n);
+  }
+  if (out != x) std::memcpy(out + 2 * half, x + 2 * half, (head_dim - 2 * half) * sizeof(T));
+}
+
+template <typename T>
+void rope_rows(const RopeArgs& args) {
+  const int half = args.rotary_dim / 2;
+  const int64_t d = args.head_dim;
+  const int64_t work = args.num_tokens * (args.heads + 2 * args.kv_heads) * d;
+#pragma omp parallel for schedule(static) if (work > kParallelElements)
+  for (int64_t token = 0; token < args.num_tokens; ++token) {
+    T* q = static_cast<T*>(args.qkv) + token * args.qkv_stride;
+    const T* k = q + args.heads * d;
+    const T* v = k + args.kv_heads * d;
+    const float* cos = args.cos + token * args.table_stride;
+    const float* sin = args.sin + token * args.table_stride;
+    for (int head = 0; head < args.heads; ++head) {
+      rotate_head(q + head * d, q + head * d, args.head_dim, half, cos, sin);
+    }
+    const int64_t slot = args.slots[token];
+    if (slot < 0) continue;
+    const int64_t block = slot / args.block_size;
+    const int64_t offset = slot % args.block_size;
+    for (int head = 0; head < args.kv_heads; ++head) {
+      const int64_t at = ((block * args.kv_heads + head) * args.block_size + offset) * d;
+      rotate_head(k + head * d, static_cast<T*>(args.k_pool) + at, args.head_dim, half, cos, sin);
+      std::memcpy(static_cast<T*>(args.v_pool) + at, v + head * d, d * sizeof(T));
+    }
+  }
+}
+
+}  // namespace
+
+void rms_norm(const RmsNormArgs& args) {
+  args.type == ElementType::kFloat32 ? rms_norm_rows<float>(args) : rms_norm_rows<Bf16>(args);
+}
+
+void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stride,
+                  const void* delta, int64_t delta_stride) {
+  if (args.type == ElementType::kFloat32) {
+    add_rms_norm_rows(args, static_cast<float*>(residual), residual_stride,
+                      static_cast<const float*>(delta), delta_stride);
+  } else {
+    add_rms_norm_rows(args, static_cast<Bf16*>(residual), residual_stride,
+                      static_cast<const Bf16*>(delta), delta_stride);
+  }
+}
+
+void silu_mul(ElementType type, int64_t rows, int64_t width, const void* gate_up,
+              int64_t gate_up_stride, void* out, int64_t out_stride) {
+  if (type == ElementType::kFloat32) {
+    silu_mul_rows(rows, width, static_cast<const float*>(gate_up), gate_up_stride,
+                  static_cast<float*>(out), out_stride);
+  } else {
+    silu_mul_rows(rows, width, static_cast<const Bf16*>(gate_up), gate_up_stride,
+                  static_cast<Bf16*>(out), out_stride);
+  }
+}
+
+void rope_and_write_kv(const RopeArgs& args) {
+  args.type == ElementType::kFloat32 ? rope_rows<float>(args) : rope_rows<Bf16>(args);
+}
+
+float log_sum_exp(const float* logits, int64_t n) {
+  Vec best = splat(-kInfinity);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int part = static_cast<int>(min_of<int64_t>(kLanes, n - i));
+    Vec v = load_part(logits + i, part);
+    for (int j = part; j < kLanes; ++j) v[j] = -kInfinity;
+    best = vmax(v, best);
+  }
+  const float top = reduce_max(best);
+  if (top == -kInfinity || top == kInfinity) return top;
+  Vec sums = splat(0);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const int part = static_cast<int>(min_of<int64_t>(kLanes, n - i));
+    Vec e = vexp(load_part(logits + i, part) - top);
+    for (int j = part; j < kLanes; ++j) e[j] = 0;
+    sums += e;
+  }
+  return top + __builtin_logf(reduce_add(sums));
+}
+
+}  // namespace saccade::kernels::SACCADE_ISA

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "engine/kernels/cpu/kernel_table.h"
+
+// What the sources compiled per instruction set define; gathered by table.cc.
+namespace saccade::kernels::SACCADE_ISA {
+
+void paged_attention(const PagedAttentionArgs& args);
+void rope_and_write_kv(const RopeArgs& args);
+void rms_norm(const RmsNormArgs& args);
+void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stride,
+                  const void* delta, int64_t delta_stride);
+void silu_mul(ElementType type, int64_t rows, int64_t width, const void* gate_up,
+              int64_t gate_up_stride, void* out, int64_t out_stride);
+void linear(const LinearArgs& args);
+float log_sum_exp(const float* logits, int64_t n);
+
+}  // namespace saccade::kernels::SACCADE_ISA

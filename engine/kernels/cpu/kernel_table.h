@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/kernels/element.h"
+#include "engine/kernels/norm.h"
+#include "engine/kernels/paged_attention.h"
+#include "engine/kernels/rope.h"
+
+namespace saccade::kernels {
+
+// A packed weight and the rows to multiply it with; see packed_linear.h.
+struct LinearArgs {
+  ElementType type;  // of x and the weight
+  ElementType out;   // of y
+  int64_t m;
+  int64_t n;
+  int64_t k;
+  int64_t padded_k;  // rows (of pairs: times two) of a panel
+  const void* x;
+  int64_t x_stride;
+  const std::byte* weight;
+  const float* bias;
+  void* y;
+  int64_t y_stride;
+};
+
+// One compilation of the kernels. The sources compiled per instruction set (kernels_*.cc) include
+// no standard library templates: the linker would keep one instance of each for all sets.
+struct KernelTable {
+  void (*paged_attention)(const PagedAttentionArgs&);
+  void (*rope_and_write_kv)(const RopeArgs&);
+  void (*rms_norm)(const RmsNormArgs&);
+  void (*add_rms_norm)(const RmsNormArgs&, void*, int64_t, const void*, int64_t);
+  void (*silu_mul)(ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
+  void (*linear)(const LinearArgs&);
+  float (*log_sum_exp)(const float*, int64_t);
+};
+
+namespace baseline {
+extern const KernelTable kTable;
+}
+namespace avx2 {
+extern const KernelTable kTable;
+}
+namespace avx512 {
+extern const KernelTable kTable;
+}
+namespace avx512_bf16 {
+extern const KernelTable kTable;
+}
+namespace amx {
+// bf16 rows through tiles; any m. The process must hold the permission for tile data.
+void linear(const LinearArgs&);
+}  // namespace amx
+
+// The kernels of active_isa().
+const KernelTable& kernel_table();
+
+enum class ScratchSlot {
+  kQueries,
+  kScores,
+  kOutput,
+  kKeys,
+  kValues,
+  kPartials,
+  kTasks,
+  kRows,
+  kCount
+};
+
+// Memory of the calling thread, 64-byte aligned, kept for its next call with the same slot. Its
+// content is undefined.
+void* thread_scratch(ScratchSlot slot, size_t bytes);
+
+}  // namespace saccade::kernels

@@ -1,0 +1,157 @@
+#pragma once
+
+// Vectors of the instruction set a file is compiled for. Included by the sources that are compiled
+// once per set, with SACCADE_ISA the namespace of that set. Built on the compiler's vector types:
+// +, -, *, < and ?: work on them as on numbers.
+
+#include <cstdint>
+#include <cstring>
+
+#include "engine/kernels/element.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#ifndef SACCADE_ISA
+#error "SACCADE_ISA is not set"
+#endif
+
+namespace saccade::kernels::SACCADE_ISA {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+inline constexpr int kRegisters = kLanes == 16 ? 32 : 16;
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t IVec __attribute__((vector_size(kLanes * 4)));
+
+using Bf16 = uint16_t;
+
+template <typename T>
+static inline T min_of(T a, T b) {
+  return a < b ? a : b;
+}
+template <typename T>
+static inline T max_of(T a, T b) {
+  return a < b ? b : a;
+}
+
+static inline Vec splat(float value) { return value - Vec{}; }
+static inline IVec splat_int(int32_t value) { return value - IVec{}; }
+
+static inline Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+static inline Vec load(const Bf16* p) {
+#if defined(__AVX512F__)
+  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+#elif defined(__AVX2__)
+  const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16);
+#else
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = bf16_to_float(p[i]);
+  return v;
+#endif
+}
+
+static inline void store(Bf16* p, Vec v) {
+#if defined(__AVX512BF16__)
+  const __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+  std::memcpy(p, &half, sizeof half);
+#elif defined(__AVX2__)
+  IVec bits = (IVec)v;
+  bits += 0x7fff + ((bits >> 16) & 1);
+  const IVec rounded = v == v ? (bits >> 16) & 0xffff : splat_int(0x7fc0);
+#if defined(__AVX512F__)
+  const __m256i half = _mm512_cvtepi32_epi16((__m512i)rounded);
+  std::memcpy(p, &half, sizeof half);
+#else
+  const __m256i packed = _mm256_packus_epi32((__m256i)rounded, (__m256i)rounded);
+  const __m128i half = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
+  std::memcpy(p, &half, sizeof half);
+#endif
+#else
+  for (int i = 0; i < kLanes; ++i) p[i] = float_to_bf16(v[i]);
+#endif
+}
+
+// The first n lanes, 0 < n <= kLanes; the others are zero, their memory is not touched.
+template <typename T>
+static inline Vec load_part(const T* p, int n) {
+  if (n >= kLanes) return load(p);
+  T buffer[kLanes] = {};
+  for (int i = 0; i < n; ++i) buffer[i] = p[i];
+  return load(buffer);
+}
+template <typename T>
+static inline void store_part(T* p, Vec v, int n) {
+  if (n >= kLanes) return store(p, v);
+  T buffer[kLanes];
+  store(buffer, v);
+  for (int i = 0; i < n; ++i) p[i] = buffer[i];
+}
+
+static inline float load_one(const float* p) { return *p; }
+static inline float load_one(const Bf16* p) { return bf16_to_float(*p); }
+
+// v rounded to what T stores, as float32.
+static inline Vec round_to(const float*, Vec v) { return v; }
+static inline Vec round_to(const Bf16*, Vec v) {
+  Bf16 buffer[kLanes];
+  store(buffer, v);
+  return load(buffer);
+}
+
+static inline Vec vmax(Vec a, Vec b) { return a > b ? a : b; }
+
+static inline float reduce_add(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_add_ps((__m512)v);
+#else
+  float total = 0;
+  for (int i = 0; i < kLanes; ++i) total += v[i];
+  return total;
+#endif
+}
+
+static inline float reduce_max(Vec v) {
+  float best = v[0];
+  for (int i = 1; i < kLanes; ++i) best = v[i] > best ? v[i] : best;
+  return best;
+}
+
+// e^x within 2 units in the last place; 0 below -87.3 (so also for -inf), and for x above 88.3 the
+// value there, which is still finite. NaN stays NaN.
+static inline Vec vexp(Vec x) {
+  constexpr float kLow = -87.3f;
+  constexpr float kHigh = 88.3f;
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec clamped = x > splat(kHigh) ? splat(kHigh) : (x < splat(kLow) ? splat(kLow) : x);
+  const Vec shifted = clamped * 1.44269504f + kMagic;  // n in the low bits
+  const Vec n = shifted - kMagic;
+  Vec r = clamped - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  Vec y = splat(1.9875691500e-4f);
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * r * r + r + 1.0f;
+  const Vec scaled = (Vec)((IVec)y + ((IVec)shifted << 23));
+  return x < splat(kLow) ? splat(0) : scaled;
+}
+
+}  // namespace saccade::kernels::SACCADE_ISA

@@ -1,0 +1,15 @@
+#include "engine/kernels/cpu/isa_functions.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+
+const KernelTable kTable = {
+    .paged_attention = paged_attention,
+    .rope_and_write_kv = rope_and_write_kv,
+    .rms_norm = rms_norm,
+    .add_rms_norm = add_rms_norm,
+    .silu_mul = silu_mul,
+    .linear = linear,
+    .log_sum_exp = log_sum_exp,
+};
+
+}  // namespace saccade::kernels::SACCADE_ISA

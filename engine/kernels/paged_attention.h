@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+
+#include "engine/kernels/element.h"
+
+namespace saccade::kernels {
+
+// One sequence's share of a step.
+struct PagedSequence {
+  int32_t query_start;     // its first row in q
+  int32_t query_length;    // rows, >= 1
+  int32_t context_length;  // keys its last query sees, itself among them; >= query_length
+  const int32_t* blocks;   // [ceil(context_length / block_size)] physical blocks
+};
+
+// Causal attention of the queries of one step over the paged cache. Query i of a sequence stands at
+// position p = context_length - query_length + i and sees keys 0..p, or with a sliding window those
+// j with p - j < window. Query heads [j g, (j + 1) g), g = heads / kv_heads, read kv head j.
+//
+// Pools are [num_blocks, kv_heads, block_size, head_dim]: the keys of one head in one block are one
+// contiguous run, which is what a thread streams. head_dim may be anything; a multiple of 16 is
+// fastest.
+//
+// Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights of prefill
+// are rounded to bf16 before they meet the values, as the reference rounds its softmax. A
+// sequence's result depends neither on the other sequences of the step nor on the number of
+// threads.
+struct PagedAttentionArgs {
+  ElementType type;  // of q, pools and out
+  int heads;
+  int kv_heads;
+  int head_dim;
+  float scale;
+  int sliding_window;  // 0: none
+  const void* q;       // [num_tokens, heads, head_dim]; token rows q_stride elements apart
+  int64_t q_stride;
+  const void* k_pool;
+  const void* v_pool;
+  int block_size;
+  const PagedSequence* sequences;
+  int num_sequences;
+  void* out;  // [num_tokens, heads, head_dim]; token rows out_stride elements apart
+  int64_t out_stride;
+};
+
+void paged_attention(const PagedAttentionArgs& args);
+
+}  // namespace saccade::kernels

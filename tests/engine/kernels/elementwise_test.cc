@@ -1,0 +1,197 @@
+#include <catch2/catch_template_test_macros.hpp>
+#include <catch2/catch_test_macros.hpp>
+#include <limits>
+
+#include "engine/kernels/activation.h"
+#include "engine/kernels/norm.h"
+#include "engine/kernels/rope.h"
+#include "tests/engine/kernels/kernel_fixture.h"
+
+using namespace saccade::kernels;           // NOLINT
+using namespace saccade::kernels::testing;  // NOLINT
+
+TEST_CASE("bf16: rounds to nearest even, keeps infinities and NaNs") {
+  CHECK(float_to_bf16(1.0f) == 0x3f80);
+  CHECK(float_to_bf16(1.00390625f) == 0x3f80);  // 1 + 2^-8: a tie, down to even
+  CHECK(float_to_bf16(1.01171875f) == 0x3f82);  // 1 + 3 * 2^-8: a tie, up to even
+  CHECK(float_to_bf16(1.00391f) == 0x3f81);     // just over the tie
+  CHECK(float_to_bf16(3.4e38f) == 0x7f80);      // rounds up to infinity
+  CHECK(float_to_bf16(-std::numeric_limits<float>::infinity()) == 0xff80);
+  CHECK(float_to_bf16(std::numeric_limits<float>::quiet_NaN()) == 0x7fc0);
+  CHECK(bf16_to_float(0x4049) == 3.140625f);
+}
+
+TEMPLATE_TEST_CASE("rms norm: the reference's formula and roundings", "", float, uint16_t) {
+  using Numbers = Array<TestType>;
+  std::mt19937 generator(3);
+  for (const int width : {1, 7, 16, 48, 576, 1025}) {
+    for (const int rows : {1, 3, 40}) {
+      const int stride = width + 3;
+      const Numbers x = Numbers::random(rows * stride, generator, 2.0f);
+      const Numbers delta = Numbers::random(rows * stride, generator);
+      const Numbers weight = Numbers::random(width, generator);
+      for (const Isa isa : isas()) {
+        for (const bool add : {false, true}) {
+          const Setting setting(isa, 2);
+          INFO("width " << width << " rows " << rows << " " << name_of(isa) << " add " << add);
+          Numbers out(rows * stride);
+          Numbers residual = x;
+          RmsNormArgs args{.type = Numbers::type(),
+                           .rows = rows,
+                           .width = width,
+                           .x = x.data(),
+                           .x_stride = stride,
+                           .weight = weight.data(),
+                           .eps = 1e-5f,
+                           .out = out.data(),
+                           .out_stride = stride};
+          if (add) {
+            add_rms_norm(args, residual.data(), stride, delta.data(), stride);
+          } else {
+            rms_norm(args);
+          }
+          double worst = 0;
+          for (int row = 0; row < rows; ++row) {
+            double squares = 0;
+            std::vector<double> values(width);
+            for (int i = 0; i < width; ++i) {
+              const size_t at = row * stride + i;
+              values[i] = add ? Numbers::rounded(x[at] + delta[at]) : x[at];
+              if (add && residual[at] != values[i]) FAIL("residual at " << at);
+              squares += values[i] * values[i];
+            }
+            const double rms = 1 / std::sqrt(squares / width + 1e-5);
+            for (int i = 0; i < width; ++i) {
+              const double expected = weight[i] * Numbers::rounded(values[i] * rms);
+              worst = std::max(worst, relative_error(out[row * stride + i], expected));
+            }
+            for (int i = width; i < stride; ++i) {
+              if (out[row * stride + i] != 0) FAIL("wrote between rows");
+            }
+          }
+          // bf16: the inner rounding may fall the other way, one step more.
+          CHECK(worst < tolerance<TestType>(1e-6, 2.0));
+          CHECK(out.margin_is_intact());
+          CHECK(residual.margin_is_intact());
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("silu_mul: the reference's formula at all sizes of input", "", float, uint16_t) {
+  using Numbers = Array<TestType>;
+  std::mt19937 generator(4);
+  for (const int width : {1, 5, 80, 1536}) {
+    const int rows = 3;
+    const int stride = 2 * width + 1;
+    Numbers x = Numbers::random(rows * stride, generator, 6.0f);
+    const float extremes[] = {0.0f, -88.5f, -200.0f, 200.0f, 1e30f, -1e30f};
+    for (int i = 0; i < std::min(width, 6); ++i) x.set(i, extremes[i]);
+    for (const Isa isa : isas()) {
+      const Setting setting(isa, 2);
+      INFO("width " << width << " " << name_of(isa));
+      Numbers out(rows * (width + 2));
+      silu_mul(Numbers::type(), rows, width, x.data(), stride, out.data(), width + 2);
+      double worst = 0;
+      for (int row = 0; row < rows; ++row) {
+        for (int i = 0; i < width; ++i) {
+          const double gate = x[row * stride + i];
+          const double silu = Numbers::rounded(gate / (1 + std::exp(-gate)));
+          const double expected = Numbers::rounded(silu * x[row * stride + width + i]);
+          worst = std::max(worst, relative_error(out[row * (width + 2) + i], expected));
+        }
+      }
+      CHECK(worst < tolerance<TestType>(2e-6, 2.0));
+      CHECK(out.margin_is_intact());
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("rope: rotates halves, writes keys and values to their slots", "", float,
+                   uint16_t) {
+  using Numbers = Array<TestType>;
+  struct Shape {
+    int heads, kv_heads, head_dim, rotary_dim, block_size;
+  };
+  std::mt19937 generator(5);
+  for (const Shape& s : {Shape{9, 3, 64, 64, 16}, Shape{6, 2, 8, 8, 4}, Shape{2, 2, 80, 32, 16},
+                         Shape{1, 1, 6, 2, 3}, Shape{4, 1, 34, 34, 16}, Shape{2, 1, 16, 0, 16}}) {
+    for (const int tokens : {1, 29}) {
+      const int half = s.rotary_dim / 2;
+      const int blocks = 10;
+      const int stride = (s.heads + 2 * s.kv_heads) * s.head_dim + 3;
+      const Numbers qkv = Numbers::random(tokens * stride, generator);
+      Array<float> cos(tokens * half + 1);
+      Array<float> sin(tokens * half + 1);
+      for (int i = 0; i < tokens * half; ++i) {
+        cos.set(i, std::cos(0.37f * i));
+        sin.set(i, std::sin(0.37f * i));
+      }
+      std::vector<int64_t> slots(blocks * s.block_size);
+      for (size_t i = 0; i < slots.size(); ++i) slots[i] = i;
+      std::shuffle(slots.begin(), slots.end(), generator);
+      slots.resize(tokens);
+      slots[tokens / 2] = tokens > 1 ? -1 : slots[0];
+      const size_t pool = blocks * s.kv_heads * s.block_size * s.head_dim;
+      // The rotated element i of a head that starts at `from`.
+      const auto rotated = [&](int token, size_t from, int i) {
+        if (i >= s.rotary_dim) return qkv[from + i];
+        const double c = cos[token * half + i % half];
+        const double n = sin[token * half + i % half];
+        return i < half ? qkv[from + i] * c - qkv[from + i + half] * n
+                        : qkv[from + i] * c + qkv[from + i - half] * n;
+      };
+      for (const Isa isa : isas()) {
+        const Setting setting(isa, 2);
+        INFO("head_dim " << s.head_dim << " tokens " << tokens << " " << name_of(isa));
+        Numbers rows = qkv;
+        Numbers keys(pool);
+        Numbers values(pool);
+        rope_and_write_kv({.type = Numbers::type(),
+                           .num_tokens = tokens,
+                           .heads = s.heads,
+                           .kv_heads = s.kv_heads,
+                           .head_dim = s.head_dim,
+                           .rotary_dim = s.rotary_dim,
+                           .qkv = rows.data(),
+                           .qkv_stride = stride,
+                           .cos = cos.data(),
+                           .sin = sin.data(),
+                           .table_stride = half,
+                           .slots = slots.data(),
+                           .k_pool = keys.data(),
+                           .v_pool = values.data(),
+                           .block_size = s.block_size});
+        double worst = 0;
+        size_t written = 0;
+        for (int token = 0; token < tokens; ++token) {
+          for (int head = 0; head < s.heads + s.kv_heads; ++head) {
+            const size_t from = static_cast<size_t>(token) * stride + head * s.head_dim;
+            const bool is_key = head >= s.heads;
+            if (is_key && slots[token] < 0) continue;
+            const size_t slot =
+                ((slots[token] / s.block_size * s.kv_heads + head - s.heads) * s.block_size +
+                 slots[token] % s.block_size) *
+                s.head_dim;
+            for (int i = 0; i < s.head_dim; ++i) {
+              const double got = is_key ? keys[slot + i] : rows[from + i];
+              worst = std::max(worst, relative_error(got, rotated(token, from, i)));
+              if (!is_key) continue;
+              ++written;
+              if (values[slot + i] != qkv[from + s.kv_heads * s.head_dim + i]) FAIL("value");
+            }
+          }
+        }
+        CHECK(worst < tolerance<TestType>(5e-7));
+        size_t nonzero = 0;
+        for (size_t i = 0; i < pool; ++i) nonzero += values[i] != 0;
+        CHECK(nonzero <= written);  // no other slot was touched
+        CHECK(nonzero + 3 > written);
+        CHECK(rows.margin_is_intact());
+        CHECK(keys.margin_is_intact());
+        CHECK(values.margin_is_intact());
+      }
+    }
+  }
+}
