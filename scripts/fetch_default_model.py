@@ -231,9 +231,6 @@ def write_joined(folder: Path, meta: dict, tensors: dict) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     write_json(folder / "config.json", config)
     for name, value in tokenizer_files(meta, [IMAGE_TOKEN]).items():
-        if name == "tokenizer_config.json":
-            value["image_token"] = IMAGE_TOKEN
-            value["extra_special_tokens"] = {"image_token": IMAGE_TOKEN}
         write_json(folder / name, value)
     for name in ("preprocessor_config.json", "processor_config.json", "chat_template.jinja"):
         shutil.copyfile(EYES / name, folder / name)

@@ -1,0 +1,285 @@
+"""Questions about a scene, in many wordings, with their short answers."""
+
+import random
+
+import scenes
+
+NEAR, CLEAR = 0.02, 0.12  # nearer than NEAR: neither side; relations are asked from CLEAR on
+KINDS = ["color", "shape", "count", "left/right", "above/below", "yes/no", "digit", "background",
+         "caption"]
+PLURALS = {**{s: s + "s" for s in scenes.SHAPES}, "cross": "crosses"}
+
+COLOR = ["What color is the {ref}?", "What colour is the {ref}?", "Which color is the {ref}?",
+         "What is the color of the {ref}?", "What color does the {ref} have?",
+         "Tell me the color of the {ref}.", "The {ref} is what color?",
+         "Which color does the {ref} have?", "What's the color of the {ref}?",
+         "Name the color of the {ref}.", "What is the colour of the {ref}?"]
+SHAPE = ["What shape is the {ref}?", "What is the shape of the {ref}?", "Which shape is the {ref}?",
+         "What shape does the {ref} have?", "What kind of shape is the {ref}?",
+         "Name the shape of the {ref}.", "Tell me the shape of the {ref}."]
+SHAPE_BY_COLOR = ["What shape is {color}?", "Which shape is {color}?", "What is the {color} shape?",
+                  "What is the {color} object?", "What {color} shape is in the picture?"]
+SHAPE_ALONE = ["What shape is this?", "What shape is in the picture?", "What shape is shown?",
+               "Which shape do you see?", "What shape do you see?", "What shape is it?",
+               "What shape is in the image?", "Name the shape.", "Which shape is shown here?",
+               "What kind of shape is this?"]
+COLOR_ALONE = ["What color is it?", "What color is this?", "What color is the object?",
+               "What color is the shape?", "Which color do you see?", "What is the color?",
+               "What color is this shape?", "What color is the shape in the picture?"]
+COUNT = ["How many {many} are there?", "How many {many} do you see?",
+         "How many {many} are in the picture?", "How many {many} are in the image?",
+         "Count the {many}.", "What is the number of {many}?", "How many {many} can you see?",
+         "How many {many} are shown?", "How many {many}?", "Count the {many} in the picture.",
+         "How many {many} does the picture have?"]
+EXIST = ["Is there {one} in the picture?", "Is there {one}?", "Do you see {one}?",
+         "Does the picture show {one}?", "Is there {one} in the image?", "Can you see {one}?",
+         "Does the image contain {one}?", "Is {one} in the picture?"]
+DIGIT = ["What digit is shown?", "Which digit is shown?", "What number is shown?",
+         "What digit do you see?", "Which number do you see?", "What number is in the picture?",
+         "What digit is in the picture?", "Read the digit.", "Read the number.",
+         "Which digit is it?", "What number is this?", "What digit is this?",
+         "What is the number in the image?", "What number is written in the picture?",
+         "Which number is in the image?"]
+BACKGROUND = ["What color is the background?", "What is the background color?",
+              "What is the color of the background?", "Which color is the background?",
+              "What colour is the background?"]
+CAPTION = ["Describe the picture.", "What is in the picture?", "What do you see?", "",
+           "Describe the image.", "What is in the image?", "What is shown in the picture?",
+           "What can you see in the picture?", "Describe this picture.", "What does the image show?",
+           "What's in this picture?", "What's in the image?", "Describe what you see.",
+           "What is this?", "Caption this image.", "What is in this image?",
+           "What does the picture show?", "What do you see in this picture?",
+           "Please describe the image."]
+SIDES = {  # axis, sign of (a - b): words
+    ("x", -1): ["left of", "to the left of", "on the left of"],
+    ("x", 1): ["right of", "to the right of", "on the right of"],
+    ("y", -1): ["above", "over", "higher than"],
+    ("y", 1): ["below", "under", "lower than", "beneath"],
+}
+EITHER = {
+    "x": ["Is the {a} left or right of the {b}?", "Is the {a} to the left or to the right of the {b}?",
+          "Is the {a} on the left or the right of the {b}?",
+          "On which side of the {b} is the {a}, left or right?"],
+    "y": ["Is the {a} above or below the {b}?", "Is the {a} above the {b} or below it?",
+          "Does the {a} lie above or below the {b}?"],
+}
+WORDS = {("x", -1): "left", ("x", 1): "right", ("y", -1): "above", ("y", 1): "below"}
+WHICH = ["What shape is {side} the {b}?", "Which shape is {side} the {b}?",
+         "What is the shape {side} the {b}?", "What is {side} the {b}?",
+         "Which object is {side} the {b}?"]
+WHICH_COLOR = ["What color is the shape {side} the {b}?", "What color is the object {side} the {b}?",
+               "What is the color of the shape {side} the {b}?"]
+
+
+def article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def full_name(o) -> str:
+    return f"{o.color} {'digit ' if o.is_digit else ''}{o.kind}"
+
+
+def names(scene, o) -> list:
+    """The phrases that mean exactly this object in this scene."""
+    others = [p for p in scene.objects if p is not o]
+    if o.is_digit:
+        return ["digit", "number", f"{o.color} digit"] if not any(p.is_digit for p in others) else []
+    found = []
+    if not any((p.kind, p.color) == (o.kind, o.color) for p in others):
+        found += [f"{o.color} {o.kind}"] * 2
+    if not any(p.kind == o.kind for p in others):
+        found += [o.kind] * 2
+    if not any(p.color == o.color for p in others):
+        found += [f"{o.color} object", f"{o.color} shape"]
+        if not others:
+            found += ["shape", "object"]
+    return found
+
+
+def shapes_of(scene) -> list:
+    return [o for o in scene.objects if not o.is_digit]
+
+
+def ask_color(rng, scene):
+    if len(scene.objects) == 1 and rng.random() < 0.35:
+        return rng.choice(COLOR_ALONE), scene.objects[0].color
+    found = [(n, o) for o in scene.objects for n in names(scene, o) if o.color not in n]
+    if not found:
+        return None
+    ref, o = rng.choice(found)
+    return rng.choice(COLOR).format(ref=ref), o.color
+
+
+def ask_shape(rng, scene):
+    things = shapes_of(scene)
+    if len(things) == 1 and rng.random() < 0.35:
+        return rng.choice(SHAPE_ALONE), things[0].kind
+    found = [o for o in things if sum(p.color == o.color for p in scene.objects) == 1]
+    if not found:
+        return None
+    o = rng.choice(found)
+    if rng.random() < 0.4:
+        return rng.choice(SHAPE_BY_COLOR).format(color=o.color), o.kind
+    ref = f"{o.color} {rng.choice(['object', 'object', 'shape', 'thing', 'one'])}"
+    return rng.choice(SHAPE).format(ref=ref), o.kind
+
+
+def ask_count(rng, scene):
+    things = shapes_of(scene)
+    style = rng.random()
+    if style < 0.5 or not things:
+        many = "shapes"
+        if len(things) == len(scene.objects):
+            many = rng.choice(["shapes", "shapes", "objects", "things"])
+        return rng.choice(COUNT).format(many=many), str(len(things))
+    o = rng.choice(things)
+    if style < 0.8:
+        kind = o.kind if rng.random() < 0.85 else rng.choice(scenes.SHAPES)
+        answer = sum(p.kind == kind for p in things)
+        return rng.choice(COUNT).format(many=PLURALS[kind]), str(answer)
+    color = o.color if rng.random() < 0.85 else rng.choice(scenes.COLOR_NAMES)
+    many = f"{color} {rng.choice(['shapes', 'objects', 'things'])}"
+    if len(things) != len(scene.objects):
+        many = f"{color} shapes"
+    return rng.choice(COUNT).format(many=many), str(sum(p.color == color for p in things))
+
+
+def side_words(rng, axis: str, sign: int) -> str:
+    return rng.choice(SIDES[axis, sign])
+
+
+def ask_side(rng, scene, axis: str):
+    """Left/right (axis x) or above/below (axis y) of two things, in four forms."""
+    pairs = [(a, b) for a in scene.objects for b in scene.objects
+             if a is not b and abs(getattr(a, axis) - getattr(b, axis)) >= CLEAR
+             and names(scene, a) and names(scene, b)]
+    form = rng.random()
+    if form >= 0.55:
+        which = ask_which(rng, scene, axis, form)
+        if which:
+            return which
+    if not pairs:
+        return None
+    a, b = rng.choice(pairs)
+    sign = -1 if getattr(a, axis) < getattr(b, axis) else 1
+    words = {"a": rng.choice(names(scene, a)), "b": rng.choice(names(scene, b))}
+    if form < 0.3 or form >= 0.8:
+        said = rng.choice([-1, 1])
+        text = f"Is the {words['a']} {side_words(rng, axis, said)} the {words['b']}?"
+        return text, "yes" if said == sign else "no"
+    text = rng.choice(EITHER[axis]).format(**words)
+    return text, WORDS[axis, sign]
+
+
+def ask_which(rng, scene, axis: str, form: float):
+    """What lies on one side of an anchor, when exactly one thing does, and clearly."""
+    found = []
+    for b in scene.objects:
+        for sign in (-1, 1):
+            gaps = [(sign * (getattr(o, axis) - getattr(b, axis)), o) for o in scene.objects
+                    if o is not b]
+            side = [(g, o) for g, o in gaps if g > -NEAR]
+            if len(side) == 1 and side[0][0] >= CLEAR and names(scene, b):
+                found.append((side[0][1], b, sign))
+    found = [f for f in found if not f[0].is_digit]
+    if not found:
+        return None
+    o, b, sign = rng.choice(found)
+    words = {"side": side_words(rng, axis, sign), "b": rng.choice(names(scene, b))}
+    if form < 0.85:
+        return rng.choice(WHICH).format(**words), o.kind
+    return rng.choice(WHICH_COLOR).format(**words), o.color
+
+
+def ask_exist(rng, scene):
+    things = shapes_of(scene)
+    yes = bool(things) and rng.random() < 0.5
+    o = rng.choice(things) if things else scenes.Object("circle", "red", 0, 0, 0)
+    color, kind = o.color, o.kind
+    style = rng.random()
+    if not yes:  # wrong in one word, or in both
+        wrong = rng.random()
+        if wrong < 0.65 or style < 0.35:
+            kind = rng.choice(scenes.SHAPES)
+        if wrong >= 0.5 or style >= 0.75:
+            color = rng.choice(scenes.COLOR_NAMES)
+    if style < 0.35:
+        text, present = kind, any(p.kind == kind for p in things)
+    elif style < 0.75:
+        text = f"{color} {kind}"
+        present = any((p.kind, p.color) == (kind, color) for p in things)
+    else:
+        text = f"{color} {rng.choice(['shape', 'object'])}"
+        present = any(p.color == color for p in scene.objects)
+    return rng.choice(EXIST).format(one=article(text)), "yes" if present else "no"
+
+
+def ask_digit(rng, scene):
+    digits = [o for o in scene.objects if o.is_digit]
+    return (rng.choice(DIGIT), digits[0].kind) if len(digits) == 1 else None
+
+
+def ask_background(rng, scene):
+    return (rng.choice(BACKGROUND), scene.background) if scene.background else None
+
+
+def caption_of(scene) -> str:
+    parts = [article(full_name(o)) for o in scene.objects]
+    if not parts:
+        return "Nothing."
+    text = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    return text[0].upper() + text[1:] + "."
+
+
+def ask_caption(rng, scene):
+    return rng.choice(CAPTION), caption_of(scene)
+
+
+ASK = {"color": ask_color, "shape": ask_shape, "count": ask_count,
+       "left/right": lambda r, s: ask_side(r, s, "x"),
+       "above/below": lambda r, s: ask_side(r, s, "y"),
+       "yes/no": ask_exist, "digit": ask_digit, "background": ask_background,
+       "caption": ask_caption}
+
+
+def vary(rng, text: str) -> str:
+    """Small differences in how people type."""
+    if not text:
+        return text
+    style = rng.random()
+    if style < 0.12:
+        text = text.lower()
+    elif style < 0.17:
+        text = rng.choice(["In the picture: ", "Please answer: ", "Look at the image. "]) + text
+    elif style < 0.22:
+        text += rng.choice([" Answer in one word.", " Answer shortly.", " Please answer."])
+    if rng.random() < 0.1:
+        text = text.rstrip("?.")
+    return text
+
+
+def ask(rng: random.Random, scene, kind: str):
+    """(question, answer) of a kind, or None where the scene does not allow it."""
+    return ASK[kind](rng, scene)
+
+
+def ask_some(rng: random.Random, scene, count: int, weights: dict) -> list:
+    """`count` questions of random kinds: (kind, question, answer)."""
+    found = []
+    kinds, shares = list(weights), list(weights.values())
+    while len(found) < count:
+        kind = rng.choices(kinds, shares)[0]
+        pair = ask(rng, scene, kind)
+        if pair:
+            found.append((kind, vary(rng, pair[0]), pair[1]))
+    return found
+
+
+def plain_wordings() -> list:
+    """Every template with its slots emptied, for building the question vocabulary."""
+    lists = [COLOR, SHAPE, SHAPE_BY_COLOR, SHAPE_ALONE, COLOR_ALONE, COUNT, EXIST, DIGIT,
+             BACKGROUND, CAPTION, WHICH, WHICH_COLOR, *EITHER.values(), *SIDES.values(),
+             ["In the picture: Please answer: Look at the image. Answer in one word shortly."],
+             scenes.SHAPES, scenes.BACKGROUND_COLORS, PLURALS.values(),
+             ["a an digit number object objects shape shapes thing things one yes no"]]
+    return [text for group in lists for text in group]
