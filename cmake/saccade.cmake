@@ -3,10 +3,6 @@
 add_library(saccade_options INTERFACE)
 target_include_directories(saccade_options INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(saccade_options INTERFACE -Wall -Wextra -Werror)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False alarms on `"text" + std::string` (GCC bug 105651).
-  target_compile_options(saccade_options INTERFACE -Wno-restrict)
-endif()
 if(SACCADE_SANITIZE)
   target_compile_options(saccade_options INTERFACE -fsanitize=${SACCADE_SANITIZE} -fno-omit-frame-pointer -g1)
   target_link_options(saccade_options INTERFACE -fsanitize=${SACCADE_SANITIZE})
