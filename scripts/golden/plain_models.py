@@ -126,10 +126,12 @@ class Decoder:
     def embed(self, ids):
         return self.w["decoder.embed_tokens.weight"][ids]
 
-    def __call__(self, x):
-        """x [T,H] -> (logits [T,V], output of each layer)."""
+    def __call__(self, x, prompt_length=None):
+        """x [T,H] -> (logits [T,V], output of each layer). The first prompt_length (None: all) tokens came at once."""
         length = x.shape[0]
-        frequencies, scale = rope_frequencies(self.config, length, self.head_dim)
+        seen = self._lengths_seen(length, prompt_length or length)
+        ropes = [rope_frequencies(self.config, n, self.head_dim) for n in seen]
+        frequencies, scale = torch.stack([f for f, _ in ropes]), ropes[0][1]
         angles = torch.arange(length).to(x.dtype)[:, None] * frequencies.to(x.dtype)
         self.cos, self.sin = angles.cos() * scale, angles.sin() * scale
         mask = torch.ones(length, length, dtype=torch.bool).tril()
@@ -139,6 +141,11 @@ class Decoder:
             layers.append(x)
         head = self.w.get("head.weight", self.w["decoder.embed_tokens.weight"])
         return self._norm("decoder.norm", x) @ head.T, layers
+
+    @staticmethod
+    def _lengths_seen(length, prompt_length):
+        """For each token the length when it was computed: the whole prompt's, then one more at each step."""
+        return [max(position + 1, prompt_length) for position in range(length)]
 
     def _norm(self, name, x):
         return x / torch.sqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.w[name + ".weight"]

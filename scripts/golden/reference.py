@@ -95,33 +95,34 @@ class Reference:
             stages["vit.selected"] = stages["vit.post_layernorm"]
         return logits, stages
 
-    def greedy(self, embeds, recompute):
+    def greedy(self, embeds):
         """(ids, logits [S,V]) of STEPS greedy steps after the prompt embeddings [T,H]; end tokens are ignored."""
         self.reset_rope()
         embeds, ids, rows, past = embeds[None], [], [], None
         with torch.no_grad():
             for _ in range(STEPS):
-                out = self.decoder(
-                    inputs_embeds=embeds, past_key_values=past, use_cache=not recompute
-                )
+                out = self.decoder(inputs_embeds=embeds, past_key_values=past, use_cache=True)
                 rows.append(out.logits[0, -1])
                 ids.append(int(rows[-1].argmax()))
-                row = self._embed(torch.tensor([[ids[-1]]]))
-                if recompute:
-                    embeds = torch.cat([embeds, row], dim=1)
-                    self.reset_rope()
-                else:
-                    embeds, past = row, out.past_key_values
+                embeds, past = self._embed(torch.tensor([[ids[-1]]])), out.past_key_values
         return ids, torch.stack(rows)
 
     def reset_rope(self):
         """Dynamic rope remembers the longest sequence it has seen; every pass here starts afresh."""
-        for module in self.model.modules():
-            if hasattr(module, "original_inv_freq") and "dynamic" in str(
-                getattr(module, "rope_type", "")
-            ):
-                module.register_buffer("inv_freq", module.original_inv_freq, persistent=False)
-                module.max_seq_len_cached = module.original_max_seq_len
+        for module in self._dynamic_ropes():
+            module.register_buffer("inv_freq", module.original_inv_freq, persistent=False)
+            module.max_seq_len_cached = module.original_max_seq_len
+
+    def dynamic_rope(self):
+        return bool(self._dynamic_ropes())
+
+    def _dynamic_ropes(self):
+        return [
+            module
+            for module in self.model.modules()
+            if hasattr(module, "original_inv_freq")
+            and "dynamic" in str(getattr(module, "rope_type", ""))
+        ]
 
     def embed(self, ids):
         with torch.no_grad():

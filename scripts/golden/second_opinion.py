@@ -92,7 +92,7 @@ class Model:
 def check_case(model, exact, case, golden, index):
     prefix = f"case{index}."
     stages, embeds = model.prompt(case, golden, prefix)
-    stages |= greedy(model, embeds, case["greedy_ids"], case["recompute"])
+    stages |= greedy(model, embeds, case["greedy_ids"])
     stored = {
         k[len(prefix) :]: v
         for k, v in golden.items()
@@ -121,14 +121,11 @@ def check_case(model, exact, case, golden, index):
     return worst
 
 
-def greedy(model, embeds, ids, recompute):
-    """Logits before each chosen id. One causal pass over prompt and answer equals all steps, but for dynamic rope."""
+def greedy(model, embeds, ids):
+    """Logits before each chosen id: one causal pass over prompt and answer equals all steps."""
     whole = torch.cat([embeds, model.decoder.embed(torch.tensor(ids[:-1]))])
     start = len(embeds)
-    if recompute:
-        rows = torch.stack([model.decoder(whole[: start + i])[0][-1] for i in range(len(ids))])
-    else:
-        rows = model.decoder(whole)[0][start - 1 :]
+    rows = model.decoder(whole, prompt_length=start)[0][start - 1 :]
     if rows.argmax(-1).tolist() != ids:
         raise SystemExit(f"greedy ids {rows.argmax(-1).tolist()} are not {ids}")
     return {"step_logits": rows, "chosen_logprobs": rows.log_softmax(-1)[range(len(ids)), ids]}

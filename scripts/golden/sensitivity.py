@@ -114,6 +114,12 @@ MISTAKES = [
     ("decoder: untied head read as tied", "llama_gqa", 0, lambda m, *_: m.w.pop("head.weight")),
     ("rope: linear factor ignored", "llama_linear", 0, config("", "rope_scaling", None)),
     ("rope: dynamic ignored", "llama_dynamic", 1, config("", "rope_scaling", None)),
+    (
+        "rope: dynamic by each token's own position",
+        "llama_dynamic",
+        1,
+        method("decoder", "_lengths_seen", lambda d, f: lambda n, _: range(1, n + 1)),
+    ),
     ("rope: llama3 ignored", "llama_llama3", 0, config("", "rope_scaling", None)),
     ("rope: yarn ignored", "llama_yarn", 0, config("", "rope_scaling", None)),
     ("clip: erf gelu for quick_gelu", "llava", 0, config("vision_config", "hidden_act", "gelu")),
