@@ -1,0 +1,146 @@
+#include "server/prompt/tokenizer/tokenizer_config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace saccade {
+namespace {
+
+constexpr size_t kMaxBytes = size_t{64} << 20;
+constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
+
+AddedToken as_special(const JsonNode& node) {
+  AddedToken token = read_added_token(node);
+  token.special = true;
+  if (!node.is_object() || !node.has("normalized")) token.normalized = false;
+  return token;
+}
+
+void add_named(TokenizerConfig& config, AddedToken token) {
+  const auto same = [&](const AddedToken& other) { return other.content == token.content; };
+  if (!token.content.empty() && std::none_of(config.named.begin(), config.named.end(), same)) {
+    config.named.push_back(std::move(token));
+  }
+}
+
+// A list of tokens, or an object of named ones.
+void add_extra(TokenizerConfig& config, const JsonNode& node) {
+  if (node.is_object()) {
+    for (const auto& [key, value] : node.raw().items()) {
+      if (!value.is_null()) add_named(config, as_special(node.at(key.c_str())));
+    }
+    return;
+  }
+  for (const JsonNode& token : node.items()) add_named(config, as_special(token));
+}
+
+std::string* slot_of(TokenizerConfig& config, std::string_view name) {
+  if (name == "bos_token") return &config.bos;
+  if (name == "eos_token") return &config.eos;
+  if (name == "pad_token") return &config.pad;
+  if (name == "unk_token") return &config.unk;
+  return nullptr;
+}
+
+// `replace`: names that are set already take the new value.
+void read_names(TokenizerConfig& config, const JsonNode& node, bool replace) {
+  for (const char* name : kNames) {
+    const auto value = node.find(name);
+    if (!value) continue;
+    AddedToken token = as_special(*value);
+    std::string* slot = slot_of(config, name);
+    if (slot && (replace || slot->empty())) *slot = token.content;
+    add_named(config, std::move(token));
+  }
+  for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+    if (const auto extra = node.find(key)) add_extra(config, *extra);
+  }
+}
+
+int64_t parse_id(const JsonNode& node, const std::string& text) {
+  int64_t id = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc() || end != text.data() + text.size() || id < 0 || id > kMaxTokenId) {
+    node.fail("'" + text + "' is no token id");
+  }
+  return id;
+}
+
+void read_decoder(TokenizerConfig& config, const JsonNode& node) {
+  std::vector<std::pair<int64_t, AddedToken>> tokens;
+  if (!node.is_object()) node.fail("expected an object");
+  for (const auto& [key, value] : node.raw().items()) {
+    tokens.emplace_back(parse_id(node, key), read_added_token(node.at(key.c_str())));
+  }
+  std::stable_sort(tokens.begin(), tokens.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [id, token] : tokens) config.decoder.push_back(std::move(token));
+}
+
+std::optional<bool> read_flag(const JsonNode& node, const char* key) {
+  const auto value = node.find(key);
+  if (!value) return std::nullopt;
+  return value->boolean();
+}
+
+void read_main(TokenizerConfig& config, const JsonNode& node) {
+  config.present = true;
+  config.tokenizer_class = node.string_or("tokenizer_class", "");
+  if (config.tokenizer_class.ends_with("Fast")) {
+    config.tokenizer_class.resize(config.tokenizer_class.size() - 4);
+  }
+  config.add_bos = read_flag(node, "add_bos_token");
+  config.add_eos = read_flag(node, "add_eos_token");
+  config.add_prefix_space = read_flag(node, "add_prefix_space");
+  config.lowercase = read_flag(node, "do_lower_case");
+  config.strip_accents = read_flag(node, "strip_accents");
+  config.chinese_chars = read_flag(node, "tokenize_chinese_chars");
+  config.legacy = node.boolean_or("legacy", true);
+  // "No limit" is written as 1e30.
+  if (const auto limit = node.find("model_max_length")) {
+    const double value = limit->number();
+    if (value >= 1 && value <= 1e9) config.max_length = static_cast<int>(value);
+  }
+  if (const auto decoder = node.find("added_tokens_decoder")) read_decoder(config, *decoder);
+  read_names(config, node, true);
+}
+
+void read_legacy_added(TokenizerConfig& config, const JsonNode& node) {
+  std::vector<std::pair<int64_t, std::string>> tokens;
+  if (!node.is_object()) node.fail("expected an object");
+  for (const auto& [content, id] : node.raw().items()) {
+    tokens.emplace_back(node.at(content.c_str()).integer(0, kMaxTokenId), content);
+  }
+  std::sort(tokens.begin(), tokens.end());
+  for (auto& [id, content] : tokens) config.legacy_added.push_back(std::move(content));
+}
+
+// Calls fn(node) on the file's content if there is such a file.
+template <typename Function>
+void with_file(const std::filesystem::path& folder, const char* name, Function fn) {
+  const std::filesystem::path path = folder / name;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return;
+  const nlohmann::json json = read_json_file(path, kMaxBytes);
+  const JsonNode node(json, path.string() + ":");
+  if (!node.is_object()) node.fail("expected an object");
+  fn(node);
+}
+
+}  // namespace
+
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
+  TokenizerConfig config;
+  with_file(folder, "tokenizer_config.json",
+            [&](const JsonNode& node) { read_main(config, node); });
+  // Older folders, which have no added_tokens_decoder, keep the flags in this file.
+  with_file(folder, "special_tokens_map.json",
+            [&](const JsonNode& node) { read_names(config, node, config.decoder.empty()); });
+  with_file(folder, "added_tokens.json",
+            [&](const JsonNode& node) { read_legacy_added(config, node); });
+  return config;
+}
+
+}  // namespace saccade

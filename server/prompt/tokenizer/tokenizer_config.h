@@ -1,0 +1,32 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/prompt/tokenizer/added_tokens.h"
+
+namespace saccade {
+
+// What tokenizer_config.json, special_tokens_map.json and added_tokens.json say. transformers lets
+// some of it override tokenizer.json.
+struct TokenizerConfig {
+  std::string tokenizer_class;  // without "Fast"
+  std::string bos, eos, pad, unk;
+  std::vector<AddedToken> named;    // special tokens by name, in transformers' order
+  std::vector<AddedToken> decoder;  // added_tokens_decoder, by id
+  std::vector<std::string>
+      legacy_added;  // added_tokens.json, by id (folders without tokenizer.json)
+  std::optional<bool> add_bos, add_eos;
+  std::optional<bool> add_prefix_space;
+  std::optional<bool> lowercase, strip_accents, chinese_chars;  // BertTokenizer's
+  bool legacy = true;    // SentencePiece: a space before every part between added tokens
+  int max_length = 0;    // model_max_length; 0: no limit
+  bool present = false;  // there is a tokenizer_config.json
+};
+
+// Throws LoadError. Missing files are no error.
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
+
+}  // namespace saccade
