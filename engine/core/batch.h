@@ -35,9 +35,10 @@ struct EncodeTask {
 
 // What the engine computes in one step: a ragged batch, never padded.
 struct Batch {
-  std::vector<ContentHash> evict;   // encoder outputs to drop, first; unknown ones are ignored
-  std::vector<EncodeTask> encode;   // encoder outputs to make (again), before the decoder runs
-  std::vector<BatchEntry> entries;  // decodes first, then prefill chunks
+  std::vector<ContentHash> evict;  // encoder outputs to drop, first; unknown ones are ignored
+  std::vector<EncodeTask> encode;  // encoder outputs to make (again), before the decoder runs
+  // Decodes first, then prefill chunks. A chunk may be one token long, too.
+  std::vector<BatchEntry> entries;
   int num_tokens() const {
     int total = 0;
     for (const BatchEntry& entry : entries) total += entry.length;

@@ -38,6 +38,7 @@ struct ModelInfo {
   int max_images = 0;        // per request; 0: text only
   // Visual tokens of a picture, from its size alone (before decoding). Pure.
   std::function<int(ImageSize)> image_tokens;
+  ImageSize encoder_input;  // pixels the vision tower takes, after preprocessing
   // The connector reads the instruction through the model's second tokenizer (qformer_tokenizer/).
   bool instruction_to_connector = false;
   int max_instruction_tokens = 0;  // longer ones are truncated, keeping the last special token
