@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "engine/core/status.h"
+#include "engine/kernels/activation.h"
+#include "engine/layers/kernel_type.h"
 
 namespace saccade {
 
@@ -35,6 +37,12 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 
 at::Tensor silu_mul(const at::Tensor& gate_up) {
   const int64_t inter = gate_up.size(1) / 2;
+  if (has_kernels(gate_up)) {
+    at::Tensor out = at::empty({gate_up.size(0), inter}, gate_up.options());
+    kernels::silu_mul(element_type(gate_up), gate_up.size(0), inter, gate_up.const_data_ptr(),
+                      gate_up.stride(0), out.data_ptr(), out.stride(0));
+    return out;
+  }
   return at::silu(gate_up.narrow(1, 0, inter)).mul_(gate_up.narrow(1, inter, inter));
 }
 

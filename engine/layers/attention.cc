@@ -2,13 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/kernels/rope.h"
+#include "engine/layers/kernel_type.h"
+
 namespace saccade {
 namespace {
 
 // x [t, heads, d] rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin).
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
   const int64_t half = x.size(2) / 2;
-  const at::Tensor wide = x.to(at::kFloat);
+  const at::Tensor wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));
   const at::Tensor first = wide.narrow(2, 0, half);
   const at::Tensor second = wide.narrow(2, half, half);
   const at::Tensor cos = rope[0].unsqueeze(1);
@@ -16,7 +19,7 @@ at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
   return at::cat({first * cos - second * sin, second * cos + first * sin}, 2).to(x.scalar_type());
 }
 
-at::Tensor gather_blocks(const at::Tensor& pool, const AttentionSequence& sequence,
+at::Tensor gather_blocks(const at::Tensor& pool, const kernels::PagedSequence& sequence,
                          int block_size) {
   const int64_t count = (sequence.context_length + block_size - 1) / block_size;
   const at::Tensor blocks =
@@ -26,7 +29,7 @@ at::Tensor gather_blocks(const at::Tensor& pool, const AttentionSequence& sequen
                                                                            sequence.context_length);
 }
 
-at::Tensor visibility_mask(const AttentionSequence& sequence, int window, at::Device device) {
+at::Tensor visibility_mask(const kernels::PagedSequence& sequence, int window, at::Device device) {
   const auto options = at::dtype(at::kLong).device(device);
   const int64_t first = sequence.context_length - sequence.query_length;
   const at::Tensor query = at::arange(first, sequence.context_length, options).unsqueeze(1);
@@ -64,7 +67,7 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
 
   at::Tensor out = at::empty({tokens, shape.heads, d}, qkv.options());
   const int64_t group = shape.heads / shape.kv_heads;
-  for (const AttentionSequence& sequence : input.sequences) {
+  for (const kernels::PagedSequence& sequence : input.sequences) {
     const at::Tensor keys =
         gather_blocks(cache.keys, sequence, input.block_size).repeat_interleave(group, 0);
     const at::Tensor values =
@@ -73,7 +76,8 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
         q.narrow(0, sequence.query_start, sequence.query_length).transpose(0, 1);
     const at::Tensor mask = visibility_mask(sequence, shape.sliding_window, qkv.device());
     at::Tensor scores = at::matmul(queries, keys.transpose(1, 2)).mul_(shape.scale);
-    scores = scores.to(at::kFloat).masked_fill_(mask.logical_not(), -INFINITY);
+    scores = scores.to(at::promote_types(qkv.scalar_type(), at::kFloat))
+                 .masked_fill_(mask.logical_not(), -INFINITY);
     const at::Tensor mixed = at::matmul(at::softmax(scores, -1).to(qkv.scalar_type()), values);
     out.narrow(0, sequence.query_start, sequence.query_length).copy_(mixed.transpose(0, 1));
   }
@@ -82,7 +86,44 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
 
 at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
                            const AttentionInput& input, const LayerCache& cache) {
-  return paged_attention_reference(qkv, shape, input, cache);
+  if (!has_kernels(qkv)) return paged_attention_reference(qkv, shape, input, cache);
+  const int64_t tokens = qkv.size(0);
+  const int64_t row = qkv.size(1);
+  const int64_t half = shape.head_dim / 2;
+  const float* cos = input.rope.const_data_ptr<float>();
+  kernels::rope_and_write_kv({.type = element_type(qkv),
+                              .num_tokens = tokens,
+                              .heads = shape.heads,
+                              .kv_heads = shape.kv_heads,
+                              .head_dim = shape.head_dim,
+                              .rotary_dim = shape.head_dim,
+                              .qkv = qkv.data_ptr(),
+                              .qkv_stride = row,
+                              .cos = cos,
+                              .sin = cos + tokens * half,
+                              .table_stride = half,
+                              .slots = input.slots.data(),
+                              .k_pool = cache.keys.data_ptr(),
+                              .v_pool = cache.values.data_ptr(),
+                              .block_size = input.block_size});
+  const int64_t width = int64_t{shape.heads} * shape.head_dim;
+  at::Tensor out = at::empty({tokens, width}, qkv.options());
+  kernels::paged_attention({.type = element_type(qkv),
+                            .heads = shape.heads,
+                            .kv_heads = shape.kv_heads,
+                            .head_dim = shape.head_dim,
+                            .scale = shape.scale,
+                            .sliding_window = shape.sliding_window,
+                            .q = qkv.const_data_ptr(),
+                            .q_stride = row,
+                            .k_pool = cache.keys.const_data_ptr(),
+                            .v_pool = cache.values.const_data_ptr(),
+                            .block_size = input.block_size,
+                            .sequences = input.sequences.data(),
+                            .num_sequences = static_cast<int>(input.sequences.size()),
+                            .out = out.data_ptr(),
+                            .out_stride = width});
+  return out;
 }
 
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {

@@ -5,21 +5,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/kernels/paged_attention.h"
 #include "engine/layers/rope.h"
 
 namespace saccade {
 
-// Where one sequence's queries of a step stand.
-struct AttentionSequence {
-  int32_t query_start;     // first row in the step's [num_tokens]
-  int32_t query_length;    // rows
-  int32_t context_length;  // keys the last query sees, its own among them
-  const int32_t* blocks;   // [ceil(context_length / block_size)] physical blocks
-};
-
 // The layout of one step, made once by the executor and read by every layer.
 struct AttentionInput {
-  std::vector<AttentionSequence> sequences;
+  std::vector<kernels::PagedSequence> sequences;
   std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
@@ -51,7 +44,7 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
                            const AttentionInput& input, const LayerCache& cache);
 
 // The same from plain ATen operators, on any device: what the kernels are compared with, and what
-// a GPU runs.
+// a GPU runs. Leaves `qkv` as it is; paged_attention() rotates its q in place.
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
                                      const AttentionInput& input, const LayerCache& cache);
 

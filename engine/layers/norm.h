@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "engine/kernels/norm.h"
 #include "engine/weights/weight_map.h"
 
 namespace saccade {
@@ -15,10 +16,12 @@ class RmsNorm {
   // [n, dim] -> [n, dim]
   at::Tensor operator()(const at::Tensor& x) const;
 
-  // residual += x, then the norm of the sum.
+  // residual += x in place, then the norm of the sum.
   at::Tensor add(at::Tensor& residual, const at::Tensor& x) const;
 
  private:
+  kernels::RmsNormArgs kernel_args(const at::Tensor& x, at::Tensor& out) const;
+
   at::Tensor weight_;
   double eps_;
 };

@@ -97,16 +97,23 @@ RopeConfig RopeConfig::parse(const JsonView& config, int head_dim, int max_posit
   if (!scaling) return rope;
   rope.kind = parse_kind(*scaling);
   if (rope.kind == Kind::kDefault) return rope;
+  if (!scaling->has("factor")) scaling->fail("factor", "is missing");
   rope.factor = scaling->number_in("factor", 1.0, 1e-3, 1e6);
-  if (rope.factor <= 0) scaling->fail("factor", "expected a positive number");
   rope.original_max_positions =
       scaling->positive_int("original_max_position_embeddings", max_positions);
-  rope.low_freq_factor = scaling->number("low_freq_factor", 1.0);
-  rope.high_freq_factor = scaling->number("high_freq_factor", 4.0);
+  rope.low_freq_factor = scaling->number_in("low_freq_factor", 1.0, 1e-6, 1e6);
+  rope.high_freq_factor = scaling->number_in("high_freq_factor", 4.0, 1e-6, 1e6);
+  if (rope.kind == Kind::kLlama3 && rope.high_freq_factor <= rope.low_freq_factor) {
+    scaling->fail("high_freq_factor", "must be larger than low_freq_factor");
+  }
+  if (rope.kind == Kind::kDynamic && head_dim < 4) {
+    scaling->fail("rope_type", "\"dynamic\" needs heads of at least 4");
+  }
   if (rope.kind == Kind::kYarn) {
     rope.attention_factor = yarn_attention_factor(*scaling, rope.factor);
-    rope.beta_fast = scaling->number("beta_fast", 32.0);
-    rope.beta_slow = scaling->number("beta_slow", 1.0);
+    rope.beta_fast = scaling->number_in("beta_fast", 32.0, 1e-6, 1e6);
+    rope.beta_slow = scaling->number_in("beta_slow", 1.0, 1e-6, 1e6);
+    if (rope.theta <= 1) scaling->fail("rope_type", "\"yarn\" needs a rope_theta above 1");
     rope.truncate = scaling->boolean("truncate", true);
   }
   return rope;

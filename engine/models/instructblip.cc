@@ -102,8 +102,9 @@ ModelInfo describe(const ModelFolder& folder) {
   ModelInfo info = describe_decoder(folder, config.text);
   info.placement = MediaPlacement::kBeforePrompt;
   // Old files name no placeholder; its embedding is never read, so any id does.
-  info.image_token = image_token_id(folder, 0);
+  info.image_token = image_token_id(folder, 0, config.text);
   info.max_images = 1;
+  info.encoder_input = {config.vision.image_size, config.vision.image_size};
   info.image_tokens = [count = config.qformer.num_queries](ImageSize) { return count; };
   info.instruction_to_connector = true;
   info.max_instruction_tokens = std::min(kMaxInstructionTokens, config.qformer.max_positions);

@@ -7,6 +7,9 @@
 namespace saccade {
 namespace {
 
+// Far above any model's: the rotary frequencies are made before a tensor has confirmed the width.
+constexpr int kMaxHeadDim = 4096;
+
 Bias required_if(bool condition) { return condition ? Bias::kRequired : Bias::kNone; }
 
 std::unique_ptr<Linear> make_head(const LlamaConfig& config, const WeightScope& head,
@@ -41,6 +44,10 @@ LlamaConfig LlamaConfig::parse(const JsonView& config) {
   }
   llama.head_dim = config.positive_int("head_dim", llama.hidden_size / llama.num_heads);
   if (llama.head_dim % 2 != 0) config.fail("head_dim", "must be even");
+  if (llama.head_dim > kMaxHeadDim) {
+    config.fail(config.has("head_dim") ? "head_dim" : "hidden_size",
+                "makes heads wider than " + std::to_string(kMaxHeadDim));
+  }
   const std::string act = config.string("hidden_act", "silu");
   if (act != "silu" && act != "swish") {
     config.fail("hidden_act", "activation \"" + act + "\" is not supported");
@@ -74,7 +81,6 @@ LlamaDecoder::LlamaDecoder(const LlamaConfig& config, const WeightScope& backbon
           backbone("embed_tokens").tensor("weight", {config.vocab_size, config.hidden_size})),
       norm_(backbone("norm"), config.hidden_size, config.rms_norm_eps),
       head_(make_head(config, head, embedding_)) {
-  layers_.reserve(config.num_layers);
   for (int i = 0; i < config.num_layers; ++i) layers_.emplace_back(config, backbone("layers")(i));
 }
 

@@ -1,5 +1,7 @@
 #include "engine/models/llama_model.h"
 
+#include <algorithm>
+
 namespace saccade {
 
 LlamaConfig parse_text_config(const ModelFolder& folder, const std::string& default_type) {
@@ -21,16 +23,22 @@ ModelInfo describe_decoder(const ModelFolder& folder, const LlamaConfig& config)
   const bool stretches = config.rope.kind == RopeConfig::Kind::kLinear ||
                          config.rope.kind == RopeConfig::Kind::kDynamic;
   if (stretches && config.rope.factor > 1) {
-    info.max_model_len = static_cast<int>(config.max_positions * config.rope.factor);
+    info.max_model_len = static_cast<int>(
+        std::min<double>(config.max_positions * config.rope.factor, JsonView::kMaxInt));
   }
   info.eos_ids = folder.eos_ids();
   return info;
 }
 
-int image_token_id(const ModelFolder& folder, int fallback) {
+int image_token_id(const ModelFolder& folder, int fallback, const LlamaConfig& text) {
   const JsonView config = folder.config();
   const char* key = config.has("image_token_index") ? "image_token_index" : "image_token_id";
-  return config.integer_or(key, fallback, 0);
+  const int id = config.integer_or(key, fallback, 0);
+  if (id >= text.vocab_size) {
+    config.fail(key, std::to_string(id) + " is beyond the decoder's vocab_size of " +
+                         std::to_string(text.vocab_size));
+  }
+  return id;
 }
 
 std::string decoder_summary(const LlamaConfig& c) {

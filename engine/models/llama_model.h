@@ -34,8 +34,9 @@ LlamaConfig parse_text_config(const ModelFolder& folder, const std::string& defa
 // The text half of a ModelInfo.
 ModelInfo describe_decoder(const ModelFolder& folder, const LlamaConfig& config);
 
-// config.json's placeholder id under either of its names; -1 when absent (old BLIP files).
-int image_token_id(const ModelFolder& folder, int fallback);
+// config.json's placeholder id under either of its names, `fallback` when absent. Throws LoadError
+// when the decoder's vocabulary does not hold it: a prompt with it would be refused.
+int image_token_id(const ModelFolder& folder, int fallback, const LlamaConfig& text);
 
 std::string decoder_summary(const LlamaConfig& config);
 

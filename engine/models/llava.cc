@@ -46,6 +46,9 @@ VitConfig parse_vision(const ModelFolder& folder) {
 
 std::vector<int> parse_feature_layers(const JsonView& config, int num_layers) {
   std::vector<int> layers = config.int_or_int_list("vision_feature_layer");
+  if (layers.empty() && config.has("vision_feature_layer")) {
+    config.fail("vision_feature_layer", "names no layer");
+  }
   if (layers.empty()) layers = {-2};
   for (int& layer : layers) {
     const int index = layer < 0 ? num_layers + 1 + layer : layer;
@@ -125,8 +128,9 @@ ModelInfo describe(const ModelFolder& folder) {
   const LlavaConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config.text);
   info.placement = MediaPlacement::kAtPlaceholder;
-  info.image_token = image_token_id(folder, 32000);
+  info.image_token = image_token_id(folder, 32000, config.text);
   info.max_images = 64;
+  info.encoder_input = {config.vision.image_size, config.vision.image_size};
   info.image_tokens = [count = config.tokens_per_image()](ImageSize) { return count; };
   // LLaVA-1.5's released folders have no chat template; this is the prompt it was tuned on.
   info.builtin_chat_template =

@@ -29,6 +29,10 @@ std::vector<TokenId> ModelFolder::eos_ids() const {
   for (const JsonView& place : places) {
     if (!place.has("eos_token_id")) continue;
     const std::vector<int> ids = place.int_or_int_list("eos_token_id");
+    for (const int id : ids) {
+      if (id < 0)
+        place.fail("eos_token_id", "expected ids of at least 0, got " + std::to_string(id));
+    }
     return std::vector<TokenId>(ids.begin(), ids.end());
   }
   return {};

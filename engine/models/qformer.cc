@@ -79,7 +79,6 @@ QFormer::QFormer(const QFormerConfig& config, const WeightScope& scope, at::Tens
       positions_(scope("embeddings")("position_embeddings")
                      .tensor("weight", {config.max_positions, config.hidden_size})),
       norm_(scope("embeddings")("layernorm"), config.hidden_size, config.layer_norm_eps) {
-  layers_.reserve(config.num_layers);
   for (int i = 0; i < config.num_layers; ++i) {
     layers_.emplace_back(config, scope("encoder")("layer")(i),
                          i % config.cross_attention_frequency == 0);

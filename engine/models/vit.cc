@@ -10,11 +10,18 @@
 namespace saccade {
 namespace {
 
+// Far above any tower; keeps the number of positions within an int.
+constexpr int kMaxPatchesPerSide = 4096;
+
 void check(const JsonView& config, const VitConfig& vit) {
   if (vit.hidden_size % vit.num_heads != 0) {
     config.fail("num_attention_heads", "does not divide hidden_size");
   }
   if (vit.patch_size > vit.image_size) config.fail("patch_size", "is larger than image_size");
+  if (vit.patches_per_side() > kMaxPatchesPerSide) {
+    config.fail("image_size",
+                "is more than " + std::to_string(kMaxPatchesPerSide) + " patches a side");
+  }
 }
 
 Linear patch_projection(const VitConfig& c, const WeightScope& scope) {
@@ -112,7 +119,6 @@ Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool wit
   if (config.pre_layer_norm) {
     pre_norm_.emplace_back(scope("pre_layrnorm"), config.hidden_size, config.layer_norm_eps);
   }
-  blocks_.reserve(blocks);
   for (int i = 0; i < blocks; ++i) {
     blocks_.emplace_back(config, scope("encoder")("layers")(i));
   }

@@ -20,11 +20,13 @@ namespace {
 constexpr double kDefaultPoolShare = 0.4;
 constexpr int64_t kDefaultPoolBytes = int64_t{4} << 30;
 
-int64_t pool_bytes(const ModelOptions& options, int64_t wanted, at::Device device) {
+// `wanted` in bytes; a double because a long model times many sequences passes an int64.
+int64_t pool_bytes(const ModelOptions& options, double wanted, at::Device device) {
   const auto free = static_cast<double>(free_memory_bytes(device));
   if (options.kv_cache_fraction > 0) return static_cast<int64_t>(free * options.kv_cache_fraction);
   if (options.kv_cache_bytes > 0) return options.kv_cache_bytes;
-  return std::min({wanted, kDefaultPoolBytes, static_cast<int64_t>(free * kDefaultPoolShare)});
+  const double most = std::min<double>(kDefaultPoolBytes, free * kDefaultPoolShare);
+  return static_cast<int64_t>(std::min(wanted, most));
 }
 
 // Blocks of the pool: enough for max_num_seqs full sequences where memory allows it.
@@ -32,7 +34,8 @@ int pool_blocks(const ModelOptions& options, const CacheShape& shape, int max_mo
                 const Placement& placement) {
   const int64_t block_bytes = cache_bytes_per_token(shape, placement.dtype) * options.block_size;
   const int64_t blocks_per_sequence = (max_model_len + options.block_size - 1) / options.block_size;
-  const int64_t wanted = blocks_per_sequence * options.max_num_seqs * block_bytes;
+  const double wanted = static_cast<double>(blocks_per_sequence) * options.max_num_seqs *
+                        static_cast<double>(block_bytes);
   const int64_t blocks = pool_bytes(options, wanted, placement.device) / block_bytes;
   if (blocks < 1) {
     throw LoadError("--kv-cache-memory: too small for one block of " + std::to_string(block_bytes) +

@@ -174,9 +174,6 @@ SampledToken Sampler::sample(std::span<const float> logits, std::span<const Toke
   if (!std::isfinite(logits[result.token])) {
     throw std::runtime_error("the model's output is not finite");
   }
-  if (params.constraint && !params.constraint->accept(result.token)) {
-    throw std::runtime_error("no allowed token");
-  }
   if (params.logprobs) {
     const double norm = log_sum_exp(logits);
     result.logprob = static_cast<float>(logits[result.token] - norm);

@@ -1,0 +1,94 @@
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "engine/bench/bench.h"
+#include "engine/core/status.h"
+
+namespace saccade {
+namespace {
+
+constexpr const char* kUsage =
+    "usage: bench MODEL_DIR [--prompt-tokens N] [--output-tokens N] [--batch N]... [--images N]\n"
+    "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
+    "             [--max-num-batched-tokens N] [--json]\n";
+
+int positive(const std::string& option, const std::string& text) {
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value < 1 || value > 1 << 24) {
+    throw std::invalid_argument(option + ": expected a positive number, got \"" + text + "\"");
+  }
+  return static_cast<int>(value);
+}
+
+DtypeKind dtype(const std::string& text) {
+  if (text == "auto") return DtypeKind::kAuto;
+  if (text == "bfloat16") return DtypeKind::kBfloat16;
+  if (text == "float32") return DtypeKind::kFloat32;
+  if (text == "float16") return DtypeKind::kFloat16;
+  throw std::invalid_argument("--dtype: unknown \"" + text + "\"");
+}
+
+DeviceKind device(const std::string& text) {
+  if (text == "auto") return DeviceKind::kAuto;
+  if (text == "cpu") return DeviceKind::kCpu;
+  if (text == "cuda") return DeviceKind::kCuda;
+  throw std::invalid_argument("--device: unknown \"" + text + "\"");
+}
+
+BenchConfig parse(const std::vector<std::string>& arguments) {
+  BenchConfig config;
+  std::vector<int> batches;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& option = arguments[i];
+    if (!option.starts_with("--")) {
+      config.model_dir = option;
+      continue;
+    }
+    if (option == "--json") {
+      config.json = true;
+      continue;
+    }
+    if (i + 1 >= arguments.size()) throw std::invalid_argument(option + ": a value is missing");
+    const std::string& value = arguments[++i];
+    if (option == "--prompt-tokens")
+      config.prompt_tokens = positive(option, value);
+    else if (option == "--output-tokens")
+      config.output_tokens = positive(option, value);
+    else if (option == "--batch")
+      batches.push_back(positive(option, value));
+    else if (option == "--images")
+      config.images = positive(option, value);
+    else if (option == "--threads")
+      config.model.num_threads = positive(option, value);
+    else if (option == "--max-num-batched-tokens")
+      config.max_num_batched_tokens = positive(option, value);
+    else if (option == "--dtype")
+      config.model.dtype = dtype(value);
+    else if (option == "--device")
+      config.model.device = device(value);
+    else
+      throw std::invalid_argument("unknown option " + option);
+  }
+  if (!batches.empty()) config.batches = batches;
+  if (config.model_dir.empty()) throw std::invalid_argument("MODEL_DIR is missing");
+  return config;
+}
+
+}  // namespace
+
+int bench_main(const std::vector<std::string>& arguments) {
+  try {
+    run_bench(parse(arguments));
+    return 0;
+  } catch (const std::invalid_argument& error) {
+    std::fprintf(stderr, "%s\n%s", error.what(), kUsage);
+    return 2;
+  } catch (const LoadError& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace saccade

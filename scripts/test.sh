@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs, builds and runs every test; fast ones first. CI runs exactly this.
+#   --fast   unit and golden tests only
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+setup_packages
+install_catch2
+setup_python requirements.txt requirements-test.txt
+step "checking the format"
+scripts/format.sh --check
+SACCADE_TESTS=ON setup_build
+
+# Two OpenMP teams on two cores slow each other down; the engine's tests are small.
+export OMP_NUM_THREADS=1
+step "unit and golden tests"
+ctest --test-dir build --output-on-failure
+step "against the reference libraries"
+.venv/bin/python -m pytest -q tests/server tests/golden
+[ "${1:-}" = --fast ] && exit 0
+
+step "the default model"
+.venv/bin/python scripts/fetch_default_model.py --output models/default
+step "the program over HTTP"
+.venv/bin/python -m pytest -q tests/e2e
+step "deliberate bugs must turn the tests red"
+.venv/bin/python tests/mutation/run.py
