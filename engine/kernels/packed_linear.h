@@ -12,12 +12,11 @@ namespace saccade::kernels {
 //   bf16     [n / 32][k / 2][32][2]: pairs of k side by side, for bf16 dot products and AMX tiles
 //   float32  [n / 32][k][32]
 // Sums run over k in ascending order whatever m is, so that a row's result does not depend on the
-// rows beside it. One exception: bf16 on AMX machines, where calls with at least kAmxRows rows use
+// rows beside it. One exception: bf16 on AMX machines, where calls with at least 8 rows use
 // tiles, which round differently in float32; bf16 results may then differ in the last place.
 class PackedLinear {
  public:
   static constexpr int kPanel = 32;
-  static constexpr int kAmxRows = 8;
 
   // w [n, k] row-major; it may be unaligned (a view into a file). Packs with all threads.
   static PackedLinear pack_bf16(const void* w, int64_t n, int64_t k);

@@ -7,6 +7,9 @@
 #include "engine/kernels/cpu/attention_plan.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/microkernel.h"
+#if defined(__AMX_BF16__)
+#include "engine/kernels/cpu/amx_tiles.h"
+#endif
 
 namespace saccade::kernels::SACCADE_ISA {
 
@@ -70,7 +73,7 @@ class QueryTile {
         sequence_(args.sequences[task.sequence]),
         group_(args.heads / args.kv_heads),
         rows_((task.end - task.begin) * group_),
-        depth_((args.head_dim + Unit::kPerStep - 1) / Unit::kPerStep),
+        depth_(steps_of(args.head_dim)),
         width_((args.head_dim + kStrip - 1) / kStrip * kStrip),
         first_position_(sequence_.context_length - sequence_.query_length) {
     queries_ = scratch<char>(ScratchSlot::kQueries, static_cast<int64_t>(rows_) * depth_ * 4);
@@ -97,13 +100,10 @@ class QueryTile {
     for (int key = begin; key < end; key += kTileKeys) {
       const int count = min_of(kTileKeys, end - key);
       pack(key, count);
-      multiply_block<typename Unit::Multiply>(queries_, depth_ * 4, rows_, as_bytes(keys_),
-                                              kTileKeys * 4, depth_, kTileKeys, scores_, kTileKeys,
-                                              false);
+      multiply(queries_, depth_ * 4, as_bytes(keys_), kTileKeys, depth_, scores_, false);
       for (int r = 0; r < rows_; ++r) update_row(r, key, count);
-      multiply_block<typename Unit::Multiply>(
-          reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(T), rows_, as_bytes(values_),
-          width_ * 4, kTileKeys / Unit::kPerStep, width_, output_, width_, true);
+      multiply(reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(T), as_bytes(values_),
+               width_, kTileKeys / Unit::kPerStep, output_, true);
     }
     for (int r = 0; r < rows_; ++r) {
       write_output(row_of<T*>(args_.out, args_.out_stride, r), output_ + r * width_, args_.head_dim,
@@ -118,6 +118,31 @@ class QueryTile {
   }
   static const char* as_bytes(const uint32_t* words) {
     return reinterpret_cast<const char*>(words);
+  }
+
+  // Steps of k that hold n elements; whole AMX tiles where those are used.
+  static int steps_of(int n) {
+    const int steps = (n + Unit::kPerStep - 1) / Unit::kPerStep;
+#if defined(__AMX_BF16__)
+    if (sizeof(T) == 2) return (steps + kTileDepth - 1) / kTileDepth * kTileDepth;
+#endif
+    return steps;
+  }
+
+  // c [rows, n] (+)= a [rows, depth] b [depth, n]; a_stride in bytes.
+  void multiply(const char* a, int64_t a_stride, const char* b, int64_t n, int64_t depth, float* c,
+                bool accumulate) {
+#if defined(__AMX_BF16__)
+    if constexpr (sizeof(T) == 2) {
+      for (int64_t column = 0; column < n; column += kBlockColumns) {
+        tiles_.multiply(a, a_stride, rows_, b + column * 4, n * 4, depth, c + column, n,
+                        accumulate);
+      }
+      return;
+    }
+#endif
+    multiply_block<typename Unit::Multiply>(a, a_stride, rows_, b, n * 4, depth, n, c, n,
+                                            accumulate);
   }
 
   // Row r of the tile is query r / group, head r % group.
@@ -143,7 +168,8 @@ class QueryTile {
   // zero.
   void pack(int key, int count) {
     const int d = args_.head_dim;
-    if (count < kTileKeys) std::memset(keys_, 0, static_cast<size_t>(depth_) * kTileKeys * 4);
+    if (count < kTileKeys || d < depth_ * Unit::kPerStep)
+      std::memset(keys_, 0, static_cast<size_t>(depth_) * kTileKeys * 4);
     if (count < kTileKeys || d < width_) {
       std::memset(values_, 0, static_cast<size_t>(kTileKeys / Unit::kPerStep * width_) * 4);
     }
@@ -207,6 +233,9 @@ class QueryTile {
   float* sum_;        // [rows]
   uint32_t* keys_;    // [depth, 64]
   uint32_t* values_;  // [64 / per step, width]
+#if defined(__AMX_BF16__)
+  AmxTiles tiles_;
+#endif
 };
 
 }  // namespace saccade::kernels::SACCADE_ISA

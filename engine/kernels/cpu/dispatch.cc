@@ -62,7 +62,8 @@ KernelTable table_of(Isa isa) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2) table = avx2::kTable;
   if (isa == Isa::kAvx512) table = avx512::kTable;
-  if (isa >= Isa::kAvx512Bf16) table = avx512_bf16::kTable;
+  if (isa == Isa::kAvx512Bf16) table = avx512_bf16::kTable;
+  if (isa == Isa::kAmx) table = amx::kTable;
 #endif
   return table;
 }

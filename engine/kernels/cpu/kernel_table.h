@@ -10,6 +10,10 @@
 
 namespace saccade::kernels {
 
+// With AMX, bf16 calls of at least this many rows go through tiles; x must then be padded to
+// padded_k.
+inline constexpr int64_t kAmxRows = 8;
+
 // A packed weight and the rows to multiply it with; see packed_linear.h.
 struct LinearArgs {
   ElementType type;  // of x and the weight
@@ -50,10 +54,9 @@ extern const KernelTable kTable;
 namespace avx512_bf16 {
 extern const KernelTable kTable;
 }
-namespace amx {
-// bf16 rows through tiles; any m. The process must hold the permission for tile data.
-void linear(const LinearArgs&);
-}  // namespace amx
+namespace amx {  // the process must hold the permission for tile data
+extern const KernelTable kTable;
+}
 
 // The kernels of active_isa().
 const KernelTable& kernel_table();

@@ -57,6 +57,10 @@ void multiply_all(const LinearArgs& args) {
 void linear(const LinearArgs& args) {
   if (args.type == ElementType::kFloat32) {
     multiply_all<FloatUnit, float>(args);
+#if defined(__AMX_BF16__)
+  } else if (args.m >= kAmxRows) {
+    linear_amx(args);
+#endif
   } else if (args.out == ElementType::kFloat32) {
     multiply_all<PairUnit, float>(args);
   } else {

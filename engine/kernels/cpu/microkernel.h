@@ -12,6 +12,9 @@ inline constexpr int kStripVecs = kStrip / kLanes;
 // Rows whose sums fit into the registers beside one row of B.
 inline constexpr int kMaxRows = kLanes == 16 ? 12 : kLanes == 8 ? 3 : 1;
 
+// Steps of k that B is fetched ahead: a weight streams from memory.
+inline constexpr int kPrefetchSteps = 16;
+
 // Both kinds of B hold 4 bytes per column and step of k: a float, or two bf16 of adjacent k. A
 // holds the same 4 bytes per step.
 struct FloatUnit {
@@ -46,13 +49,24 @@ template <class Unit, int R>
 static inline void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride,
                             int64_t depth, Vec (&sums)[R][kStripVecs]) {
   for (int64_t k = 0; k < depth; ++k) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kStripVecs; ++v) {
+    if constexpr (kStripVecs == 2) {  // the row of b stays in registers, a is broadcast
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
-        sums[r][v] = Unit::multiply_add(a + r * a_stride + k * 4, b + v * sizeof(Vec), sums[r][v]);
+        sums[r][0] = Unit::multiply_add(a + r * a_stride + k * 4, b, sums[r][0]);
+        sums[r][1] = Unit::multiply_add(a + r * a_stride + k * 4, b + sizeof(Vec), sums[r][1]);
+      }
+    } else {  // the few broadcasts stay in registers, the row of b passes
+#pragma GCC unroll 16
+      for (int v = 0; v < kStripVecs; ++v) {
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+          sums[r][v] =
+              Unit::multiply_add(a + r * a_stride + k * 4, b + v * sizeof(Vec), sums[r][v]);
+        }
       }
     }
+    __builtin_prefetch(b + kPrefetchSteps * b_stride);
+    __builtin_prefetch(b + kPrefetchSteps * b_stride + 64);
     b += b_stride;
   }
 }

@@ -97,13 +97,9 @@ void PackedLinear::run(const void* x, int64_t x_stride, int64_t m, const float* 
                   .bias = bias,
                   .y = y,
                   .y_stride = y_stride};
-  const bool bf16 = type_ == ElementType::kBFloat16;
-#if defined(__x86_64__)
-  if (bf16 && m >= kAmxRows && active_isa() == Isa::kAmx) {
-    return amx::linear(k_ == padded_k_ ? args : with_padded_rows(args));
-  }
-#endif
-  kernel_table().linear(bf16 && k_ % 2 != 0 ? with_padded_rows(args) : args);
+  const bool tiles = active_isa() == Isa::kAmx && m >= kAmxRows;
+  const int64_t step = type_ == ElementType::kFloat32 ? 1 : tiles ? kAmxDepth : 2;
+  kernel_table().linear(k_ % step == 0 ? args : with_padded_rows(args));
 }
 
 }  // namespace saccade::kernels
