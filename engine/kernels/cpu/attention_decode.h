@@ -67,34 +67,66 @@ struct ScoreUnit<Bf16> {
 };
 #endif
 
+// scores[i] = scale * q . key i for kLanes keys. kDim: the head dimension, 0 when known at run time
+// only. Where fewer than kLanes keys are left, the last one stands in for those behind it.
+template <typename T, int kDim, bool kAll>
+static inline Vec score_keys(const Vec* q, const T* keys, int left, int head_dim) {
+  using Unit = ScoreUnit<T>;
+  const int d = kDim > 0 ? kDim : head_dim;
+  const int whole = d / Unit::kElements;
+  const int rest = d % Unit::kElements;
+  const auto row = [&](int i) -> const T* {
+    return keys + static_cast<int64_t>(kAll ? i : min_of(i, left - 1)) * d;
+  };
+  Vec sums[kLanes] = {};
+  for (int c = 0; c < whole; ++c) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      sums[i] = Unit::multiply_add(q[c], row(i) + c * Unit::kElements, sums[i]);
+    }
+  }
+  if (rest > 0) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      sums[i] = Unit::multiply_add_part(q[whole], row(i) + whole * Unit::kElements, rest, sums[i]);
+    }
+  }
+  return sums_of(sums);
+}
+
 // scores[i] = scale * q . key i, for the `count` keys of a run. q: vectors as load_query gives
 // them.
-template <typename T>
+template <typename T, int kDim>
 static inline void score_run(const Vec* q, const T* keys, int count, int head_dim, float scale,
                              float* scores) {
-  using Unit = ScoreUnit<T>;
-  const int whole = head_dim / Unit::kElements;
-  const int rest = head_dim % Unit::kElements;
-  for (int first = 0; first < count; first += kLanes) {
-    const T* row[kLanes];  // the last key stands in for those behind it
-    for (int i = 0; i < kLanes; ++i) {
-      row[i] = keys + static_cast<int64_t>(min_of(first + i, count - 1)) * head_dim;
+  int first = 0;
+  for (; first + kLanes <= count; first += kLanes) {
+    const T* from = keys + static_cast<int64_t>(first) * head_dim;
+    store(scores + first, score_keys<T, kDim, true>(q, from, kLanes, head_dim) * scale);
+  }
+  if (const int left = count - first; left > 0) {
+    const T* from = keys + static_cast<int64_t>(first) * head_dim;
+    store_part(scores + first, score_keys<T, kDim, false>(q, from, left, head_dim) * scale, left);
+  }
+}
+
+// scores [group][kSplitKeys] of all keys of a task.
+template <typename T, int kDim>
+static inline void score_task(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                              const AttentionTask& task, const Vec* queries, int query_vecs,
+                              int group, float* scores) {
+  for (int key = task.begin; key < task.end;) {
+    const KeyRun<T> run = run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end);
+    const int next = key + run.count;
+    fetch(next < task.end
+              ? run_at<T>(args, sequence, args.k_pool, task.kv_head, next, task.end)
+              : run_at<T>(args, sequence, args.v_pool, task.kv_head, task.begin, task.end),
+          args.head_dim);
+    for (int h = 0; h < group; ++h) {
+      score_run<T, kDim>(queries + h * query_vecs, run.data, run.count, args.head_dim, args.scale,
+                         scores + h * kSplitKeys + (key - task.begin));
     }
-    Vec sums[kLanes] = {};
-    for (int c = 0; c < whole; ++c) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        sums[i] = Unit::multiply_add(q[c], row[i] + c * Unit::kElements, sums[i]);
-      }
-    }
-    if (rest > 0) {
-#pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) {
-        sums[i] =
-            Unit::multiply_add_part(q[whole], row[i] + whole * Unit::kElements, rest, sums[i]);
-      }
-    }
-    store_part(scores + first, sums_of(sums) * scale, min_of(kLanes, count - first));
+    key = next;
   }
 }
 
@@ -110,6 +142,10 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
   }
   for (int key = task.begin; key < task.end;) {
     const KeyRun<T> run = run_at<T>(args, sequence, args.v_pool, task.kv_head, key, task.end);
+    const int next = key + run.count;
+    if (next < task.end) {
+      fetch(run_at<T>(args, sequence, args.v_pool, task.kv_head, next, task.end), args.head_dim);
+    }
     const float* weight = weights + (key - task.begin);
     const T* value = run.data + column;
     for (int i = 0; i < run.count; ++i, value += args.head_dim) {
@@ -121,7 +157,7 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
         for (int v = 0; v < kVecs; ++v) sums[h][v] = values[v] * w + sums[h][v];
       }
     }
-    key += run.count;
+    key = next;
   }
   for (int h = 0; h < H; ++h) {
     float* to = out + static_cast<int64_t>(h) * args.head_dim + column;
@@ -220,13 +256,12 @@ static void decode_task(const PagedAttentionArgs& args, const AttentionTask& tas
       queries[h * query_vecs + c] = Unit::load_query(q + h * d + c * Unit::kElements, n);
     }
   }
-  for (int key = task.begin; key < task.end;) {
-    const KeyRun<T> run = run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end);
-    for (int h = 0; h < group; ++h) {
-      score_run<T>(queries + h * query_vecs, run.data, run.count, d, args.scale,
-                   scores + h * kSplitKeys + (key - task.begin));
-    }
-    key += run.count;
+  if (d == 64) {
+    score_task<T, 64>(args, sequence, task, queries, query_vecs, group, scores);
+  } else if (d == 128) {
+    score_task<T, 128>(args, sequence, task, queries, query_vecs, group, scores);
+  } else {
+    score_task<T, 0>(args, sequence, task, queries, query_vecs, group, scores);
   }
   SoftmaxState states[kMaxGroup];
   for (int h = 0; h < group; ++h) {

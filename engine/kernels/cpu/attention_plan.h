@@ -53,6 +53,16 @@ static inline KeyRun<T> run_at(const PagedAttentionArgs& args, const PagedSequen
           min_of(args.block_size - offset, end - position)};
 }
 
+// Brings a run nearer while the one before it is worked on: runs lie anywhere in the pool, so the
+// machine cannot foresee them.
+template <typename T>
+static inline void fetch(const KeyRun<T>& run, int head_dim) {
+  constexpr int64_t kMost = 8192;
+  const char* data = reinterpret_cast<const char*>(run.data);
+  const int64_t bytes = static_cast<int64_t>(run.count) * head_dim * sizeof(T);
+  for (int64_t i = 0; i < min_of(bytes, kMost); i += 64) __builtin_prefetch(data + i);
+}
+
 static inline float group_max(const float* values, int n) {
   float best = -__builtin_inff();
   int i = 0;
