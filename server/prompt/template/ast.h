@@ -145,7 +145,10 @@ struct CompareExpr : Expr {
 
 struct LogicExpr : Expr {
   LogicExpr(int line, bool is_and, ExprPtr a, ExprPtr b)
-      : Expr(ExprKind::kLogic, line), conjunction(is_and), left(std::move(a)), right(std::move(b)) {}
+      : Expr(ExprKind::kLogic, line),
+        conjunction(is_and),
+        left(std::move(a)),
+        right(std::move(b)) {}
   bool conjunction;
   ExprPtr left, right;
 };
@@ -284,7 +287,7 @@ struct UnavailableStmt : Stmt {  // include, import, extends: there is nothing t
 };
 
 struct Template {
-  std::vector<std::string> names;      // id -> name
+  std::vector<std::string> names;       // id -> name
   std::vector<std::string> free_names;  // names read where nothing in the template binds them
   int caller_id = -1, kwargs_id = -1, varargs_id = -1, loop_id = -1;
   Body body;

@@ -51,8 +51,10 @@ bool is_refused_method(const Value& object, std::string_view name) {
   static constexpr std::string_view kList[] = {"append", "clear", "pop",    "reverse",
                                                "insert", "sort",  "extend", "remove"};
   static constexpr std::string_view kDict[] = {"clear", "pop", "popitem", "setdefault", "update"};
-  if (object.is(Kind::kList)) return std::find(std::begin(kList), std::end(kList), name) != std::end(kList);
-  if (object.is(Kind::kDict)) return std::find(std::begin(kDict), std::end(kDict), name) != std::end(kDict);
+  if (object.is(Kind::kList))
+    return std::find(std::begin(kList), std::end(kList), name) != std::end(kList);
+  if (object.is(Kind::kDict))
+    return std::find(std::begin(kDict), std::end(kDict), name) != std::end(kDict);
   return false;
 }
 
@@ -63,10 +65,11 @@ Value unsafe(const Value& object, std::string_view name) {
 
 // What every Python object has; the sandbox hides it.
 bool is_internal(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"__class__", "__doc__",  "__init__", "__dict__",
-                                                "__len__",   "__str__",  "__repr__", "__eq__",
-                                                "__module__", "__iter__", "__getattribute__"};
-  return name.starts_with("__") && std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+  static constexpr std::string_view kNames[] = {
+      "__class__", "__doc__", "__init__",   "__dict__", "__len__",         "__str__",
+      "__repr__",  "__eq__",  "__module__", "__iter__", "__getattribute__"};
+  return name.starts_with("__") &&
+         std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
 std::optional<Value> find_attribute(Interpreter& interpreter, const Value& object,
@@ -150,7 +153,10 @@ Method find_method(const Value& object, std::string_view name) {
 
 Value get_attribute(Interpreter& interpreter, const Value& object, std::string_view name,
                     const Value& undefined) {
-  if (object.is_undefined()) fail_undefined(object);
+  if (object.is_undefined()) {
+    if (is_internal(name)) return unsafe(object, name);
+    fail_undefined(object);
+  }
   if (object.is(Kind::kDict)) {
     // The usual case: a key that is no method name.
     if (const Value* found = object.dict().find(name)) {
@@ -186,7 +192,7 @@ int64_t clamp_bound(const Value& bound, int64_t size, int64_t step, int64_t othe
   return std::min(index, high);
 }
 
-// Nothing when a bound is not an integer (Jinja then looks on, and finds nothing).
+// Nothing when a bound is not an integer.
 std::optional<SliceRange> resolve_slice(const Value& start, const Value& stop, const Value& step,
                                         int64_t size) {
   for (const Value* bound : {&start, &stop, &step}) {
@@ -223,12 +229,15 @@ Value get_slice(Interpreter& interpreter, const Value& object, const Value& star
                 const Value& stop, const Value& step) {
   if (object.is_undefined()) fail_undefined(object);
   const bool sliceable = object.is_string() || object.is_sequence() || object.is(Kind::kRange);
-  if (!sliceable) return Value::undefined("this object cannot be sliced");
+  if (!sliceable) {
+    throw TemplateError(std::string(type_name(object)) + " objects cannot be sliced");
+  }
   std::vector<size_t> offsets;
   if (object.is_string()) offsets = code_point_offsets(object.bytes());
-  const int64_t size = object.is_string() ? static_cast<int64_t>(offsets.size()) - 1 : length(object);
+  const int64_t size =
+      object.is_string() ? static_cast<int64_t>(offsets.size()) - 1 : length(object);
   const auto slice = resolve_slice(start, stop, step, size);
-  if (!slice) return Value::undefined("slice indices must be integers");
+  if (!slice) throw TemplateError("slice indices must be integers or None");
   if (object.is_string()) return slice_string(interpreter, object, *slice, offsets);
   interpreter.budget().charge(static_cast<uint64_t>(slice->count));
   if (object.is(Kind::kRange)) {

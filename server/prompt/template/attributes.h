@@ -29,7 +29,7 @@ Value get_attribute(Interpreter& interpreter, const Value& object, std::string_v
                     const Value& undefined);
 // Item first, then attribute.
 Value get_item(Interpreter& interpreter, const Value& object, const Value& index);
-// object[start:stop:step]; null: not given. Undefined for types without slices.
+// object[start:stop:step]; null: not given. Throws for types without slices.
 Value get_slice(Interpreter& interpreter, const Value& object, const Value& start,
                 const Value& stop, const Value& step);
 

@@ -133,7 +133,8 @@ Value cycler(Interpreter&, const Arguments& call) {
 class Joiner : public CallableObject {
  public:
   explicit Joiner(Value separator)
-      : CallableObject("Joiner", Value::list({separator}).depth()), separator_(std::move(separator)) {}
+      : CallableObject("Joiner", Value::list({separator}).depth()),
+        separator_(std::move(separator)) {}
   Value call(Interpreter&, const Arguments& arguments) override {
     const Parameters none("joiner", arguments, {});
     if (used_) return separator_;
@@ -148,8 +149,8 @@ class Joiner : public CallableObject {
 
 Value joiner(Interpreter&, const Arguments& call) {
   const Parameters given("joiner", call, {"sep"});
-  return Value::object(Kind::kCallable, std::make_shared<Joiner>(
-                                            given.has(0) ? *given[0] : Value::string(", ")));
+  return Value::object(Kind::kCallable,
+                       std::make_shared<Joiner>(given.has(0) ? *given[0] : Value::string(", ")));
 }
 
 Value raise_exception(Interpreter& interpreter, const Arguments& call) {
@@ -190,8 +191,12 @@ Value find_global(std::string_view name) {
     Function function;
   };
   static constexpr Entry kFunctions[] = {
-      {"range", range},   {"dict", dict},     {"namespace", make_namespace},
-      {"cycler", cycler}, {"joiner", joiner}, {"raise_exception", raise_exception},
+      {"range", range},
+      {"dict", dict},
+      {"namespace", make_namespace},
+      {"cycler", cycler},
+      {"joiner", joiner},
+      {"raise_exception", raise_exception},
       {"strftime_now", strftime_now},
   };
   for (const auto& [known, function] : kFunctions) {

@@ -28,8 +28,8 @@ struct Template;
 }  // namespace jinja
 
 // A JSON-like value whose strings remember whether a user wrote them. Immutable; copies share.
-// What is nested deeper than the interpreter goes (200 levels) or is too large for it is an error of
-// the rendering that uses it.
+// What is nested deeper than the interpreter goes (200 levels) or is too large for it is an error
+// of the rendering that uses it.
 class TemplateValue {
  public:
   TemplateValue();  // none

@@ -63,7 +63,7 @@ Value items(Interpreter& interpreter, const Value& self, Call call) {
 Value get(Interpreter&, const Value& self, Call call) {
   if (!call.named.empty()) throw TemplateError("dict.get() takes no keyword arguments");
   const Parameters given("get", call, {"key", "default"}, 1);
-  if (!given[0]->is_string()) Value::dict({{*given[0], Value()}});  // throws when unhashable
+  require_hashable(*given[0]);
   const Value* found = self.dict().find(*given[0]);
   if (found != nullptr) return *found;
   return given.has(1) ? *given[1] : Value::none();
@@ -98,8 +98,8 @@ const MethodEntry kTupleMethods[] = {
 };
 
 const MethodEntry kDictMethods[] = {
-    {"items", items}, {"keys", keys}, {"values", values}, {"get", get}, {"copy", copy},
-    {"", nullptr},
+    {"items", items}, {"keys", keys}, {"values", values},
+    {"get", get},     {"copy", copy}, {"", nullptr},
 };
 
 const MethodEntry kFloatMethods[] = {

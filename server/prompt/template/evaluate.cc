@@ -148,9 +148,9 @@ Value Interpreter::evaluate_call(const CallExpr& expr, const Value* caller) {
 }
 
 Value Interpreter::evaluate_filter(const FilterExpr& expr, const Value* block_text) {
-  const Value input = expr.input != nullptr    ? evaluate_filter_input(*expr.input, block_text)
+  const Value input = expr.input != nullptr   ? evaluate_filter_input(*expr.input, block_text)
                       : block_text != nullptr ? *block_text
-                                               : Value();
+                                              : Value();
   if (expr.function == nullptr) throw TemplateError("No filter named '" + expr.name + "'.");
   static const Arguments kNone;
   if (expr.arguments.empty()) return expr.function(*this, input, kNone);

@@ -61,17 +61,20 @@ Value map(Interpreter& interpreter, const Value& value, Call call) {
     std::optional<Cursor> cursor;
   };
   auto state = std::make_shared<State>();
-  return Value::iterator("generator", value, [&interpreter, value, call, state](Value& out) {
-    if (!state->cursor) {
-      if (!truthy(value)) return false;
-      state->transform = make_transform(interpreter, call);
-      state->cursor.emplace(interpreter, value);
-    }
-    Value item;
-    if (!state->cursor->next(item)) return false;
-    out = state->transform(item);
-    return true;
-  }, &call);
+  return Value::iterator(
+      "generator", value,
+      [&interpreter, value, call, state](Value& out) {
+        if (!state->cursor) {
+          if (!truthy(value)) return false;
+          state->transform = make_transform(interpreter, call);
+          state->cursor.emplace(interpreter, value);
+        }
+        Value item;
+        if (!state->cursor->next(item)) return false;
+        out = state->transform(item);
+        return true;
+      },
+      &call);
 }
 
 using Predicate = std::function<bool(const Value&)>;
@@ -100,17 +103,20 @@ Value select(Interpreter& interpreter, const Value& value, Call call) {
     std::optional<Cursor> cursor;
   };
   auto state = std::make_shared<State>();
-  return Value::iterator("generator", value, [&interpreter, value, call, state](Value& out) {
-    if (!state->cursor) {
-      if (!truthy(value)) return false;
-      state->predicate = make_predicate(interpreter, call, by_attribute);
-      state->cursor.emplace(interpreter, value);
-    }
-    while (state->cursor->next(out)) {
-      if (state->predicate(out) == keep) return true;
-    }
-    return false;
-  }, &call);
+  return Value::iterator(
+      "generator", value,
+      [&interpreter, value, call, state](Value& out) {
+        if (!state->cursor) {
+          if (!truthy(value)) return false;
+          state->predicate = make_predicate(interpreter, call, by_attribute);
+          state->cursor.emplace(interpreter, value);
+        }
+        while (state->cursor->next(out)) {
+          if (state->predicate(out) == keep) return true;
+        }
+        return false;
+      },
+      &call);
 }
 
 Value attr(Interpreter& interpreter, const Value& value, Call call) {

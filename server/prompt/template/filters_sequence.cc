@@ -158,8 +158,8 @@ Value dict_sort(Interpreter& interpreter, const Value& value, Call call) {
   std::vector<Keyed> items;
   for (const auto& [key, item] : value.dict().entries) {
     const Value& sort_key = by == "key" ? key : item;
-    items.push_back({given.flag(0) ? sort_key : fold_case(interpreter, sort_key),
-                     Value::tuple({key, item})});
+    items.push_back(
+        {given.flag(0) ? sort_key : fold_case(interpreter, sort_key), Value::tuple({key, item})});
   }
   sort_by_key(interpreter, items, given.flag(2));
   std::vector<Value> out;
@@ -206,7 +206,7 @@ class SeenKeys {
  public:
   bool insert(Interpreter& interpreter, const Value& key) {
     if (key.is_string()) return strings_.insert(key.text().bytes()).second;
-    Value::dict({{key, Value()}});  // throws when it is unhashable
+    require_hashable(key);
     interpreter.budget().charge(others_.size() * key.weight() / 8);
     for (const Value& other : others_) {
       if (equals(other, key)) return false;
@@ -346,7 +346,8 @@ Value group_by(Interpreter& interpreter, const Value& value, Call call) {
       members.push_back(items[i].item);
     }
     if (i == first_member) members.push_back(items[i++].item);  // a key unequal to itself: nan
-    groups.push_back(Value::group(getter(members[0]), Value::list(std::move(members))));
+    Value grouper = getter(members[0]);
+    groups.push_back(Value::group(std::move(grouper), Value::list(std::move(members))));
   }
   return Value::list(std::move(groups));
 }

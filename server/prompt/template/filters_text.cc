@@ -299,10 +299,14 @@ Value abs_filter(Interpreter&, const Value& value, Call call) {
   return value.as_int() < 0 ? negate(value) : positive(value);
 }
 
-Value file_size(Interpreter& interpreter, const Value& value, Call call) {
+Value file_size(Interpreter&, const Value& value, Call call) {
   const Parameters given("filesizeformat", call, {"binary"});
-  const Value size = float_filter(interpreter, value, {});
-  const double bytes = size.as_double();
+  const auto parsed = value.is_string() ? parse_float(value.bytes()) : std::nullopt;
+  if (!value.is_number() && !parsed) {
+    refuse_undefined(value);
+    throw TemplateError("filesizeformat needs a number");
+  }
+  const double bytes = parsed ? *parsed : value.as_double();
   const bool binary_units = given.flag(0);
   const double base = binary_units ? 1024 : 1000;
   if (bytes == 1) return Value::string("1 Byte");

@@ -40,7 +40,10 @@ MarkedText escape_non_ascii(const MarkedText& text) {
         continue;
       }
       char buffer[16];
-      std::snprintf(buffer, sizeof(buffer), c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
+      std::snprintf(buffer, sizeof(buffer),
+                    c < 0x100     ? "\\x%02x"
+                    : c < 0x10000 ? "\\u%04x"
+                                  : "\\U%08x",
                     static_cast<unsigned>(c));
       escaped += buffer;
     }
@@ -73,7 +76,8 @@ class PercentFormatter {
     }
     if (values_.is(Kind::kTuple) && used_ < values_.items().size() && !by_name_) fail_unused();
     const bool single = !values_.is(Kind::kTuple) && !values_.is(Kind::kDict) &&
-                        !values_.is(Kind::kList) && !values_.is(Kind::kRange);
+                        !values_.is(Kind::kList) && !values_.is(Kind::kRange) &&
+                        !values_.is_undefined();
     if (single && used_ == 0) fail_unused();
     return std::move(out_);
   }
@@ -319,8 +323,8 @@ class StrFormatter {
       i += 2;
       if (i < text.size() && text[i] != ':') throw TemplateError("expected ':' after conversion");
     }
-    const MarkedText spec = i < text.size() ? run(inner.substr(i + 1, inner.size()), nesting + 1)
-                                            : MarkedText();
+    const MarkedText spec =
+        i < text.size() ? run(inner.substr(i + 1, inner.size()), nesting + 1) : MarkedText();
     if (conversion == 0) return format_value(value, spec.view());
     return format_value(Value::string(converted(interpreter_, value, conversion)), spec.view());
   }
@@ -367,8 +371,7 @@ class StrFormatter {
       throw TemplateError("cannot mix automatic and manual field numbering");
     }
     manual_ = manual_ || !name.empty();
-    const size_t index =
-        name.empty() ? automatic_++ : static_cast<size_t>(*parse_int(name, 10));
+    const size_t index = name.empty() ? automatic_++ : static_cast<size_t>(*parse_int(name, 10));
     if (index >= arguments_.positional.size()) {
       throw TemplateError("Replacement index out of range for positional args");
     }

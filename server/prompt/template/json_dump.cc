@@ -20,8 +20,7 @@ void append_unit(std::string& out, unsigned unit) {
 void append_escaped(std::string& out, UChar32 c, bool ensure_ascii) {
   static constexpr std::string_view kPlain = "\"\\\n\r\t\f\b";
   static constexpr std::string_view kLetter = "\"\\nrtfb";
-  const size_t special =
-      c < 0x80 ? kPlain.find(static_cast<char>(c)) : std::string_view::npos;
+  const size_t special = c < 0x80 ? kPlain.find(static_cast<char>(c)) : std::string_view::npos;
   if (special != std::string_view::npos) {
     out += '\\';
     out += kLetter[special];
@@ -52,7 +51,8 @@ class Dumper {
 
   void dump(const Value& value) {
     interpreter_.budget().charge();
-    interpreter_.budget().charge_bytes(out_.size() > last_charged_ ? out_.size() - last_charged_ : 0);
+    interpreter_.budget().charge_bytes(out_.size() > last_charged_ ? out_.size() - last_charged_
+                                                                   : 0);
     if (out_.size() > interpreter_.budget().max_bytes()) {
       throw TemplateError("the template exceeds its size budget");
     }
@@ -69,7 +69,8 @@ class Dumper {
         out_.append(std::to_string(value.as_int()), mark);
         return;
       case Kind::kFloat:
-        out_.append(value.literal() ? value.literal()->bytes() : json_float(value.as_double()), mark);
+        out_.append(value.literal() ? value.literal()->bytes() : json_float(value.as_double()),
+                    mark);
         return;
       case Kind::kString:
         dump_string(value.text());

@@ -109,7 +109,8 @@ class Lexer {
     const char next = tag_at + 2 < text_.size() ? text_[tag_at + 2] : '\0';
     const char sign = next == '-' || next == '+' ? next : '\0';
     const size_t end = stripped_end(position_, tag_at, sign, tag);
-    if (end > position_) emit(TokenType::kData, std::string(text_.substr(position_, end - position_)));
+    if (end > position_)
+      emit(TokenType::kData, std::string(text_.substr(position_, end - position_)));
     advance_to(tag_at);
     const size_t inside = tag_at + 2 + (sign != '\0' ? 1 : 0);
     if (tag == Tag::kComment) {
@@ -173,8 +174,8 @@ class Lexer {
     const bool variable = tag == Tag::kVariable;
     const std::string_view close = variable ? "}}" : "%}";
     const char c = text_[position_];
-    const bool signed_end = (c == '-' || (c == '+' && !variable)) &&
-                            text_.substr(position_ + 1, 2) == close;
+    const bool signed_end =
+        (c == '-' || (c == '+' && !variable)) && text_.substr(position_ + 1, 2) == close;
     if (!signed_end && text_.substr(position_, 2) != close) return false;
     emit(variable ? TokenType::kVariableEnd : TokenType::kBlockEnd, "");
     const size_t behind = position_ + (signed_end ? 3 : 2);
@@ -204,8 +205,8 @@ class Lexer {
 
   // Index behind digits with single underscores between them, from i (which is at a digit).
   size_t digits_end(size_t i) const {
-    while (i < text_.size() &&
-           (is_digit(text_[i]) || (text_[i] == '_' && i + 1 < text_.size() && is_digit(text_[i + 1])))) {
+    while (i < text_.size() && (is_digit(text_[i]) || (text_[i] == '_' && i + 1 < text_.size() &&
+                                                       is_digit(text_[i + 1])))) {
       ++i;
     }
     return i;
@@ -243,12 +244,14 @@ class Lexer {
       const auto is_allowed = [&](size_t at) {
         return at < text_.size() && allowed.find(text_[at]) != kNone;
       };
-      while (is_allowed(end) || (end < text_.size() && text_[end] == '_' && is_allowed(end + 1))) ++end;
+      while (is_allowed(end) || (end < text_.size() && text_[end] == '_' && is_allowed(end + 1)))
+        ++end;
       if (end > i + 2) return end;
     }
     size_t end = i + 1;
-    while (end < text_.size() && (text_[end] == '0' || (text_[end] == '_' && end + 1 < text_.size() &&
-                                                         text_[end + 1] == '0'))) {
+    while (end < text_.size() &&
+           (text_[end] == '0' ||
+            (text_[end] == '_' && end + 1 < text_.size() && text_[end + 1] == '0'))) {
       ++end;
     }
     return end;
@@ -287,7 +290,8 @@ class Lexer {
   void read_string(char quote) {
     size_t end = position_ + 1;
     while (end < text_.size() && text_[end] != quote) end += text_[end] == '\\' ? 2 : 1;
-    if (end >= text_.size()) fail("unexpected char '" + std::string(1, quote) + "': an open string");
+    if (end >= text_.size())
+      fail("unexpected char '" + std::string(1, quote) + "': an open string");
     emit(TokenType::kString, unescape(text_.substr(position_ + 1, end - position_ - 1)));
     advance_to(end + 1);
   }
@@ -343,8 +347,8 @@ class Lexer {
 
   void read_operator() {
     static constexpr std::array<std::string_view, 26> kOperators = {
-        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]",
-        "(",  ")",  "{",  "}",  ">",  "<",  "=", ".", ":", "|", ",", ";",
+        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+        "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";",
     };
     for (const std::string_view op : kOperators) {
       if (text_.substr(position_, op.size()) != op) continue;

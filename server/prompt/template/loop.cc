@@ -11,7 +11,9 @@ namespace {
 class LoopMethod : public CallableObject {
  public:
   LoopMethod(std::shared_ptr<LoopObject> loop, bool is_cycle)
-      : CallableObject(is_cycle ? "cycle" : "changed", loop->depth), loop_(std::move(loop)), cycle_(is_cycle) {}
+      : CallableObject(is_cycle ? "cycle" : "changed", loop->depth),
+        loop_(std::move(loop)),
+        cycle_(is_cycle) {}
   Value call(Interpreter&, const Arguments& arguments) override {
     return cycle_ ? loop_->cycle(arguments) : Value::boolean(loop_->changed(arguments));
   }

@@ -68,15 +68,16 @@ std::string float_repr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   char buffer[64];
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value,
-                                 std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific);
   std::string shortest(buffer, end.ptr);
   const size_t e = shortest.find('e');
   const int exponent = std::atoi(shortest.c_str() + e + 1);
   std::string digits = shortest.substr(0, e);
   if (exponent < -4 || exponent >= 16) {
     const std::string magnitude = std::to_string(std::abs(exponent));
-    return digits + "e" + (exponent < 0 ? "-" : "+") + (magnitude.size() < 2 ? "0" : "") + magnitude;
+    return digits + "e" + (exponent < 0 ? "-" : "+") + (magnitude.size() < 2 ? "0" : "") +
+           magnitude;
   }
   const auto fixed =
       std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed);
@@ -132,8 +133,10 @@ std::optional<double> parse_float(std::string_view text) {
   const char* end = magnitude.data() + magnitude.size();
   const auto parsed = std::from_chars(magnitude.data(), end, value);
   if (parsed.ptr != end) return std::nullopt;
-  if (parsed.ec == std::errc::result_out_of_range) value = std::strtod(magnitude.c_str(), nullptr);
-  else if (parsed.ec != std::errc()) return std::nullopt;
+  if (parsed.ec == std::errc::result_out_of_range)
+    value = std::strtod(magnitude.c_str(), nullptr);
+  else if (parsed.ec != std::errc())
+    return std::nullopt;
   return negative ? -value : value;
 }
 

@@ -166,7 +166,7 @@ bool contains(Interpreter& interpreter, const Value& container, const Value& ite
       }
       return container.bytes().find(item.bytes()) != std::string_view::npos;
     case Kind::kDict:
-      if (!item.is_string()) Value::dict({{item, Value()}});  // throws when it is unhashable
+      require_hashable(item);
       return container.dict().find(item) != nullptr;
     case Kind::kRange:
     case Kind::kList:

@@ -8,7 +8,8 @@ namespace saccade::jinja {
 void Parser::cover(Expr& parent, const ExprPtr& child) {
   if (child == nullptr) return;
   parent.depth = std::max(parent.depth, child->depth + 1);
-  if (parent.depth > kMaxDepth) throw TemplateError("an expression is nested too deeply", parent.line);
+  if (parent.depth > kMaxDepth)
+    throw TemplateError("an expression is nested too deeply", parent.line);
 }
 
 ExprPtr Parser::parse_expression() {
@@ -452,10 +453,9 @@ ExprPtr Parser::parse_test(ExprPtr input) {
   node->input = std::move(input);
   cover(*node, node->input);
   const Token& next = current();
-  const bool is_argument =
-      next.type == TokenType::kName || next.type == TokenType::kString ||
-      next.type == TokenType::kInteger || next.type == TokenType::kFloat || next.is_op("[") ||
-      next.is_op("{");
+  const bool is_argument = next.type == TokenType::kName || next.type == TokenType::kString ||
+                           next.type == TokenType::kInteger || next.type == TokenType::kFloat ||
+                           next.is_op("[") || next.is_op("{");
   if (next.is_op("(")) {
     node->arguments = parse_arguments(*node);
   } else if (is_argument && !next.is_name("else") && !next.is_name("or") && !next.is_name("and")) {

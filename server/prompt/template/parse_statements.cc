@@ -28,7 +28,9 @@ bool Parser::skip_name(std::string_view name) {
   return true;
 }
 
-void Parser::fail(const std::string& message) const { throw TemplateError(message, current().line); }
+void Parser::fail(const std::string& message) const {
+  throw TemplateError(message, current().line);
+}
 
 void Parser::fail_unexpected() const {
   switch (current().type) {

@@ -95,10 +95,10 @@ class Parser {
   std::string parse_dotted_name();
 
   struct TupleRules {
-    bool targets = false;           // items are primaries
-    bool allow_namespace = false;   // ... also name.attribute
-    bool conditional = true;        // items may be `a if b else c`
-    bool parenthesized = false;     // () is the empty tuple
+    bool targets = false;            // items are primaries
+    bool allow_namespace = false;    // ... also name.attribute
+    bool conditional = true;         // items may be `a if b else c`
+    bool parenthesized = false;      // () is the empty tuple
     std::string_view end_name = {};  // a name that ends the tuple ("in", "recursive")
   };
   ExprPtr parse_tuple(const TupleRules& rules);
@@ -107,7 +107,8 @@ class Parser {
 
   int intern(const std::string& name);
   void note_read(const std::string& name, int id);
-  // Remembers an unknown filter or test: an error of the template unless it stands in a conditional.
+  // Remembers an unknown filter or test: an error of the template unless it stands in a
+  // conditional.
   void note_unknown(const char* what, const std::string& name);
   // Records that `child` hangs below `parent`, which bounds the depth of the tree.
   void cover(Expr& parent, const ExprPtr& child);

@@ -26,7 +26,10 @@ void append_escape(std::string& out, UChar32 c) {
       out += "\\\\";
       return;
     default:
-      std::snprintf(buffer, sizeof(buffer), c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
+      std::snprintf(buffer, sizeof(buffer),
+                    c < 0x100     ? "\\x%02x"
+                    : c < 0x10000 ? "\\u%04x"
+                                  : "\\U%08x",
                     static_cast<unsigned>(c));
       out += buffer;
   }
@@ -107,7 +110,8 @@ void append_repr(Interpreter& interpreter, MarkedText& out, const Value& value) 
   const bool mark = value.number_from_user();
   switch (value.kind()) {
     case Kind::kUndefined:
-      if (value.undefined_info() != nullptr && value.undefined_info()->poison) fail_undefined(value);
+      if (value.undefined_info() != nullptr && value.undefined_info()->poison)
+        fail_undefined(value);
       out.append("Undefined", false);
       return;
     case Kind::kNone:

@@ -52,9 +52,9 @@ Value split_method(Interpreter& interpreter, const Value& self, Call call) {
   const Parameters given("split", call, {"sep", "maxsplit"});
   const Value* separator = given.unless_none(0);
   if (separator != nullptr) given.string(0);
-  return list_of(self, split(interpreter, self.text(),
-                             separator == nullptr ? nullptr : &separator->text(),
-                             given.integer(1, -1), from_right));
+  return list_of(
+      self, split(interpreter, self.text(), separator == nullptr ? nullptr : &separator->text(),
+                  given.integer(1, -1), from_right));
 }
 
 Value splitlines(Interpreter& interpreter, const Value& self, Call call) {
@@ -207,9 +207,8 @@ Value justify(Interpreter& interpreter, const Value& self, Call call) {
   const int64_t width = given.integer(0, 0);
   const MarkedText& text = self.text();
   if (where == Justify::kCenter) return like(self, center(interpreter, text, fill, width));
-  const int64_t missing =
-      std::max<int64_t>(width, static_cast<int64_t>(0)) -
-      static_cast<int64_t>(count_code_points(text.view()));
+  const int64_t missing = std::max<int64_t>(width, static_cast<int64_t>(0)) -
+                          static_cast<int64_t>(count_code_points(text.view()));
   return like(self, where == Justify::kLeft ? pad(interpreter, text, fill, 0, missing)
                                             : pad(interpreter, text, fill, missing, 0));
 }

@@ -101,11 +101,13 @@ bool callable(Interpreter&, const Value& value, Call call) {
 
 bool is_filter(Interpreter&, const Value& value, Call call) {
   no_arguments(call);
+  require_hashable(value);
   return value.is_string() && find_filter(value.bytes()) != nullptr;
 }
 
 bool is_test(Interpreter&, const Value& value, Call call) {
   no_arguments(call);
+  require_hashable(value);
   return value.is_string() && find_test(value.bytes()) != nullptr;
 }
 

@@ -103,7 +103,7 @@ std::vector<MarkedText> split_spaces(const MarkedText& text, int64_t limit) {
     }
     if (begin >= all.size()) return out;
     if (limit == 0) {
-      out.push_back(strip(text.substr(begin, all.size()), nullptr, Side::kRight));
+      out.push_back(text.substr(begin, all.size()));
       return out;
     }
     size_t end = begin;
@@ -131,7 +131,7 @@ std::vector<MarkedText> split_spaces_from_right(const MarkedText& text, int64_t 
     }
     if (end == 0) break;
     if (limit == 0) {
-      out.push_back(strip(text.substr(0, end), nullptr, Side::kLeft));
+      out.push_back(text.substr(0, end));
       break;
     }
     size_t begin = end;

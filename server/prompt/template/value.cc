@@ -29,6 +29,8 @@ Value sequence_value(Kind kind, std::vector<Value> items, std::string_view name)
                                                               extent.weight, name));
 }
 
+}  // namespace
+
 void require_hashable(const Value& key) {
   switch (key.kind()) {
     case Kind::kList:
@@ -42,8 +44,6 @@ void require_hashable(const Value& key) {
       return;
   }
 }
-
-}  // namespace
 
 Value Value::boolean(bool value, bool from_user) {
   Value out(Kind::kBool);
@@ -97,8 +97,8 @@ Value Value::dict(std::vector<Entry> entries) {
     extent.add(entry.first);
     extent.add(entry.second);
   }
-  return object(Kind::kDict, std::make_shared<DictObject>(std::move(entries), extent.depth + 1,
-                                                          extent.weight));
+  return object(Kind::kDict,
+                std::make_shared<DictObject>(std::move(entries), extent.depth + 1, extent.weight));
 }
 
 Value Value::range(int64_t start, int64_t stop, int64_t step) {
@@ -113,8 +113,8 @@ Value Value::poison(std::string message) {
   return object(Kind::kUndefined, std::make_shared<UndefinedObject>(std::move(message), true));
 }
 
-Value Value::iterator(std::string_view name, const Value& source,
-                      std::function<bool(Value&)> next, const Arguments* arguments) {
+Value Value::iterator(std::string_view name, const Value& source, std::function<bool(Value&)> next,
+                      const Arguments* arguments) {
   Extent extent;
   extent.add(source);
   if (arguments != nullptr) {
@@ -133,8 +133,7 @@ Value Value::object(Kind kind, std::shared_ptr<Object> object) {
 
 Value Value::big_integer(uint64_t value, bool from_user) {
   Value out = real(static_cast<double>(value), from_user);
-  out.object_ =
-      std::make_shared<StringObject>(MarkedText(std::to_string(value), from_user), false);
+  out.object_ = std::make_shared<StringObject>(MarkedText(std::to_string(value), from_user), false);
   return out;
 }
 
@@ -143,9 +142,7 @@ const MarkedText* Value::literal() const {
   return &static_cast<const StringObject&>(*object_).text;
 }
 
-const MarkedText& Value::text() const {
-  return static_cast<const StringObject&>(*object_).text;
-}
+const MarkedText& Value::text() const { return static_cast<const StringObject&>(*object_).text; }
 bool Value::is_markup() const {
   return is_string() && static_cast<const StringObject&>(*object_).markup;
 }

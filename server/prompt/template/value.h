@@ -148,14 +148,15 @@ class Value {
 
 struct StringObject : Object {
   StringObject(MarkedText marked, bool is_markup)
-      : Object(0, 1 + marked.size() / kBytesPerWeight), text(std::move(marked)), markup(is_markup) {}
+      : Object(0, 1 + marked.size() / kBytesPerWeight),
+        text(std::move(marked)),
+        markup(is_markup) {}
   const MarkedText text;
   const bool markup;  // result of `escape` or `safe`: `+` escapes what is joined to it
 };
 
 struct SequenceObject : Object {
-  SequenceObject(std::vector<Value> values, int depth, uint64_t weight,
-                 std::string_view kind_name)
+  SequenceObject(std::vector<Value> values, int depth, uint64_t weight, std::string_view kind_name)
       : Object(depth, weight), items(std::move(values)), name(kind_name) {}
   const std::vector<Value> items;
   const std::string_view name;  // "dict_items" ... for views, "group" for groupby's tuples
@@ -182,8 +183,7 @@ struct RangeObject : Object {
 };
 
 struct UndefinedObject : Object {
-  UndefinedObject(std::string text, bool poisonous)
-      : message(std::move(text)), poison(poisonous) {}
+  UndefinedObject(std::string text, bool poisonous) : message(std::move(text)), poison(poisonous) {}
   const std::string message;
   const bool poison;
 };
@@ -215,6 +215,9 @@ struct CallableObject : Object {
   virtual std::string repr(Interpreter&) { return "<function " + name + ">"; }
   const std::string name;
 };
+
+// Throws for what cannot be a key of a dict.
+void require_hashable(const Value& key);
 
 // Python's name of the type, for messages.
 std::string_view type_name(const Value& value);
