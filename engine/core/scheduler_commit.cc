@@ -109,6 +109,7 @@ void Scheduler::append(Sequence& sequence, SampledToken& sample) {
   event.top = std::move(sample.top);
   event.finish = finish_reason(sequence, sample.token);
   if (event.finish == FinishReason::kNone) {
+    event.stats = sequence.stats;
     sequence.request.stream->push(std::move(event));
   } else {
     end(sequence, std::move(event));

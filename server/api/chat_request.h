@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "server/api/generation_options.h"
+#include "server/prompt/conversation.h"
+
+namespace saccade::api {
+
+// POST /v1/chat/completions in native types.
+struct ChatRequest {
+  std::string model;  // empty: whatever is served
+  Conversation conversation;
+  GenerationOptions options;
+};
+
+Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits);
+
+// `messages` and what concerns the template; shared with /tokenize. Mistakes are kept in `fields`.
+Conversation read_conversation(Fields& fields, const FieldLimits& limits);
+
+}  // namespace saccade::api

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "server/api/service.h"
+#include "server/http/http_server.h"
+
+namespace saccade::api {
+
+// POST /v1/completions
+http::HttpReply completions(Service& service, http::HttpRequest& request, http::Client& client);
+
+}  // namespace saccade::api

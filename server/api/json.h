@@ -1,0 +1,23 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "engine/core/status.h"
+
+namespace saccade::api {
+
+using Json = nlohmann::ordered_json;
+
+// Arrays and objects inside one another, in a request body.
+inline constexpr int kMaxJsonDepth = 100;
+
+// The body as a JSON object. InvalidArgument: not JSON, not UTF-8, no object, or nested deeper than
+// kMaxJsonDepth (checked before anything is built).
+Result<Json> parse_body(std::string_view body);
+
+// Compact text; bytes that are no UTF-8 become U+FFFD instead of an exception.
+std::string to_text(const Json& value);
+
+}  // namespace saccade::api

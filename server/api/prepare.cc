@@ -1,0 +1,102 @@
+#include "server/api/prepare.h"
+
+#include "server/media/sha256.h"
+
+namespace saccade::api {
+namespace {
+
+std::vector<ImageSize> sizes_of(const std::vector<ProbedImage>& images) {
+  std::vector<ImageSize> sizes;
+  for (const ProbedImage& image : images) {
+    sizes.push_back({image.header.height, image.header.width});
+  }
+  return sizes;
+}
+
+Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
+                            std::optional<int> max_tokens, const char* prompt_field) {
+  const auto length = static_cast<int64_t>(prompt_tokens);
+  const int64_t limit = service.limits.max_model_len;
+  if (length >= limit) {
+    return invalid_argument("the prompt has " + std::to_string(length) +
+                                " tokens; this model takes " + std::to_string(limit) +
+                                " for prompt and answer together",
+                            prompt_field);
+  }
+  if (max_tokens && length + *max_tokens > limit) {
+    return invalid_argument("the prompt has " + std::to_string(length) +
+                                " tokens and max_tokens is " + std::to_string(*max_tokens) +
+                                ", together " + std::to_string(length + *max_tokens) +
+                                "; this model takes " + std::to_string(limit),
+                            "max_tokens");
+  }
+  return max_tokens.value_or(static_cast<int>(limit - length));
+}
+
+// Names the encoder's output: of these pixels for this instruction.
+ContentHash encoder_key(const ContentHash& media, const std::vector<TokenId>& instruction) {
+  if (instruction.empty()) return media;
+  return sha256(
+      {as_bytes(media), std::string_view(reinterpret_cast<const char*>(instruction.data()),
+                                         instruction.size() * sizeof(TokenId))});
+}
+
+Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
+                            const std::vector<ProbedImage>& images) {
+  const Stopwatch time;
+  Result<Prompt> prompt = service.prompts.build(conversation, sizes_of(images));
+  service.metrics.tokenize(time.seconds());
+  return prompt;
+}
+
+}  // namespace
+
+Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
+                                    std::optional<int> max_tokens) {
+  Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images());
+  if (!images) return images.status();
+  return prepare_chat(service, conversation, *std::move(images), max_tokens);
+}
+
+Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
+                                    std::vector<ProbedImage> images,
+                                    std::optional<int> max_tokens) {
+  Result<Prompt> prompt = build_prompt(service, conversation, images);
+  if (!prompt) return prompt.status();
+  const Result<int> room = room_for_answer(service, prompt->ids.size(), max_tokens, "messages");
+  if (!room) return room.status();
+
+  PreparedPrompt prepared;
+  for (ProbedImage& image : images) {
+    Result<std::shared_ptr<const MediaItem>> item = service.media.decode(std::move(image));
+    if (!item) return item.status();
+    const ContentHash key = encoder_key((*item)->hash, prompt->instruction);
+    prepared.media.push_back({*std::move(item), prompt->instruction, key});
+  }
+  prepared.ids = std::move(prompt->ids);
+  prepared.spans = std::move(prompt->spans);
+  prepared.image_tokens = prompt->image_tokens;
+  prepared.max_tokens = *room;
+  prepared.continues_text = conversation.continue_final_message;
+  return prepared;
+}
+
+Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
+                                    std::optional<int> max_tokens, int default_max_tokens) {
+  if (ids.empty()) return invalid_argument("the prompt has no tokens", "prompt");
+  const Result<int> room = room_for_answer(service, ids.size(), max_tokens, "prompt");
+  if (!room) return room.status();
+  PreparedPrompt prepared;
+  prepared.ids = std::move(ids);
+  prepared.continues_text = true;
+  prepared.max_tokens = max_tokens ? *room : std::min(*room, default_max_tokens);
+  return prepared;
+}
+
+Result<Prompt> count_chat(Service& service, const Conversation& conversation) {
+  const Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images());
+  if (!images) return images.status();
+  return build_prompt(service, conversation, *images);
+}
+
+}  // namespace saccade::api

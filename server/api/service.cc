@@ -1,0 +1,67 @@
+#include "server/api/service.h"
+
+#include <algorithm>
+
+#include "server/api/answer.h"
+
+namespace saccade::api {
+namespace {
+
+ModelLimits model_limits(const ServiceOptions& options, const ModelInfo& info,
+                         const SamplingDefaults& defaults) {
+  ModelLimits limits;
+  limits.vocab_size = info.vocab_size;
+  limits.max_model_len = options.max_model_len > 0
+                             ? std::min(options.max_model_len, info.max_model_len)
+                             : info.max_model_len;
+  limits.fields = options.fields;
+  limits.defaults = defaults;
+  return limits;
+}
+
+}  // namespace
+
+InFlight::Ticket::~Ticket() {
+  std::lock_guard lock(counter_.mutex_);
+  if (--counter_.count_ == 0) counter_.empty_.notify_all();
+}
+
+std::shared_ptr<InFlight::Ticket> InFlight::enter() {
+  std::lock_guard lock(mutex_);
+  if (closed_) return nullptr;
+  ++count_;
+  return std::make_shared<Ticket>(*this);
+}
+
+void InFlight::close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+bool InFlight::wait_until_empty(TimePoint deadline) {
+  std::unique_lock lock(mutex_);
+  return empty_.wait_until(lock, deadline, [this] { return count_ == 0; });
+}
+
+Service::Service(ServiceOptions service_options, ModelInfo model_info, TextSide text,
+                 EngineConfig engine_config, std::unique_ptr<ModelExecutor> executor)
+    : options(std::move(service_options)),
+      info(std::move(model_info)),
+      limits(model_limits(options, info, text.defaults)),
+      tokenizer(text.tokenizer),
+      image_processor(std::move(text.image_processor)),
+      prompts(info, text.tokenizer, text.connector_tokenizer, std::move(text.chat_template),
+              text.globals),
+      created(unix_time()),
+      metrics(options.names.front()),
+      media(image_processor ? &*image_processor : nullptr, options.image, options.media, metrics),
+      engine(std::move(engine_config), std::move(executor)) {}
+
+Status Service::check_model(const std::string& model) const {
+  const auto& names = options.names;
+  if (model.empty() || std::find(names.begin(), names.end(), model) != names.end()) return {};
+  return Status(StatusCode::kNotFound,
+                "the model '" + model.substr(0, 256) + "' is not served here", "model");
+}
+
+}  // namespace saccade::api

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/engine.h"
+#include "engine/core/model_info.h"
+#include "server/api/generation_options.h"
+#include "server/api/media_stage.h"
+#include "server/api/metrics.h"
+#include "server/media/image_processor.h"
+#include "server/prompt/prompt_builder.h"
+#include "server/prompt/tokenizer/tokenizer.h"
+
+namespace saccade::api {
+
+// The text side of a checkpoint: what the server itself reads of the folder.
+struct TextSide {
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> connector_tokenizer;  // null: the model has none
+  std::optional<ChatTemplate> chat_template;
+  std::optional<ImageProcessor> image_processor;
+  TemplateGlobals globals;
+  SamplingDefaults defaults;
+};
+
+// Throws LoadError naming the file. `template_file` (may be empty) replaces the model's template.
+TextSide load_text_side(const std::filesystem::path& folder, const ModelInfo& info,
+                        const std::filesystem::path& template_file);
+
+struct ServiceOptions {
+  std::vector<std::string> names;  // served model names, at least one
+  FieldLimits fields;
+  MediaLimits image;
+  RequestMediaLimits media;
+  int max_model_len = 0;  // of prompt and answer; 0: the model's
+};
+
+// Counts the requests that are being answered, so that a drain can wait for them.
+class InFlight {
+ public:
+  // Held while a request is answered.
+  class Ticket {
+   public:
+    explicit Ticket(InFlight& counter) : counter_(counter) {}
+    ~Ticket();
+    Ticket(const Ticket&) = delete;
+    Ticket& operator=(const Ticket&) = delete;
+
+   private:
+    InFlight& counter_;
+  };
+
+  // Null once close() was called.
+  std::shared_ptr<Ticket> enter();
+  void close();
+  bool closed() const { return closed_; }
+  // False when the deadline passed before the last one left.
+  bool wait_until_empty(TimePoint deadline);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable empty_;
+  int count_ = 0;
+  std::atomic<bool> closed_{false};
+};
+
+// One loaded model with all that the routes need of it. Thread-safe.
+class Service {
+ public:
+  Service(ServiceOptions options, ModelInfo info, TextSide text, EngineConfig engine_config,
+          std::unique_ptr<ModelExecutor> executor);
+
+  // kNotFound unless `model` is empty or one of the served names.
+  Status check_model(const std::string& model) const;
+
+  const ServiceOptions options;
+  const ModelInfo info;
+  const ModelLimits limits;
+  const std::shared_ptr<const Tokenizer> tokenizer;
+  const std::optional<ImageProcessor> image_processor;
+  const PromptBuilder prompts;
+  const int64_t created;  // Unix time the model became ready
+  Metrics metrics;
+  MediaStage media;
+  InFlight in_flight;
+  Engine engine;
+};
+
+}  // namespace saccade::api

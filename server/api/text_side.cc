@@ -1,0 +1,115 @@
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "server/api/service.h"
+
+// Reads what the server itself needs of a checkpoint folder: tokenizers, template, image processor
+// and generation defaults.
+namespace saccade::api {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw LoadError(path.string() + ": cannot be read");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// An empty object when there is no such file.
+Json read_json(const fs::path& path) {
+  if (!fs::exists(path)) return Json::object();
+  try {
+    Json value = Json::parse(read_file(path));
+    if (value.is_object()) return value;
+  } catch (const Json::exception&) {  // reported below
+  }
+  throw LoadError(path.string() + ": not a JSON object");
+}
+
+// A template, or a list of named ones of which "default" counts.
+std::string template_text(const Json& config) {
+  const auto value = config.find("chat_template");
+  if (value == config.end()) return {};
+  if (value->is_string()) return value->get<std::string>();
+  if (!value->is_array()) return {};
+  for (const Json& named : *value) {
+    if (named.is_object() && named.value("name", "") == "default")
+      return named.value("template", "");
+  }
+  return {};
+}
+
+struct TemplateSource {
+  std::string text;
+  std::string origin;  // file, for messages
+};
+
+// The model's own where it has one (in the order transformers looks), else the family's.
+TemplateSource find_template(const fs::path& folder, const Json& tokenizer_config,
+                             const ModelInfo& info, const fs::path& replacement) {
+  if (!replacement.empty()) return {read_file(replacement), replacement.string()};
+  const fs::path jinja = folder / "chat_template.jinja";
+  if (fs::exists(jinja)) return {read_file(jinja), jinja.string()};
+  const fs::path json = folder / "chat_template.json";
+  if (std::string text = template_text(read_json(json)); !text.empty()) {
+    return {std::move(text), json.string()};
+  }
+  if (std::string text = template_text(tokenizer_config); !text.empty()) {
+    return {std::move(text), (folder / "tokenizer_config.json").string()};
+  }
+  return {info.builtin_chat_template, "the built-in template of " + info.family};
+}
+
+template <typename T>
+void read_default(const Json& config, const char* name, T min, T max, const fs::path& path,
+                  T& value) {
+  const auto member = config.find(name);
+  if (member == config.end() || member->is_null()) return;
+  if (!member->is_number() || !(member->get<double>() >= static_cast<double>(min)) ||
+      !(member->get<double>() <= static_cast<double>(max))) {
+    throw LoadError(path.string() + ": " + name + " is out of range");
+  }
+  value = member->get<T>();
+}
+
+SamplingDefaults read_defaults(const fs::path& path) {
+  const Json config = read_json(path);
+  SamplingDefaults defaults;
+  read_default(config, "temperature", 0.0f, 100.0f, path, defaults.temperature);
+  read_default(config, "top_p", 0.0f, 1.0f, path, defaults.top_p);
+  read_default(config, "top_k", 0, 1 << 30, path, defaults.top_k);
+  read_default(config, "min_p", 0.0f, 1.0f, path, defaults.min_p);
+  read_default(config, "repetition_penalty", 0.0f, 100.0f, path, defaults.repetition_penalty);
+  if (defaults.repetition_penalty == 0 || defaults.top_p == 0) {
+    throw LoadError(path.string() + ": repetition_penalty and top_p must be greater than 0");
+  }
+  return defaults;
+}
+
+}  // namespace
+
+TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
+                        const fs::path& template_file) {
+  TextSide side;
+  const Json tokenizer_config = read_json(folder / "tokenizer_config.json");
+  side.tokenizer = Tokenizer::load(folder);
+  if (info.instruction_to_connector) {
+    side.connector_tokenizer = Tokenizer::load(folder / "qformer_tokenizer");
+  }
+  side.globals = {side.tokenizer->bos_token(), side.tokenizer->eos_token()};
+  side.defaults = read_defaults(folder / "generation_config.json");
+  const TemplateSource source = find_template(folder, tokenizer_config, info, template_file);
+  if (!source.text.empty()) {
+    Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
+    if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
+    side.chat_template = *std::move(parsed);
+  }
+  if (info.placement != MediaPlacement::kNone) side.image_processor = ImageProcessor::load(folder);
+  return side;
+}
+
+}  // namespace saccade::api

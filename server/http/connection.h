@@ -1,0 +1,57 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+
+#include "server/http/limits.h"
+#include "server/http/request_head.h"
+
+namespace saccade::http {
+
+// One accepted socket. Every wait has a deadline and ends when `stop_fd` becomes readable, so a
+// slow or silent client costs its own thread only, and that for a bounded time. Used by one thread.
+class Connection {
+ public:
+  // Takes the socket over. `stop_fd` stays the caller's.
+  Connection(int fd, int stop_fd, const ConnectionLimits& limits);
+  ~Connection();  // lets the client read what was written before the socket closes
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Waits for the next request. 0: `head` is filled. -1: the client closed, or sent nothing in
+  // time. Else the status to refuse with (400, 408, 414, 431, 501, 505) and `why`.
+  int read_head(RequestHead& head, std::string& why);
+
+  // Up to `size` bytes of the body; 0 at the end, -1 when the client is gone or too slow.
+  ssize_t read(char* data, size_t size);
+
+  // False when the client is gone or takes nothing for the write timeout.
+  bool write(std::string_view data);
+
+  // The client closed its side, or the connection broke.
+  bool peer_gone() const;
+
+  const std::string& remote_address() const { return remote_address_; }
+  int remote_port() const { return remote_port_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool wait(short events, Clock::time_point deadline);
+  // Appends what the socket has to buffer_; as read().
+  ssize_t fill(Clock::time_point deadline);
+  void linger();
+
+  const int fd_;
+  const int stop_fd_;
+  const ConnectionLimits& limits_;
+  std::string remote_address_;
+  int remote_port_ = 0;
+  std::string buffer_;  // received, not yet consumed
+  bool broken_ = false;
+  Clock::time_point window_start_;  // of the body rate
+  size_t window_bytes_ = 0;
+};
+
+}  // namespace saccade::http

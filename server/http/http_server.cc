@@ -1,0 +1,499 @@
+#include "server/http/http_server.h"
+
+#include <httplib.h>
+#include <openssl/crypto.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <stdexcept>
+#include <thread>
+
+#include "server/http/connection.h"
+#include "server/http/errors.h"
+
+// What httplib 0.11.4 does with hostile input, and what is done about it here:
+// - It reads the request line and each header line into memory without a bound, does not bound
+// their
+//   number, and waits anew for every byte. -> Connection reads and checks the whole head under one
+//   limit and one deadline; httplib gets a short head of our own making.
+// - It percent-decodes header values (an id with %0d%0a would split the response), matches paths
+// and
+//   Range with std::regex (recursion per character), and gunzips bodies past the body limit. ->
+//   None of these reach it: our routing uses the checked head, and httplib only ever sees "/".
+// - A body too large by its announced length is read to the end before the 413; a chunked one has
+// no
+//   limit. -> Refused before reading, and counted while reading.
+// - It selects (descriptors over 1023 fail), its pool has a fixed number of threads, the listen
+//   backlog is 5, and a failed accept ends the server. -> poll, a thread for each connection up to
+//   the limit, listen again, serve again.
+// - It cannot tell that a client left while nothing is written. -> Client::gone().
+namespace saccade::http {
+namespace {
+
+constexpr int kBacklog = 1024;
+
+std::string random_id() {
+  thread_local std::mt19937_64 generator{std::random_device{}()};
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(generator()),
+                static_cast<unsigned long long>(generator()));
+  return text;
+}
+
+bool is_plain_id(std::string_view id) {
+  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == ':';
+  });
+}
+
+std::string percent_decoded(std::string_view text) {
+  const auto hex = [](char c) {
+    return std::isdigit(static_cast<unsigned char>(c)) ? c - '0' : (std::tolower(c) - 'a' + 10);
+  };
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::isxdigit(static_cast<unsigned char>(text[i + 1])) &&
+        std::isxdigit(static_cast<unsigned char>(text[i + 2]))) {
+      decoded += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
+      i += 2;
+    } else {
+      decoded += text[i];
+    }
+  }
+  return decoded;
+}
+
+// Time does not depend on where the texts differ. The length of the key is no secret.
+bool same_secret(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+const char* reason_phrase(int status) {
+  switch (status) {
+    case 408:
+      return "Request Timeout";
+    case 414:
+      return "URI Too Long";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Bad Request";
+  }
+}
+
+HttpReply error(int status, const std::string& message, const std::string& code = {}) {
+  HttpReply reply;
+  reply.status = status;
+  reply.body = error_body(status, message, {}, code);
+  return reply;
+}
+
+// One request on one connection, from its head to its last byte.
+struct Exchange : BodyWriter {
+  explicit Exchange(Connection& the_connection) : connection(the_connection) {}
+
+  bool gone() override { return client_left = client_left || connection.peer_gone(); }
+  bool write(std::string_view bytes) override {
+    if (!sink->write(bytes.data(), bytes.size())) client_left = true;
+    return !client_left;
+  }
+
+  // The rest of an unread body would be taken for the next request.
+  bool closes() const {
+    const bool has_body = head.chunked || head.content_length.value_or(0) > 0;
+    return head.wants_close() || client_left || (has_body && !body_read);
+  }
+
+  Connection& connection;
+  RequestHead head;
+  HttpRequest request;
+  const Route* route = nullptr;
+  httplib::DataSink* sink = nullptr;  // while streaming
+  HttpReply reply;
+  bool body_read = false;
+  bool client_left = false;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+};
+
+// The library's callbacks do not say on which connection they are called; each has its own thread.
+thread_local Exchange* current_exchange = nullptr;
+thread_local bool refuse_connection = false;
+
+// What httplib reads and writes: a head of our own making, then the connection.
+class CheckedStream : public httplib::Stream {
+ public:
+  CheckedStream(Connection& connection, std::string head, uint64_t max_body_bytes)
+      : connection_(connection), head_(std::move(head)), body_budget_(max_body_bytes) {}
+
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return !connection_.peer_gone(); }
+  ssize_t read(char* data, size_t size) override {
+    if (position_ < head_.size()) {
+      const size_t count = std::min(size, head_.size() - position_);
+      std::memcpy(data, head_.data() + position_, count);
+      position_ += count;
+      return static_cast<ssize_t>(count);
+    }
+    if (size > body_budget_) return -1;
+    const ssize_t got = connection_.read(data, size);
+    if (got > 0) body_budget_ -= static_cast<uint64_t>(got);
+    return got;
+  }
+  ssize_t write(const char* data, size_t size) override {
+    return connection_.write({data, size}) ? static_cast<ssize_t>(size) : -1;
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip = connection_.remote_address();
+    port = connection_.remote_port();
+  }
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  // The library refuses descriptors that select() cannot take; we do not select.
+  socket_t socket() const override { return -1; }
+
+ private:
+  Connection& connection_;
+  const std::string head_;
+  size_t position_ = 0;
+  uint64_t body_budget_;  // raw bytes, chunk sizes included
+};
+
+// A thread for each connection, up to a number.
+class ConnectionThreads : public httplib::TaskQueue {
+ public:
+  explicit ConnectionThreads(int limit) : state_(std::make_shared<State>()), limit_(limit) {}
+
+  void enqueue(std::function<void()> serve) override {
+    {
+      std::lock_guard lock(state_->mutex);
+      if (state_->active < limit_) {
+        try {
+          std::thread([state = state_, serve] {
+            serve();
+            std::lock_guard done_lock(state->mutex);
+            --state->active;
+            state->idle.notify_all();
+          }).detach();
+          ++state_->active;
+          return;
+        } catch (const std::system_error&) {  // no thread to be had: as if at the limit
+        }
+      }
+    }
+    refuse_connection = true;  // the socket is inside `serve`, which closes it
+    serve();
+    refuse_connection = false;
+  }
+
+  void shutdown() override {
+    std::unique_lock lock(state_->mutex);
+    state_->idle.wait(lock, [this] { return state_->active == 0; });
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;
+    std::condition_variable idle;
+    int active = 0;
+  };
+  std::shared_ptr<State> state_;
+  const int limit_;
+};
+
+}  // namespace
+
+class HttpServer::Impl : public httplib::Server {
+ public:
+  Impl(HttpServerOptions options, std::vector<Route> routes)
+      : options_(std::move(options)),
+        routes_(std::move(routes)),
+        stop_fd_(eventfd(0, EFD_CLOEXEC)) {
+    new_task_queue = [this] { return new ConnectionThreads(options_.limits.max_connections); };
+    set_socket_options([this](socket_t fd) {
+      const int on = 1;  // the library's own default also sets SO_REUSEPORT: two servers, one port
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      listen_fd_ = fd;
+    });
+    set_expect_100_continue_handler([this](const httplib::Request&, httplib::Response& response) {
+      return refuse(*current_exchange, response) ? response.status : 100;
+    });
+    set_pre_routing_handler([this](const httplib::Request&, httplib::Response& response) {
+      Exchange& exchange = *current_exchange;
+      if (refuse(exchange, response)) return HandlerResponse::Handled;
+      if (exchange.route->method == "POST") return HandlerResponse::Unhandled;
+      run(exchange, response);
+      return HandlerResponse::Handled;
+    });
+    Post("/", [this](const httplib::Request&, httplib::Response& response,
+                     const httplib::ContentReader& reader) {
+      Exchange& exchange = *current_exchange;
+      if (read_body(exchange, response, reader)) run(exchange, response);
+    });
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+      const Exchange& exchange = *current_exchange;
+      response.headers.erase("Keep-Alive");
+      response.set_header("X-Request-Id", exchange.request.id);
+      if (exchange.closes() && !response.has_header("Connection")) {
+        response.set_header("Connection", "close");
+      }
+    });
+    set_error_handler([](const httplib::Request&, httplib::Response& response) {
+      if (!response.body.empty()) return;
+      response.set_content(error_body(response.status, "the request could not be read"),
+                           "application/json");
+    });
+  }
+
+  ~Impl() override { ::close(stop_fd_); }
+
+  int bind(const std::string& host, int port) {
+    host_ = host;
+    const int bound = port == 0 ? bind_to_any_port(host) : (bind_to_port(host, port) ? port : -1);
+    if (bound <= 0) {
+      throw std::runtime_error("cannot listen on " + host + ":" + std::to_string(port) + ": " +
+                               std::strerror(errno));
+    }
+    ::listen(listen_fd_, kBacklog);
+    return port_ = bound;
+  }
+
+  bool serve() {
+    while (true) {
+      const bool ended_by_stop = listen_after_bind();
+      if (ended_by_stop || stopping_) return true;
+      if (!bind_to_port(host_, port_)) return stopping_;  // a failed accept closed the socket
+      ::listen(listen_fd_, kBacklog);
+    }
+  }
+
+  void stop_all() {
+    stopping_ = true;
+    const uint64_t one = 1;
+    (void)!::write(stop_fd_, &one, sizeof one);
+    httplib::Server::stop();
+  }
+
+ private:
+  bool process_and_close_socket(socket_t socket) override {
+    if (refuse_connection) return ::close(socket) == 0;
+    Connection connection(socket, stop_fd_, options_.limits);
+    while (serve_one(connection)) {
+    }
+    return true;
+  }
+
+  // True when the connection may carry another request.
+  bool serve_one(Connection& connection) {
+    Exchange exchange(connection);
+    std::string why;
+    const int status = connection.read_head(exchange.head, why);
+    if (status < 0) return false;
+    exchange.start = std::chrono::steady_clock::now();
+    prepare(exchange);
+    if (status > 0) {
+      refuse_head(exchange, status, why);
+      return false;
+    }
+    const RequestHead& head = exchange.head;
+    CheckedStream stream(connection, library_head(head),
+                         2 * options_.limits.max_body_bytes + 65536);
+    bool closed = false;
+    current_exchange = &exchange;
+    const bool ok = process_request(stream, head.wants_close(), closed, nullptr);
+    current_exchange = nullptr;
+    finish(exchange);
+    return ok && !exchange.closes();
+  }
+
+  void prepare(Exchange& exchange) {
+    HttpRequest& request = exchange.request;
+    const RequestHead& head = exchange.head;
+    const std::string_view id = head.header("X-Request-Id");
+    request.id = is_plain_id(id) ? std::string(id) : random_id();
+    request.method = head.method;
+    request.path = percent_decoded(std::string_view(head.target).substr(0, head.target.find('?')));
+    request.remote_address = exchange.connection.remote_address();
+  }
+
+  // Only what the library needs to frame the body and the answer.
+  static std::string library_head(const RequestHead& head) {
+    std::string text = head.method == "POST" || head.method == "HEAD" ? head.method : "GET";
+    text += head.http_1_0 ? " / HTTP/1.0\r\n" : " / HTTP/1.1\r\n";
+    if (head.wants_close()) text += "Connection: close\r\n";
+    text += head.chunked
+                ? std::string("Transfer-Encoding: chunked\r\n")
+                : "Content-Length: " + std::to_string(head.content_length.value_or(0)) + "\r\n";
+    if (!head.header("Expect").empty()) text += "Expect: 100-continue\r\n";
+    return text + "\r\n";
+  }
+
+  const Route* find_route(Exchange& exchange, std::string& allowed) const {
+    const std::string& path = exchange.request.path;
+    for (const Route& route : routes_) {
+      const bool prefix = route.path.ends_with("/*");
+      const std::string_view base(route.path.data(), route.path.size() - (prefix ? 1 : 0));
+      if (prefix ? !(path.starts_with(base) && path.size() > base.size()) : path != base) continue;
+      const std::string& method = exchange.request.method;
+      if (method == route.method || (method == "HEAD" && route.method == "GET")) {
+        if (prefix) exchange.request.suffix = path.substr(base.size());
+        return &route;
+      }
+      allowed += (allowed.empty() ? "" : ", ") + route.method;
+      if (route.method == "GET") allowed += ", HEAD";
+    }
+    return nullptr;
+  }
+
+  bool has_key(const Exchange& exchange) const {
+    std::string_view given = exchange.head.header("Authorization");
+    if (given.size() > 7 && strncasecmp(given.data(), "Bearer ", 7) == 0) given.remove_prefix(7);
+    bool found = false;  // every key is compared, always
+    for (const std::string& key : options_.api_keys) found |= same_secret(given, key);
+    return found;
+  }
+
+  // What can be refused before the body is read. True when the response is set.
+  bool refuse(Exchange& exchange, httplib::Response& response) const {
+    std::string allowed;
+    exchange.route = find_route(exchange, allowed);
+    const bool open = exchange.route != nullptr && !exchange.route->needs_key;
+    const RequestHead& head = exchange.head;
+    if (!options_.api_keys.empty() && !open && !has_key(exchange)) {
+      exchange.reply =
+          error(401, "a valid API key is needed: Authorization: Bearer KEY", "invalid_api_key");
+      exchange.reply.headers.emplace_back("WWW-Authenticate", "Bearer");
+    } else if (exchange.route == nullptr && !allowed.empty()) {
+      exchange.reply =
+          error(405, head.method + " is not allowed here, only " + allowed, "method_not_allowed");
+      exchange.reply.headers.emplace_back("Allow", allowed);
+    } else if (exchange.route == nullptr) {
+      exchange.reply = error(404, "there is no such route", "not_found");
+    } else if (head.content_length.value_or(0) > options_.limits.max_body_bytes) {
+      exchange.reply = body_too_large();
+    } else if (const std::string_view encoding = head.header("Content-Encoding");
+               !encoding.empty() && encoding != "identity") {
+      exchange.reply = error(415, "compressed request bodies are not accepted");
+    } else {
+      return false;
+    }
+    apply(exchange, response);
+    return true;
+  }
+
+  HttpReply body_too_large() const {
+    return error(413,
+                 "the request body is larger than " +
+                     std::to_string(options_.limits.max_body_bytes) + " bytes",
+                 "request_too_large");
+  }
+
+  bool read_body(Exchange& exchange, httplib::Response& response,
+                 const httplib::ContentReader& reader) const {
+    std::string& body = exchange.request.body;
+    bool too_large = false;
+    const bool complete = reader([&](const char* data, size_t size) {
+      too_large = body.size() + size > options_.limits.max_body_bytes;
+      if (!too_large) body.append(data, size);
+      return !too_large;
+    });
+    exchange.body_read = complete;
+    if (complete) return true;
+    exchange.client_left = !too_large && exchange.connection.peer_gone();
+    exchange.reply = too_large
+                         ? body_too_large()
+                         : error(408, "the request body did not arrive in time, or is malformed");
+    apply(exchange, response);
+    return false;
+  }
+
+  void run(Exchange& exchange, httplib::Response& response) const {
+    try {
+      exchange.reply = exchange.route->handler(exchange.request, exchange);
+    } catch (const std::exception& failure) {
+      exchange.reply =
+          error(500, std::string("internal error: ") + failure.what(), "internal_error");
+    }
+    if (exchange.reply.status == 499) exchange.client_left = true;
+    apply(exchange, response);
+  }
+
+  static void apply(Exchange& exchange, httplib::Response& response) {
+    HttpReply& reply = exchange.reply;
+    response.status = reply.status;
+    for (const auto& [name, value] : reply.headers) response.set_header(name, value);
+    if (!reply.stream) {
+      response.set_content(reply.body, reply.content_type);
+      return;
+    }
+    const auto provide = [&exchange](size_t, httplib::DataSink& sink) {
+      exchange.sink = &sink;
+      exchange.reply.stream(exchange);
+      sink.done();
+      return !exchange.client_left;
+    };
+    response.set_header("Cache-Control", "no-cache");
+    response.set_header("X-Accel-Buffering", "no");
+    if (exchange.head.http_1_0) {  // knows no chunks: the end of the connection ends the body
+      response.set_content_provider(reply.content_type, provide);
+    } else {
+      response.set_chunked_content_provider(reply.content_type, provide);
+    }
+  }
+
+  // A head that is wrong never reaches the library.
+  void refuse_head(Exchange& exchange, int status, const std::string& why) const {
+    exchange.reply = error(status, why);
+    const std::string& body = exchange.reply.body;
+    exchange.connection.write("HTTP/1.1 " + std::to_string(status) + " " + reason_phrase(status) +
+                              "\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                              "X-Request-Id: " +
+                              exchange.request.id + "\r\nContent-Length: " +
+                              std::to_string(body.size()) + "\r\n\r\n" + body);
+    finish(exchange);
+  }
+
+  void finish(const Exchange& exchange) const {
+    if (!options_.on_finished) return;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - exchange.start;
+    options_.on_finished(
+        {exchange.request.method, exchange.route != nullptr ? exchange.route->path : "unknown",
+         exchange.request.path, exchange.request.id, exchange.request.remote_address,
+         exchange.client_left ? 499 : exchange.reply.status, elapsed.count()});
+  }
+
+  const HttpServerOptions options_;
+  const std::vector<Route> routes_;
+  const int stop_fd_;
+  std::string host_;
+  int port_ = 0;
+  int listen_fd_ = -1;
+  std::atomic<bool> stopping_{false};
+};
+
+HttpReply json_reply(std::string body) {
+  HttpReply reply;
+  reply.body = std::move(body);
+  return reply;
+}
+
+HttpServer::HttpServer(HttpServerOptions options, std::vector<Route> routes)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(routes))) {}
+
+HttpServer::~HttpServer() = default;
+
+int HttpServer::bind(const std::string& host, int port) { return impl_->bind(host, port); }
+
+bool HttpServer::serve() { return impl_->serve(); }
+
+void HttpServer::stop() { impl_->stop_all(); }
+
+}  // namespace saccade::http

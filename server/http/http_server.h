@@ -1,0 +1,96 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/http/limits.h"
+
+namespace saccade::http {
+
+// One request as a route sees it. Complete: the body has been read and is within its limit.
+struct HttpRequest {
+  std::string method;
+  std::string path;    // percent-decoded, without the query
+  std::string suffix;  // what follows a prefix route's path
+  std::string body;
+  std::string id;  // X-Request-Id of the client, or a generated one
+  std::string remote_address;
+};
+
+// The client while it waits for its answer. Valid during the handler and the stream that it
+// returns.
+class Client {
+ public:
+  virtual ~Client() = default;
+  virtual bool gone() = 0;
+};
+
+// Where a streamed body goes.
+class BodyWriter : public Client {
+ public:
+  // False when the client is gone or takes nothing any more; writing on is pointless then.
+  virtual bool write(std::string_view bytes) = 0;
+};
+
+struct HttpReply {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+  // With it the body is written piece by piece, after the status line has gone out.
+  std::function<void(BodyWriter&)> stream;
+};
+
+HttpReply json_reply(std::string body);
+
+// May empty the body to free its memory.
+using Handler = std::function<HttpReply(HttpRequest&, Client&)>;
+
+struct Route {
+  std::string method;  // "GET" (HEAD comes with it) or "POST"
+  std::string path;    // one that ends in "/*" takes every path below
+  Handler handler;
+  bool needs_key = true;
+};
+
+// One finished request, for the log and the counters.
+struct AccessRecord {
+  std::string method;
+  std::string route;  // of the table, or "unknown": bounded, whatever clients send
+  std::string path;
+  std::string id;
+  std::string remote_address;
+  int status = 0;  // 499: the client left
+  double seconds = 0;
+};
+
+struct HttpServerOptions {
+  ConnectionLimits limits;
+  std::vector<std::string> api_keys;  // none: open to everybody
+  std::function<void(const AccessRecord&)> on_finished;
+};
+
+// HTTP/1.1 with one thread for each connection. Nothing outside http_server.cc knows the library
+// behind it.
+class HttpServer {
+ public:
+  HttpServer(HttpServerOptions options, std::vector<Route> routes);
+  ~HttpServer();
+
+  // Binds and listens; 0 takes a free port. Returns the port. Throws std::runtime_error.
+  int bind(const std::string& host, int port);
+  // Serves until stop(). Returns false when the socket failed and could not be opened again.
+  bool serve();
+  // From any thread. Idle connections close; answers that are being written are finished.
+  void stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace saccade::http

@@ -1,0 +1,69 @@
+#include <spdlog/spdlog.h>
+
+#include "server/commands.h"
+
+namespace saccade {
+namespace {
+
+// Positions of one step unless --max-num-batched-tokens says otherwise.
+constexpr int kDefaultBatchedTokens = 2048;
+constexpr int kEncodesPerStep = 4;
+// Visual tokens kept for later requests with the same picture, beside what a full request needs.
+constexpr int kEncoderCacheTokens = 16384;
+
+EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model,
+                           int max_model_len) {
+  EngineConfig config;
+  config.max_queue = options.max_queue;
+  config.log_error = [](const std::string& message) { spdlog::error("engine: {}", message); };
+  SchedulerConfig& scheduler = config.scheduler;
+  scheduler.num_blocks = model.num_blocks;
+  scheduler.block_size = model.block_size;
+  scheduler.max_num_seqs = options.model.max_num_seqs;
+  scheduler.max_num_batched_tokens = std::max(
+      options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : kDefaultBatchedTokens,
+      options.model.max_num_seqs);
+  scheduler.max_model_len = max_model_len;
+  scheduler.max_encode_per_step = kEncodesPerStep;
+  scheduler.encoder_cache_tokens = std::max(kEncoderCacheTokens, max_model_len);
+  scheduler.eos_ids = model.info.eos_ids;
+  scheduler.vocab_size = model.info.vocab_size;
+  return config;
+}
+
+// Prompt and answer together: what was asked for, what the model was made for, and what the KV
+// cache holds.
+int longest_sequence(const ServeOptions& options, const LoadedModel& model) {
+  const int wanted = options.model.max_model_len > 0
+                         ? std::min(options.model.max_model_len, model.info.max_model_len)
+                         : model.info.max_model_len;
+  const int64_t room = int64_t{model.num_blocks} * model.block_size;
+  if (room < wanted) {
+    spdlog::warn("the KV cache holds {} tokens, fewer than the length {}: --kv-cache-memory", room,
+                 wanted);
+  }
+  return static_cast<int>(std::min<int64_t>(wanted, room));
+}
+
+}  // namespace
+
+std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
+  LoadedModel model = load_model(options.model_dir, options.model);
+  api::TextSide text = api::load_text_side(options.model_dir, model.info, options.chat_template);
+  const int max_model_len = longest_sequence(options, model);
+  api::ServiceOptions service;
+  service.names = options.served_model_names;
+  service.fields = options.fields;
+  service.image = options.image;
+  service.media = options.media;
+  service.max_model_len = max_model_len;
+  EngineConfig config = engine_config(options, model, max_model_len);
+  spdlog::info("{} on {} in {}: {:.0f} MiB of weights, {} KV blocks of {} tokens, length {}",
+               model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,
+               model.num_blocks, model.block_size, max_model_len);
+  for (const std::string& name : model.unused_tensors) spdlog::warn("unused tensor {}", name);
+  return std::make_unique<api::Service>(std::move(service), std::move(model.info), std::move(text),
+                                        std::move(config), std::move(model.executor));
+}
+
+}  // namespace saccade

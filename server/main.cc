@@ -1,0 +1,27 @@
+#include <cstdio>
+#include <exception>
+
+#include "engine/bench/bench.h"
+#include "server/commands.h"
+#include "server/options.h"
+
+int main(int argc, char** argv) {
+  try {
+    const saccade::ProgramOptions options = saccade::parse_options(argc, argv);
+    switch (options.command) {
+      case saccade::Command::kServe:
+        return saccade::run_serve(options.serve);
+      case saccade::Command::kGenerate:
+        return saccade::run_generate(options.serve, options.generate);
+      case saccade::Command::kBench:
+        return saccade::bench_main(options.bench_arguments);
+      case saccade::Command::kInspect:
+        return saccade::run_inspect(options.serve.model_dir);
+    }
+  } catch (const saccade::ExitNow& exit) {
+    return exit.status;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "saccade: %s\n", error.what());
+  }
+  return 1;
+}

@@ -1,0 +1,255 @@
+#include "server/options.h"
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+namespace saccade {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string environment_name(std::string option) {
+  std::string name = "SACCADE_";
+  for (const char c : option) name += c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  return name;
+}
+
+// Every option goes through here, so that each has its environment variable.
+template <typename T>
+CLI::Option* add(CLI::App& app, const std::string& name, T& value, const std::string& help) {
+  return app.add_option("--" + name, value, help)
+      ->envname(environment_name(name))
+      ->capture_default_str();
+}
+
+// A number of bytes, also as 64K, 64M, 1G (of 1024).
+template <typename T>
+CLI::Option* add_size(CLI::App& app, const std::string& name, T& value, const std::string& help) {
+  return add(app, name, value, help + " [bytes]")->transform(CLI::AsSizeValue(false));
+}
+
+// Values that need a second look once everything is parsed.
+struct RawValues {
+  std::string kv_cache_memory;
+  std::string api_key;
+  std::string api_key_file;
+  std::string config_file;
+  std::string log_format = "text";
+  double drain_timeout = 30;
+  double read_timeout = 30;
+  double write_timeout = 60;
+};
+
+const std::map<std::string, DeviceKind> kDevices = {
+    {"auto", DeviceKind::kAuto}, {"cpu", DeviceKind::kCpu}, {"cuda", DeviceKind::kCuda}};
+const std::map<std::string, DtypeKind> kDtypes = {{"auto", DtypeKind::kAuto},
+                                                  {"bfloat16", DtypeKind::kBfloat16},
+                                                  {"float32", DtypeKind::kFloat32},
+                                                  {"float16", DtypeKind::kFloat16}};
+
+void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
+  app.add_option("MODEL_DIR", options.model_dir, "a Hugging Face checkpoint folder")->required();
+  add(app, "device", options.model.device, "where the model runs: auto, cpu, cuda")
+      ->transform(CLI::CheckedTransformer(kDevices))
+      ->default_str("auto");
+  add(app, "dtype", options.model.dtype, "what it computes in: auto, bfloat16, float32, float16")
+      ->transform(CLI::CheckedTransformer(kDtypes))
+      ->default_str("auto");
+  add(app, "threads", options.model.num_threads, "compute threads; 0: all cores")
+      ->check(CLI::Range(0, 1024));
+  add(app, "max-model-len", options.model.max_model_len,
+      "longest prompt and answer together; 0: the model's [tokens]")
+      ->check(CLI::Range(0, 1 << 24));
+  add(app, "max-num-seqs", options.model.max_num_seqs, "sequences running at a time")
+      ->check(CLI::Range(1, 4096));
+  add(app, "max-num-batched-tokens", options.max_num_batched_tokens,
+      "positions of one step; 0: chosen [tokens]")
+      ->check(CLI::Range(0, 1 << 20));
+  add(app, "kv-cache-memory", raw.kv_cache_memory, "KV cache: BYTES or N% of the free memory");
+  add(app, "block-size", options.model.block_size, "tokens of one KV block")
+      ->check(CLI::Range(1, 256));
+  add(app, "chat-template", options.chat_template, "a Jinja file instead of the model's template")
+      ->check(CLI::ExistingFile);
+  add(app, "config", raw.config_file, "a JSON file with any of these options")
+      ->check(CLI::ExistingFile);
+  add(app, "log-level", options.log_level, "trace, debug, info, warn, error, off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+  add(app, "log-format", raw.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
+}
+
+void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
+  add(app, "host", options.host, "address to listen on");
+  add(app, "port", options.port, "port to listen on; 0: any free one")->check(CLI::Range(0, 65535));
+  add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
+      ->default_str("the folder's name");
+  CLI::Option* key = add(app, "api-key", raw.api_key, "key that clients must send");
+  add(app, "api-key-file", raw.api_key_file, "file with such keys, one a line")
+      ->check(CLI::ExistingFile)
+      ->excludes(key);
+  add(app, "max-queue", options.max_queue, "requests that wait; more get 429")
+      ->check(CLI::Range(1, 1 << 20));
+  add(app, "drain-timeout", raw.drain_timeout, "time for running requests after SIGTERM [s]")
+      ->check(CLI::Range(0.0, 86400.0));
+}
+
+void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
+  http::ConnectionLimits& connections = options.connections;
+  add_size(app, "max-body-size", connections.max_body_bytes, "request body; beyond: 413");
+  add_size(app, "max-header-size", connections.max_head_bytes,
+           "request line and headers; beyond: 431");
+  add(app, "max-connections", connections.max_connections, "open connections; more are closed")
+      ->check(CLI::Range(1, 65536));
+  add(app, "read-timeout", raw.read_timeout, "a silent or too slow sender is cut after this [s]")
+      ->check(CLI::Range(0.01, 86400.0));
+  add(app, "write-timeout", raw.write_timeout, "a client that reads nothing is cut after this [s]")
+      ->check(CLI::Range(0.01, 86400.0));
+
+  api::FieldLimits& fields = options.fields;
+  add(app, "max-n", fields.max_n, "choices of one request")->check(CLI::Range(1, 128));
+  add(app, "max-stop-strings", fields.max_stop_strings, "stop strings of a request");
+  add_size(app, "max-stop-size", fields.max_stop_bytes, "one stop string");
+  add(app, "max-top-logprobs", fields.max_top_logprobs, "alternatives per token")
+      ->check(CLI::Range(0, 20));
+  add(app, "max-logit-bias", fields.max_logit_bias, "keys of logit_bias");
+  add(app, "max-messages", fields.max_messages, "messages of a chat");
+  add(app, "max-tools", fields.max_tools, "tools of a chat");
+
+  add_size(app, "max-image-size", options.image.max_image_bytes, "one encoded picture");
+  add(app, "max-image-pixels", options.image.max_image_pixels, "one picture [pixels]");
+  add(app, "max-image-side", options.image.max_image_side, "one picture's longer side [pixels]");
+  add(app, "max-image-aspect", options.image.max_image_aspect, "longer side over shorter side");
+  add(app, "max-images", options.media.max_images, "pictures of a request")
+      ->check(CLI::Range(0, 4096));
+  add(app, "max-request-pixels", options.media.max_total_pixels,
+      "all pictures of a request [pixels]");
+  add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
+}
+
+// What neither the command line nor the environment has said is taken from the file.
+void apply_config_file(CLI::App& command, const std::string& path) {
+  if (path.empty()) return;
+  std::ifstream file(path);
+  Json config;
+  try {
+    config = Json::parse(file);
+  } catch (const Json::parse_error&) {
+    throw CLI::ValidationError("--config", path + " is not valid JSON");
+  }
+  if (!config.is_object())
+    throw CLI::ValidationError("--config", path + " must hold a JSON object");
+  for (const auto& [key, value] : config.items()) {
+    std::string name = "--" + key;
+    std::replace(name.begin(), name.end(), '_', '-');
+    CLI::Option* option = command.get_option_no_throw(name);
+    if (option == nullptr || name == "--config") {
+      throw CLI::ValidationError("--config", path + ": unknown option " + key);
+    }
+    if (option->count() > 0 || value.is_null()) continue;
+    for (const Json& item : value.is_array() ? value : Json::array({value})) {
+      option->add_result(item.is_string() ? item.get<std::string>() : item.dump());
+    }
+    option->run_callback();
+  }
+}
+
+void read_kv_cache_memory(const std::string& text, ModelOptions& model) {
+  if (text.empty()) return;
+  try {
+    size_t used = 0;
+    if (text.back() == '%') {
+      model.kv_cache_fraction = std::stod(text, &used) / 100;
+      if (used == text.size() - 1 && model.kv_cache_fraction > 0 && model.kv_cache_fraction <= 1)
+        return;
+    } else {
+      std::string bytes = text;
+      CLI::AsSizeValue(false)(bytes);
+      model.kv_cache_bytes = std::stoll(bytes, &used);
+      if (used == bytes.size() && model.kv_cache_bytes > 0) return;
+    }
+  } catch (const std::exception&) {  // falls through to the one message
+  }
+  throw CLI::ValidationError("--kv-cache-memory", "must be BYTES or N%, not " + text);
+}
+
+void read_keys(const RawValues& raw, std::vector<std::string>& keys) {
+  if (!raw.api_key.empty()) keys.push_back(raw.api_key);
+  if (raw.api_key_file.empty()) return;
+  std::ifstream file(raw.api_key_file);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) keys.push_back(line);
+  }
+  if (keys.empty()) throw CLI::ValidationError("--api-key-file", "holds no key");
+}
+
+std::chrono::milliseconds to_milliseconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
+  apply_config_file(command, raw.config_file);
+  read_kv_cache_memory(raw.kv_cache_memory, options.model);
+  read_keys(raw, options.api_keys);
+  options.log_json = raw.log_format == "json";
+  options.drain_timeout = to_milliseconds(raw.drain_timeout);
+  options.connections.read_timeout = to_milliseconds(raw.read_timeout);
+  options.connections.write_timeout = to_milliseconds(raw.write_timeout);
+  if (options.served_model_names.empty()) {
+    const auto folder = std::filesystem::absolute(options.model_dir).lexically_normal();
+    options.served_model_names = {
+        (folder.has_filename() ? folder : folder.parent_path()).filename().string()};
+  }
+}
+
+}  // namespace
+
+ProgramOptions parse_options(int argc, const char* const* argv) {
+  ProgramOptions program;
+  RawValues raw;
+  CLI::App app("Serves vision-language models over the OpenAI HTTP API.", "saccade");
+  app.set_version_flag("--version", "saccade " SACCADE_VERSION);
+  app.require_subcommand(1);
+
+  CLI::App* serve = app.add_subcommand("serve", "serve a model over HTTP");
+  add_model_options(*serve, program.serve, raw);
+  add_serve_options(*serve, program.serve, raw);
+  add_limit_options(*serve, program.serve, raw);
+
+  CLI::App* generate = app.add_subcommand("generate", "one answer on the terminal, no server");
+  add_model_options(*generate, program.serve, raw);
+  generate->add_option("--prompt", program.generate.prompt, "what to ask")->required();
+  generate->add_option("--image", program.generate.images, "a picture file; may be repeated")
+      ->check(CLI::ExistingFile);
+  generate->add_option("--max-tokens", program.generate.max_tokens, "longest answer; 0: what fits")
+      ->check(CLI::Range(0, 1 << 24));
+  generate->add_option("--temperature", program.generate.temperature, "0: the likeliest words")
+      ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str();
+
+  CLI::App* bench = app.add_subcommand("bench", "tokens per second and time per stage");
+  bench->prefix_command();  // its own parser reads the rest, --help too
+  bench->set_help_flag();
+
+  CLI::App* inspect = app.add_subcommand("inspect", "what a model folder holds");
+  inspect->add_option("MODEL_DIR", program.serve.model_dir, "a Hugging Face checkpoint folder")
+      ->required();
+
+  try {
+    app.parse(argc, argv);
+    if (serve->parsed() || generate->parsed()) {
+      finish(serve->parsed() ? *serve : *generate, raw, program.serve);
+    }
+  } catch (const CLI::ParseError& error) {
+    throw ExitNow{app.exit(error) == 0 ? 0 : 2};
+  }
+  program.command = serve->parsed()      ? Command::kServe
+                    : generate->parsed() ? Command::kGenerate
+                    : bench->parsed()    ? Command::kBench
+                                         : Command::kInspect;
+  program.bench_arguments = bench->remaining();
+  return program;
+}
+
+}  // namespace saccade

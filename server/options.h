@@ -1,0 +1,66 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/runtime/load_model.h"
+#include "server/api/generation_options.h"
+#include "server/api/media_stage.h"
+#include "server/http/limits.h"
+#include "server/media/media_limits.h"
+
+namespace saccade {
+
+// What is served and what it may cost. Every limit of the program has its option in options.cc,
+// with default and unit; where each is enforced stands beside its struct.
+struct ServeOptions {
+  std::filesystem::path model_dir;
+  std::string host = "127.0.0.1";
+  int port = 8000;  // 0: any free one
+  std::vector<std::string> served_model_names;
+  std::vector<std::string> api_keys;
+  std::filesystem::path chat_template;  // empty: the model's own
+  std::chrono::milliseconds drain_timeout{30'000};
+  std::string log_level = "info";
+  bool log_json = false;
+
+  ModelOptions model;
+  int max_num_batched_tokens = 0;  // 0: the scheduler's default
+  int max_queue = 256;
+  http::ConnectionLimits connections;
+  api::FieldLimits fields;
+  MediaLimits image;
+  api::RequestMediaLimits media;
+};
+
+struct GenerateOptions {
+  std::string prompt;
+  std::vector<std::filesystem::path> images;
+  int max_tokens = 0;  // 0: what the model's length leaves
+  float temperature = 0;
+};
+
+enum class Command { kServe, kGenerate, kBench, kInspect };
+
+struct ProgramOptions {
+  Command command = Command::kServe;
+  ServeOptions serve;  // model and device settings of the other commands, too
+  GenerateOptions generate;
+  std::vector<std::string> bench_arguments;  // as given: the bench reads them itself
+};
+
+// The program is to end now: after --help or --version (status 0), or for bad arguments (2). The
+// text has been printed.
+struct ExitNow {
+  int status;
+};
+
+// Command line over SACCADE_* environment variables over the JSON file of --config over defaults.
+// Throws ExitNow.
+ProgramOptions parse_options(int argc, const char* const* argv);
+
+}  // namespace saccade

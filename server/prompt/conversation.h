@@ -1,0 +1,46 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace saccade {
+
+// One piece of a message. `text` is the words, or the URL of the picture.
+struct ContentPart {
+  enum class Kind { kText, kImage };
+  Kind kind = Kind::kText;
+  std::string text;
+  std::string param;  // path of the text or URL in the request, for errors
+};
+
+struct ChatMessage {
+  std::string role;  // system, user, assistant or tool
+  std::vector<ContentPart> parts;
+  bool plain_string = false;  // the content came as one string: templates may see it as such
+  bool has_content = true;    // false: null or absent (assistant messages with tool calls)
+  // What else a template may use, as sent: name, tool_calls, tool_call_id, reasoning_content.
+  nlohmann::ordered_json extra = nlohmann::ordered_json::object();
+};
+
+// A chat before it becomes a prompt.
+struct Conversation {
+  std::vector<ChatMessage> messages;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;  // the last message is left open for the model to go on
+  nlohmann::ordered_json template_kwargs = nlohmann::ordered_json::object();
+
+  // The pictures, in the order of the conversation.
+  std::vector<const ContentPart*> images() const {
+    std::vector<const ContentPart*> found;
+    for (const ChatMessage& message : messages) {
+      for (const ContentPart& part : message.parts) {
+        if (part.kind == ContentPart::Kind::kImage) found.push_back(&part);
+      }
+    }
+    return found;
+  }
+};
+
+}  // namespace saccade

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/media.h"
+#include "engine/core/model_info.h"
+#include "server/prompt/conversation.h"
+#include "server/prompt/template/chat_template.h"
+#include "server/prompt/tokenizer/tokenizer.h"
+
+namespace saccade {
+
+// Token ids of a prompt, the visual positions filled with the placeholder's id.
+struct Prompt {
+  std::vector<TokenId> ids;
+  std::vector<MediaSpan> spans;  // one for each picture, ascending; span i shows picture i
+  // For an instruction-aware connector: what it reads beside the pixels. Else empty.
+  std::vector<TokenId> instruction;
+  int image_tokens = 0;  // of ids
+};
+
+// What the template may use besides the messages.
+struct TemplateGlobals {
+  std::string bos_token;
+  std::string eos_token;
+};
+
+// Turns messages into the ids that the family's Hugging Face processor makes of them. Immutable;
+// any thread may use it. Text of users never becomes a special token.
+class PromptBuilder {
+ public:
+  // `connector_tokenizer` is null unless info.instruction_to_connector. Without a template the
+  // prompt is the text of the messages, one line for each turn.
+  PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
+                std::shared_ptr<const Tokenizer> connector_tokenizer,
+                std::optional<ChatTemplate> chat_template, TemplateGlobals globals);
+
+  // `sizes` are those of the conversation's pictures, in order. InvalidArgument (with `param`):
+  // too many pictures, a template that fails, or one that does not show every picture once.
+  Result<Prompt> build(const Conversation& conversation, std::span<const ImageSize> sizes) const;
+
+  // A raw prompt, as /v1/completions has it.
+  Prompt build_text(std::string_view text, bool add_special_tokens) const;
+
+ private:
+  Result<std::vector<TextSegment>> render(const Conversation& conversation) const;
+  bool template_shows(const nlohmann::ordered_json& content) const;
+  std::map<std::string, TemplateValue> globals(TemplateValue messages,
+                                               bool add_generation_prompt) const;
+  TemplateValue content_value(const ChatMessage& message) const;
+  Status place_images(const std::vector<TokenId>& ids, std::span<const ImageSize> sizes,
+                      Prompt& prompt) const;
+  std::vector<TokenId> instruction_ids(const Conversation& conversation) const;
+  void append_image(ImageSize size, int index, Prompt& prompt) const;
+
+  const ModelInfo info_;
+  const std::shared_ptr<const Tokenizer> tokenizer_;
+  const std::shared_ptr<const Tokenizer> connector_tokenizer_;
+  const std::optional<ChatTemplate> template_;
+  const TemplateGlobals globals_;
+  std::string placeholder_;    // text of info.image_token; empty when there is none
+  bool takes_parts_ = false;   // the template walks over lists of content parts
+  bool takes_strings_ = true;  // it prints a content that is a string
+};
+
+}  // namespace saccade

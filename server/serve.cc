@@ -1,0 +1,163 @@
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "server/api/json.h"
+#include "server/api/routes.h"
+#include "server/commands.h"
+
+namespace saccade {
+namespace {
+
+// SIGINT and SIGTERM, taken by one thread: the first asks for a clean stop, the second ends the
+// program on the spot. Made before any other thread, which all inherit the blocked signals.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    std::thread([this] { watch(); }).detach();
+  }
+
+  // A stop before this is called ends the program at once: there is nothing to drain yet.
+  void ready() {
+    std::lock_guard lock(mutex_);
+    ready_ = true;
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    asked_.wait(lock, [this] { return stop_; });
+  }
+  void request_stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    asked_.notify_all();
+  }
+
+ private:
+  void watch() {
+    int signal_number = 0;
+    sigwait(&set_, &signal_number);
+    {
+      std::lock_guard lock(mutex_);
+      if (!ready_) std::_Exit(0);
+    }
+    request_stop();
+    sigwait(&set_, &signal_number);
+    std::_Exit(128 + signal_number);
+  }
+
+  sigset_t set_;
+  std::mutex mutex_;
+  std::condition_variable asked_;
+  bool ready_ = false;
+  bool stop_ = false;
+};
+
+// The message as a JSON string: %* in a pattern.
+class JsonMessage : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text(message.payload.begin(), message.payload.end());
+    const std::string quoted = api::to_text(text);
+    out.append(quoted.data(), quoted.data() + quoted.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return spdlog::details::make_unique<JsonMessage>();
+  }
+};
+
+void set_up_log(const ServeOptions& options) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("saccade"));
+  spdlog::set_level(spdlog::level::from_str(options.log_level));
+  if (!options.log_json) return spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  auto formatter = std::make_unique<spdlog::pattern_formatter>();
+  formatter->add_flag<JsonMessage>('*').set_pattern(
+      R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
+  spdlog::set_formatter(std::move(formatter));
+}
+
+// On one line, whatever a client has put into its path.
+std::string printable(std::string text) {
+  text.resize(std::min<size_t>(text.size(), 256));
+  for (char& c : text) {
+    if (c < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+void log_access(const http::AccessRecord& record) {
+  spdlog::info("{} {} {} {} {:.1f}ms id={}", record.remote_address, printable(record.method),
+               printable(record.path), record.status, record.seconds * 1000, record.id);
+}
+
+// Running and queued requests end on their own, new ones are refused on the still open port.
+void drain(api::Service& service, std::chrono::milliseconds timeout) {
+  const TimePoint deadline = Clock::now() + timeout;
+  service.in_flight.close();
+  spdlog::info("draining");
+  if (!service.in_flight.wait_until_empty(deadline)) {
+    spdlog::warn("requests still ran after {} ms and were cancelled", timeout.count());
+  }
+  service.engine.stop();
+}
+
+}  // namespace
+
+int run_serve(const ServeOptions& options) {
+  StopSignals& signals = *new StopSignals;  // as long as its thread: until the program ends
+  set_up_log(options);
+  std::unique_ptr<api::Service> service;
+  api::ServiceSlot slot{nullptr};
+  http::HttpServerOptions http_options;
+  http_options.limits = options.connections;
+  http_options.api_keys = options.api_keys;
+  http_options.on_finished = [&slot](const http::AccessRecord& record) {
+    log_access(record);
+    if (api::Service* ready = slot.load()) {
+      ready->metrics.http_request(record.route, record.status, record.seconds);
+    }
+  };
+  http::HttpServer server(std::move(http_options), api::make_routes(slot));
+  const int port = server.bind(options.host, options.port);
+  bool socket_failed = false;
+  std::thread acceptor([&] {
+    socket_failed = !server.serve();
+    signals.request_stop();
+  });
+
+  int status = 0;
+  try {
+    service = load_service(options);
+    slot = service.get();
+    signals.ready();
+    const bool v6 = options.host.find(':') != std::string::npos;
+    std::fprintf(stderr, v6 ? "listening on http://[%s]:%d\n" : "listening on http://%s:%d\n",
+                 options.host.c_str(), port);
+    signals.wait();
+    drain(*service, options.drain_timeout);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "saccade: %s\n", error.what());
+    status = 1;
+  }
+  server.stop();
+  acceptor.join();
+  spdlog::shutdown();
+  return socket_failed ? 1 : status;
+}
+
+}  // namespace saccade

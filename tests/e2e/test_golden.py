@@ -1,0 +1,89 @@
+"""Greedy answers through HTTP equal those of the reference library."""
+
+import asyncio
+
+import openai
+import pytest
+
+from conftest import with_data_urls
+from server_process import golden
+
+GREEDY = {"temperature": 0, "max_tokens": 16, "logprobs": True, "top_logprobs": 5}
+
+
+def cases(name):
+    return [case for case in golden(name)["cases"] if case["messages"] and case.get("greedy_ids")]
+
+
+def check_answer(answer, case):
+    choice = answer.choices[0]
+    assert choice.message.content == case["text"]
+    assert choice.finish_reason == "length"
+    assert answer.usage.prompt_tokens == len(case["input_ids"])
+    assert answer.usage.completion_tokens == 16
+    assert answer.usage.total_tokens == len(case["input_ids"]) + 16
+    image_tokens = sum(length for _, length in case["spans"])
+    assert answer.usage.prompt_tokens_details.image_tokens == image_tokens
+    entries = choice.logprobs.content
+    assert len(entries) == 16
+    for entry, expected, top in zip(entries, case["chosen_logprobs"], case["top_logprobs"]):
+        assert entry.logprob == pytest.approx(expected, abs=1e-4)
+        assert [t.logprob for t in entry.top_logprobs] == pytest.approx([p for _, p in top], abs=1e-4)
+        assert entry.token == entry.top_logprobs[0].token
+
+
+@pytest.mark.parametrize("model", ["llama", "llava", "instructblip"])
+def test_chat_equals_reference(model, request):
+    server = request.getfixturevalue(model)
+    name = {"llama": "llama_gqa"}.get(model, model)
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+    for case in cases(name):
+        answer = client.chat.completions.create(
+            model="", messages=with_data_urls(case["messages"]), extra_body={"ignore_eos": True}, **GREEDY)
+        check_answer(answer, case)
+
+
+def test_all_cases_at_once_equal_reference(llava):
+    """The same answers when every case runs in one batch, streamed, twice."""
+
+    async def ask(client, case):
+        text, usage = "", None
+        stream = await client.chat.completions.create(
+            model="", messages=with_data_urls(case["messages"]), temperature=0, max_tokens=16, stream=True,
+            stream_options={"include_usage": True}, extra_body={"ignore_eos": True})
+        async for chunk in stream:
+            if chunk.choices:
+                text += chunk.choices[0].delta.content or ""
+            usage = chunk.usage or usage
+        assert text == case["text"]
+        assert usage.prompt_tokens == len(case["input_ids"])
+        return usage.prompt_tokens_details.cached_tokens
+
+    async def main():
+        async with openai.AsyncOpenAI(base_url=llava.url + "/v1", api_key="none", max_retries=0) as client:
+            await asyncio.gather(*(ask(client, case) for case in cases("llava")))
+            return await asyncio.gather(*(ask(client, case) for case in cases("llava")))
+
+    assert any(cached > 0 for cached in asyncio.run(main()))
+    assert llava.metric("saccade_encoder_cache_hits_total") > 0
+
+
+def test_completion_equals_reference(llama):
+    client = openai.OpenAI(base_url=llama.url + "/v1", api_key="none", max_retries=0)
+    raw = [case for case in golden("llama_gqa")["cases"] if not case["messages"] and case.get("greedy_ids")]
+    assert raw
+    for case in raw:
+        for prompt in (case["prompt"], case["input_ids"]):
+            answer = client.completions.create(model="tiny", prompt=prompt, temperature=0, max_tokens=16,
+                                               logprobs=2, extra_body={"ignore_eos": True})
+            assert answer.choices[0].text == case["text_continued"]
+            assert answer.usage.prompt_tokens == len(case["input_ids"])
+            logprobs = answer.choices[0].logprobs
+            assert logprobs.token_logprobs == pytest.approx(case["chosen_logprobs"], abs=1e-4)
+            assert len(logprobs.tokens) == len(logprobs.top_logprobs) == len(logprobs.text_offset) == 16
+
+
+def test_a_question_changes_the_answer_of_the_connector(instructblip):
+    same_picture = cases("instructblip")[:2]
+    assert same_picture[0]["images"] == same_picture[1]["images"]
+    assert same_picture[0]["text"] != same_picture[1]["text"]

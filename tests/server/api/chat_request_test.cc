@@ -1,0 +1,202 @@
+#include "server/api/chat_request.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+using namespace saccade;
+using namespace saccade::api;
+
+namespace {
+
+ModelLimits limits() {
+  ModelLimits limits;
+  limits.vocab_size = 400;
+  limits.max_model_len = 256;
+  return limits;
+}
+
+Result<ChatRequest> parse(const std::string& body) {
+  const Result<Json> json = parse_body(body);
+  if (!json) return json.status();
+  return parse_chat_request(*json, limits());
+}
+
+// A valid body with `member` beside the messages.
+std::string with(const std::string& member) {
+  return R"({"messages":[{"role":"user","content":"hi"}],)" + member + "}";
+}
+
+std::string with_content(const std::string& content) {
+  return R"({"messages":[{"role":"user","content":)" + content + "}]}";
+}
+
+}  // namespace
+
+TEST_CASE("a mistake in a chat request is refused with the path of its field") {
+  const struct {
+    std::string body;
+    const char* param;
+  } kRows[] = {
+      {"", ""},
+      {"[]", ""},
+      {"{\"messages\":", ""},
+      {"{\"a\":\"\xff\"}", ""},
+      {std::string(101, '[') + std::string(101, ']'), ""},
+      {"{}", "messages"},
+      {R"({"messages":null})", "messages"},
+      {R"({"messages":"hi"})", "messages"},
+      {R"({"messages":[]})", "messages"},
+      {R"({"messages":[1]})", "messages[0]"},
+      {R"({"messages":[{"content":"hi"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":7,"content":"hi"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"root","content":"hi"}]})", "messages[0].role"},
+      {R"({"messages":[{"role":"user"}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"assistant","content":null}]})", "messages[0].content"},
+      {R"({"messages":[{"role":"user","content":"a"},{"role":"user","content":5}]})",
+       "messages[1].content"},
+      {with_content("[]"), "messages[0].content"},
+      {with_content("{}"), "messages[0].content"},
+      {with_content(R"(["hi"])"), "messages[0].content[0]"},
+      {with_content(R"([{"text":"hi"}])"), "messages[0].content[0].type"},
+      {with_content(R"([{"type":"audio"}])"), "messages[0].content[0].type"},
+      {with_content(R"([{"type":"video_url"}])"), "messages[0].content[0].type"},
+      {with_content(R"([{"type":"text"}])"), "messages[0].content[0].text"},
+      {with_content(R"([{"type":"text","text":1}])"), "messages[0].content[0].text"},
+      {with_content(R"([{"type":"image_url"}])"), "messages[0].content[0].image_url"},
+      {with_content(R"([{"type":"image_url","image_url":5}])"), "messages[0].content[0].image_url"},
+      {with_content(R"([{"type":"image_url","image_url":{}}])"),
+       "messages[0].content[0].image_url.url"},
+      {with_content(R"([{"type":"image_url","image_url":{"url":1}}])"),
+       "messages[0].content[0].image_url.url"},
+      {with_content(R"([{"type":"image_url","image_url":{"url":"x","detail":"huge"}}])"),
+       "messages[0].content[0].image_url.detail"},
+      {with(R"("model":1)"), "model"},
+      {with(R"("temperature":"hot")"), "temperature"},
+      {with(R"("temperature":-0.1)"), "temperature"},
+      {with(R"("temperature":2.1)"), "temperature"},
+      {with(R"("temperature":1e999)"), ""},
+      {with(R"("temperature":NaN)"), ""},
+      {with(R"("top_p":1.5)"), "top_p"},
+      {with(R"("min_p":-1)"), "min_p"},
+      {with(R"("top_k":1.5)"), "top_k"},
+      {with(R"("top_k":-2)"), "top_k"},
+      {with(R"("repetition_penalty":0)"), "repetition_penalty"},
+      {with(R"("presence_penalty":3)"), "presence_penalty"},
+      {with(R"("frequency_penalty":-3)"), "frequency_penalty"},
+      {with(R"("max_tokens":0)"), "max_tokens"},
+      {with(R"("max_tokens":"7")"), "max_tokens"},
+      {with(R"("max_tokens":99999999999)"), "max_tokens"},
+      {with(R"("max_completion_tokens":-1)"), "max_completion_tokens"},
+      {with(R"("max_tokens":2,"min_tokens":3)"), "min_tokens"},
+      {with(R"("n":0)"), "n"},
+      {with(R"("n":129)"), "n"},
+      {with(R"("n":true)"), "n"},
+      {with(R"("seed":1.5)"), "seed"},
+      {with(R"("seed":18446744073709551615)"), "seed"},
+      {with(R"("stop":5)"), "stop"},
+      {with(R"("stop":"")"), "stop"},
+      {with(R"("stop":["a",""])"), "stop[1]"},
+      {with(R"("stop":["a","b","c","d","e"])"), "stop"},
+      {with("\"stop\":\"" + std::string(1025, 'x') + "\""), "stop"},
+      {with(R"("stop_token_ids":[400])"), "stop_token_ids[0]"},
+      {with(R"("stop_token_ids":7)"), "stop_token_ids"},
+      {with(R"("logit_bias":[])"), "logit_bias"},
+      {with(R"("logit_bias":{"x":1})"), "logit_bias.x"},
+      {with(R"("logit_bias":{"400":1})"), "logit_bias.400"},
+      {with(R"("logit_bias":{"5":101})"), "logit_bias.5"},
+      {with(R"("logprobs":1)"), "logprobs"},
+      {with(R"("top_logprobs":2)"), "top_logprobs"},
+      {with(R"("logprobs":true,"top_logprobs":21)"), "top_logprobs"},
+      {with(R"("stream":"yes")"), "stream"},
+      {with(R"("stream_options":{"include_usage":true})"), "stream_options"},
+      {with(R"("stream":true,"stream_options":5)"), "stream_options"},
+      {with(R"("stream":true,"stream_options":{"include_usage":1})"),
+       "stream_options.include_usage"},
+      {with(R"("tools":{})"), "tools"},
+      {with(R"("tools":[{"type":"function","function":{"name":"f"}}])"), "tools"},
+      {with(R"("tool_choice":"required")"), "tool_choice"},
+      {with(R"("functions":[{"name":"f"}])"), "functions"},
+      {with(R"("response_format":{"type":"json_object"})"), "response_format.type"},
+      {with(R"("response_format":"text")"), "response_format"},
+      {with(R"("ignore_eos":0)"), "ignore_eos"},
+      {with(R"("chat_template_kwargs":[])"), "chat_template_kwargs"},
+      {with(R"("add_generation_prompt":true,"continue_final_message":true)"),
+       "continue_final_message"},
+  };
+  for (const auto& row : kRows) {
+    CAPTURE(row.body);
+    const Result<ChatRequest> request = parse(row.body);
+    REQUIRE_FALSE(request.ok());
+    CHECK(request.status().code() == StatusCode::kInvalidArgument);
+    CHECK(request.status().param() == row.param);
+    CHECK_FALSE(request.status().message().empty());
+  }
+}
+
+TEST_CASE("null is absent for every optional field, and unknown fields are ignored") {
+  const auto request = parse(with(
+      R"("model":null,"temperature":null,"top_p":null,"top_k":null,"min_p":null,"n":null,"seed":null,
+         "stop":null,"stop_token_ids":null,"max_tokens":null,"max_completion_tokens":null,
+         "min_tokens":null,"logprobs":null,"top_logprobs":null,"logit_bias":null,"stream":null,
+         "stream_options":null,"tools":null,"tool_choice":null,"response_format":null,"user":null,
+         "presence_penalty":null,"frequency_penalty":null,"repetition_penalty":null,
+         "chat_template_kwargs":null,"metadata":{"a":[1]},"parallel_tool_calls":true)"));
+  REQUIRE(request.ok());
+  CHECK(request->options.sampling.temperature == 1.0f);
+  CHECK(request->options.n == 1);
+  CHECK_FALSE(request->options.max_tokens.has_value());
+  CHECK_FALSE(request->options.sampling.logprobs.has_value());
+}
+
+TEST_CASE("what asks for nothing new is accepted") {
+  for (const char* member :
+       {R"("tools":[])", R"("tool_choice":"none")", R"("tool_choice":"auto")",
+        R"("tools":[{"type":"function"}],"tool_choice":"none")", R"("functions":[])",
+        R"("response_format":{"type":"text"})", R"("top_k":-1)", R"("top_p":0)"}) {
+    CAPTURE(member);
+    CHECK(parse(with(member)).ok());
+  }
+}
+
+TEST_CASE("the fields of a chat request arrive in native types") {
+  const auto request = parse(with(
+      R"("temperature":0.5,"top_p":0,"max_tokens":5,"max_completion_tokens":7,"seed":-3,"n":2,
+         "stop":"x","logprobs":true,"logit_bias":{"3":-100},"stream":true,
+         "stream_options":{"include_usage":true},"stop_token_ids":[9])"));
+  REQUIRE(request.ok());
+  const GenerationOptions& options = request->options;
+  CHECK(options.sampling.temperature == 0.5f);
+  CHECK(options.sampling.top_k == 1);  // top_p 0
+  CHECK(options.max_tokens == 7);
+  CHECK(options.seed == -3);
+  CHECK(options.n == 2);
+  CHECK(options.stop == std::vector<std::string>{"x"});
+  CHECK(options.sampling.stop_ids == std::vector<TokenId>{9});
+  CHECK(options.sampling.logprobs == 0);
+  REQUIRE(options.sampling.logit_bias.size() == 1);
+  CHECK(options.sampling.logit_bias[0] == std::pair<TokenId, float>{3, -100.0f});
+  CHECK(options.include_usage);
+}
+
+TEST_CASE("messages keep their parts, and developer is system") {
+  const auto request = parse(R"({"messages":[
+      {"role":"developer","content":"Be brief."},
+      {"role":"user","content":[{"type":"image_url","image_url":{"url":"data:a","detail":"auto"}},
+                                {"type":"text","text":"What?"},
+                                {"type":"image_url","image_url":"data:b"}]},
+      {"role":"assistant","tool_calls":[{"id":"1"}]},
+      {"role":"tool","tool_call_id":"1","content":"42"}]})");
+  REQUIRE(request.ok());
+  const auto& messages = request->conversation.messages;
+  REQUIRE(messages.size() == 4);
+  CHECK(messages[0].role == "system");
+  CHECK(messages[0].plain_string);
+  CHECK_FALSE(messages[1].plain_string);
+  CHECK_FALSE(messages[2].has_content);
+  CHECK(messages[2].extra["tool_calls"][0]["id"] == "1");
+  const auto images = request->conversation.images();
+  REQUIRE(images.size() == 2);
+  CHECK(images[0]->text == "data:a");
+  CHECK(images[0]->param == "messages[1].content[0].image_url.url");
+  CHECK(images[1]->text == "data:b");
+  CHECK(images[1]->param == "messages[1].content[2].image_url");
+}

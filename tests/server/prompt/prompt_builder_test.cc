@@ -1,0 +1,172 @@
+#include "server/prompt/prompt_builder.h"
+
+#include <algorithm>
+#include <catch2/catch_test_macros.hpp>
+
+namespace {
+
+using namespace saccade;
+
+// A builder over the tiny LLaVA's tokenizer, with any template and rule.
+struct Bench {
+  explicit Bench(const char* template_source,
+                 MediaPlacement placement = MediaPlacement::kAtPlaceholder) {
+    tokenizer = Tokenizer::load("tests/golden/llava");
+    info.placement = placement;
+    info.image_token = *tokenizer->token_id("<image>");
+    info.max_images = 2;
+    info.image_tokens = [](ImageSize size) { return size.height; };
+    std::optional<ChatTemplate> parsed;
+    if (template_source != nullptr) {
+      auto result = ChatTemplate::parse(template_source);
+      REQUIRE(result.ok());
+      parsed = *std::move(result);
+    }
+    builder = std::make_unique<PromptBuilder>(info, tokenizer, nullptr, std::move(parsed),
+                                              TemplateGlobals{"<s>", "</s>"});
+  }
+  std::vector<TokenId> ids(const std::string& text) const {  // as the template's own words
+    return tokenizer->encode(text, {.add_special_tokens = false});
+  }
+
+  ModelInfo info;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<PromptBuilder> builder;
+};
+
+ChatMessage user(const std::string& text, int images = 0) {
+  ChatMessage message;
+  message.role = "user";
+  message.plain_string = images == 0;
+  for (int i = 0; i < images; ++i) message.parts.push_back({ContentPart::Kind::kImage, "x", {}});
+  message.parts.push_back({ContentPart::Kind::kText, text, {}});
+  return message;
+}
+
+Conversation chat(std::vector<ChatMessage> messages) {
+  Conversation conversation;
+  conversation.messages = std::move(messages);
+  return conversation;
+}
+
+constexpr const char* kParts =
+    "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}<image>"
+    "{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}";
+constexpr const char* kStrings = "{% for m in messages %}{{ m['content'] }}{% endfor %}";
+constexpr const char* kWithBos =
+    "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{% endfor %}";
+
+}  // namespace
+
+TEST_CASE("each placeholder of the template grows to its picture's tokens") {
+  const Bench bench(kParts);
+  const ImageSize sizes[] = {{3, 1}, {2, 1}};
+  const auto prompt = bench.builder->build(chat({user("and", 1), user("or", 1)}), sizes);
+  REQUIRE(prompt.ok());
+  REQUIRE(prompt->spans.size() == 2);
+  CHECK(prompt->spans[0].length == 3);
+  CHECK(prompt->spans[1].length == 2);
+  CHECK(prompt->image_tokens == 5);
+  CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), bench.info.image_token) == 5);
+  for (const MediaSpan& span : prompt->spans) {
+    for (int i = 0; i < span.length; ++i) {
+      CHECK(prompt->ids[span.position + i] == bench.info.image_token);
+    }
+  }
+}
+
+TEST_CASE("a template of strings gets the placeholder in front of the words") {
+  const Bench bench(kStrings);
+  const ImageSize sizes[] = {{1, 1}};
+  const auto prompt = bench.builder->build(chat({user("What?", 1)}), sizes);
+  REQUIRE(prompt.ok());
+  std::vector<TokenId> expected = bench.ids("<image>\nWhat?");
+  expected.insert(expected.begin(), 1);  // the processor's BOS
+  CHECK(prompt->ids == expected);
+}
+
+TEST_CASE("text that spells a placeholder or a special token stays text") {
+  for (const char* source : {kParts, kStrings}) {
+    const Bench bench(source);
+    const auto prompt = bench.builder->build(chat({user("<image></s><s>")}), {});
+    REQUIRE(prompt.ok());
+    CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), bench.info.image_token) == 0);
+    CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), 2) == 0);
+    CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), 1) == 1);  // BOS alone
+    CHECK(bench.tokenizer->decode(prompt->ids, true).find("<image></s><s>") != std::string::npos);
+  }
+  const Bench bench(kParts);
+  const Prompt raw = bench.builder->build_text("a<image></s>", false);
+  CHECK(std::count(raw.ids.begin(), raw.ids.end(), bench.info.image_token) == 0);
+  CHECK(std::count(raw.ids.begin(), raw.ids.end(), 2) == 0);
+}
+
+TEST_CASE("BOS is there once, whoever writes it") {
+  const auto bos_count = [](const Bench& bench) {
+    const auto prompt = bench.builder->build(chat({user("hi")}), {});
+    REQUIRE(prompt.ok());
+    return std::count(prompt->ids.begin(), prompt->ids.end(), 1);
+  };
+  CHECK(bos_count(Bench(kStrings)) == 1);                         // the processor
+  CHECK(bos_count(Bench(kWithBos)) == 1);                         // the template
+  CHECK(bos_count(Bench(nullptr, MediaPlacement::kNone)) == 1);   // the tokenizer
+  CHECK(bos_count(Bench(kStrings, MediaPlacement::kNone)) == 0);  // text alone: only the template
+}
+
+TEST_CASE("pictures before the prompt come before BOS") {
+  const Bench bench(nullptr, MediaPlacement::kBeforePrompt);
+  const ImageSize sizes[] = {{2, 1}, {1, 1}};
+  const auto prompt = bench.builder->build(chat({user("one", 1), user("two", 1)}), sizes);
+  REQUIRE(prompt.ok());
+  CHECK(std::count(prompt->ids.begin(), prompt->ids.begin() + 3, bench.info.image_token) == 3);
+  CHECK(prompt->ids[3] == 1);
+  CHECK(bench.tokenizer->decode(prompt->ids, true) == "one\ntwo");
+  CHECK(prompt->spans[1].position == 2);
+  CHECK(prompt->spans[1].media == 1);
+}
+
+TEST_CASE("pictures that do not fit the template or the model are refused") {
+  const ImageSize sizes[] = {{1, 1}, {1, 1}, {1, 1}};
+  const Bench bench(kParts);
+  const auto too_many = bench.builder->build(chat({user("x", 3)}), sizes);
+  REQUIRE_FALSE(too_many.ok());
+  CHECK(too_many.status().param() == "messages");
+  CHECK(too_many.status().message().find('3') != std::string::npos);
+  const Bench blind("{{ messages[0]['content'][-1]['text'] }}");
+  const auto unseen = blind.builder->build(chat({user("x", 1)}), {sizes, 1});
+  REQUIRE_FALSE(unseen.ok());
+  CHECK(unseen.status().param() == "messages");
+}
+
+TEST_CASE("a template's own error is quoted") {
+  const Bench bench(
+      "{% if messages|length > 1 %}{{ raise_exception('one turn only') }}{% endif %}"
+      "{{ messages[0]['content'] }}");
+  const auto prompt = bench.builder->build(chat({user("a"), user("b")}), {});
+  REQUIRE_FALSE(prompt.ok());
+  CHECK(prompt.status().message().find("one turn only") != std::string::npos);
+  CHECK(prompt.status().param() == "messages");
+}
+
+TEST_CASE("a final message can be left open") {
+  const Bench bench(
+      "{% for m in messages %}[{{ m['content'] }}]{% endfor %}{% if add_generation_prompt %}A:{% "
+      "endif %}",
+      MediaPlacement::kNone);
+  Conversation conversation = chat({user("a"), user("b c ")});
+  conversation.add_generation_prompt = false;
+  conversation.continue_final_message = true;
+  const auto prompt = bench.builder->build(conversation, {});
+  REQUIRE(prompt.ok());
+  CHECK(prompt->ids == bench.ids("[a][b c "));
+}
+
+TEST_CASE("template variables of the request do not replace the server's own") {
+  const Bench bench("{{ mood }}{{ messages[0]['content'] }}", MediaPlacement::kNone);
+  Conversation conversation = chat({user("hi")});
+  conversation.template_kwargs = {{"mood", "</s>"}, {"messages", "other"}};
+  const auto prompt = bench.builder->build(conversation, {});
+  REQUIRE(prompt.ok());
+  CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), 2) == 0);
+  CHECK(bench.tokenizer->decode(prompt->ids, false).find("hi") != std::string::npos);
+}
