@@ -16,7 +16,8 @@ struct MatchSpan {
 // A regular expression of a tokenizer file. Those are written for Oniguruma (Ruby's syntax, Unicode
 // 16); this class runs them on PCRE2 (UTF, UCP, JIT) after translating what the two read
 // differently. The three regexes that nearly all byte-level tokenizers share are recognised and
-// scanned by hand-written code that matches the same.
+// scanned by hand-written code that matches the same. Known gap: without case, Oniguruma also lets
+// one character match several ("ß" and "ss"); PCRE2 does not.
 class Regex {
  public:
   // Throws LoadError, beginning with `where`, when the pattern is malformed or uses a construct

@@ -3,6 +3,7 @@
 #include <array>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/core/status.h"
 #include "server/prompt/tokenizer/regex.h"
@@ -29,19 +30,19 @@ class Translator {
   std::string run() {
     while (pos_ < in_.size()) {
       const char c = in_[pos_];
+      if (depth_ == 0 && !is_quantifier(c) && c != ')') atom_ = out_.size();
       if (c == '\\') {
         escape();
-      } else if (c == '[' && depth_ == 0) {
-        open_class();
       } else if (depth_ > 0) {
         class_member();
-      } else if (c == '(' && next(1) == '?') {
+      } else if (c == '[') {
+        open_class();
+      } else if (c == '(') {
         group();
       } else if (c == '}' && next(1) == '+') {
-        // Ruby repeats the repetition, PCRE2 would make it possessive.
-        out_ += "}{1,}";
-        pos_ += 2;
+        repeat_again();
       } else {
+        if (c == ')') atom_ = pop_group();
         out_ += c;
         ++pos_;
       }
@@ -84,17 +85,43 @@ class Translator {
     ++pos_;
   }
 
-  // "(?..." : the dot-matches-newline option is m in Ruby and s in PCRE2.
+  static bool is_quantifier(char c) {
+    return c == '?' || c == '*' || c == '+' || c == '{' || c == '}' || c == ',' ||
+           (c >= '0' && c <= '9');
+  }
+
+  // Opens a group. Of the options, the one that lets the dot match a newline is m in Ruby and s in
+  // PCRE2.
   void group() {
-    size_t end = pos_ + 2;
-    while (end < in_.size() &&
-           (in_[end] == 'i' || in_[end] == 'm' || in_[end] == 'x' || in_[end] == '-')) {
+    groups_.push_back(out_.size());
+    out_ += '(';
+    ++pos_;
+    if (next(0) != '?') return;
+    size_t end = pos_ + 1;
+    while (end < in_.size() && std::string_view("imx-").find(in_[end]) != std::string_view::npos) {
       ++end;
     }
-    const bool options = end > pos_ + 2 && end < in_.size() && (in_[end] == ':' || in_[end] == ')');
-    out_ += "(?";
-    pos_ += 2;
+    const bool options = end > pos_ + 1 && end < in_.size() && (in_[end] == ':' || in_[end] == ')');
+    out_ += '?';
+    ++pos_;
     for (; options && pos_ < end; ++pos_) out_ += in_[pos_] == 'm' ? 's' : in_[pos_];
+  }
+
+  size_t pop_group() {
+    if (groups_.empty()) fail("closes a group that is not open");
+    const size_t start = groups_.back();
+    groups_.pop_back();
+    return start;
+  }
+
+  // "X{1,3}+": Ruby repeats the repetition, PCRE2 would make it possessive.
+  void repeat_again() {
+    if (in_.rfind('{', pos_) == std::string::npos || atom_ >= out_.size()) {
+      fail("has a repetition of nothing");
+    }
+    out_.insert(atom_, "(?:");
+    out_ += "})+";
+    pos_ += 2;
   }
 
   void set(std::string_view members, bool negated) {
@@ -130,6 +157,11 @@ class Translator {
       word_border(c == 'B');
     } else if (c == 'u') {
       code_point();
+    } else if (c == 'x' && next(0) == '{') {
+      const size_t close = in_.find('}', pos_);
+      if (close == std::string::npos) fail("has an open \\x{");
+      out_ += "\\x" + in_.substr(pos_, close + 1 - pos_);
+      pos_ = close + 1;
     } else {
       out_ += '\\';
       out_ += c;
@@ -188,7 +220,9 @@ class Translator {
   const std::string& where_;
   std::string out_;
   size_t pos_ = 0;
-  int depth_ = 0;  // 1 inside a class
+  int depth_ = 0;               // 1 inside a class
+  size_t atom_ = 0;             // where the last repeatable item starts in out_
+  std::vector<size_t> groups_;  // where the open groups start in out_
 };
 
 }  // namespace

@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <atomic>
 #include <memory>
-#include <vector>
 
 #include "server/prompt/tokenizer/unicode_tables.h"
 
@@ -97,23 +96,33 @@ uint16_t dated_flags(char32_t c) {
   return flags;
 }
 
-// Two-stage table: most blocks of 256 characters are equal to another one.
-struct FlagTable {
-  std::array<uint16_t, kCodePoints / kBlock> index;
-  std::vector<Block> blocks;
-
-  FlagTable() {
-    std::map<Block, uint16_t> known;
-    for (char32_t start = 0; start < kCodePoints; start += kBlock) {
-      Block block;
-      for (char32_t i = 0; i < kBlock; ++i) {
-        block[i] = current_flags(start + i) | dated_flags(start + i);
-      }
-      const auto [entry, added] = known.emplace(block, static_cast<uint16_t>(blocks.size()));
-      if (added) blocks.push_back(block);
-      index[start / kBlock] = entry->second;
-    }
+// Flags of 256 characters at a time, worked out when one of them is first asked for: all of them
+// would cost a third of a second, and texts use few.
+class FlagTable {
+ public:
+  const Block& block(size_t index) {
+    const Block* known = blocks_[index].load(std::memory_order_acquire);
+    return known ? *known : fill(index);
   }
+  ~FlagTable() {
+    for (auto& block : blocks_) delete block.load();
+  }
+
+ private:
+  const Block& fill(size_t index) {
+    auto fresh = std::make_unique<Block>();
+    for (char32_t i = 0; i < kBlock; ++i) {
+      const auto c = static_cast<char32_t>(index * kBlock) + i;
+      (*fresh)[i] = current_flags(c) | dated_flags(c);
+    }
+    const Block* expected = nullptr;
+    if (blocks_[index].compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) {
+      return *fresh.release();
+    }
+    return *expected;  // another thread was faster
+  }
+
+  std::array<std::atomic<const Block*>, kCodePoints / kBlock> blocks_{};
 };
 
 char32_t stand_in_of(Category category, char32_t c) {
@@ -152,9 +161,9 @@ char32_t stand_in_of(Category category, char32_t c) {
 }  // namespace
 
 uint16_t char_flags(char32_t c) {
-  static const FlagTable table;
+  static FlagTable table;
   if (c >= kCodePoints) return 0;
-  return table.blocks[table.index[c / kBlock]][c % kBlock];
+  return table.block(c / kBlock)[c % kBlock];
 }
 
 void append(std::string& out, char32_t c) {

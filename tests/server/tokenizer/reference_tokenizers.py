@@ -1,11 +1,13 @@
 """Tokenizers of every kind the server supports, trained or put together with the `tokenizers`
 library, and the generator of the texts they are compared on."""
 
+import json
 import random
 
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers,
                         pre_tokenizers, processors, trainers)
 
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
           r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
@@ -106,7 +108,7 @@ def texts(count, seed):
 # ------------------------------------------------------------------------------------- tokenizers
 
 
-def add_specials(tokenizer, **flags):
+def add_specials(tokenizer):
     tokenizer.add_special_tokens([AddedToken(s, normalized=False, special=True) for s in SPECIALS[:5]])
     tokenizer.add_tokens([AddedToken(SPECIALS[5], normalized=False, special=False)])
     tokenizer.add_tokens([
@@ -128,7 +130,6 @@ def byte_level(pre, normalizer=None, ignore_merges=False, prefix_space=False):
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     tokenizer.train_from_iterator(corpus(), trainer)
     if ignore_merges:
-        import json
         state = json.loads(tokenizer.to_str())
         state["model"]["ignore_merges"] = True
         # Words that no merge reaches.
@@ -189,16 +190,12 @@ def sentencepiece_bpe(metaspace, byte_fallback=True, fuse_unk=True):
     trainer = trainers.BpeTrainer(vocab_size=2500, show_progress=False, limit_alphabet=160,
                                   special_tokens=["<unk>", "<s>", "</s>"] + bytes_)
     tokenizer.train_from_iterator(corpus(), trainer)
-    import json
     state = json.loads(tokenizer.to_str())
     state["added_tokens"] = [t for t in state["added_tokens"] if not t["content"].startswith("<0x")]
-    tokenizer = Tokenizer.from_str(json.dumps(state))
     strip = [decoders.Strip(" ", 1, 0)]
+    state["pre_tokenizer"] = None
+    tokenizer = Tokenizer.from_str(json.dumps(state))
     if metaspace is None:
-        tokenizer.pre_tokenizer = None
-        del_pre = json.loads(tokenizer.to_str())
-        del_pre["pre_tokenizer"] = None
-        tokenizer = Tokenizer.from_str(json.dumps(del_pre))
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     else:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=metaspace, split=False)
@@ -217,7 +214,6 @@ def legacy_llama():
 
 def legacy_llama_normalized_specials():
     """Old conversions look for <s> and </s> in the normalized text."""
-    import json
     state = json.loads(sentencepiece_bpe(None).to_str())
     for token in state["added_tokens"]:
         if token["content"] in ("<s>", "</s>", "<unk>"):
