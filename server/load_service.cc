@@ -5,9 +5,12 @@
 namespace saccade {
 namespace {
 
-// Positions of one step unless --max-num-batched-tokens says otherwise.
-constexpr int kDefaultBatchedTokens = 2048;
-constexpr int kEncodesPerStep = 4;
+// Positions of one step unless --max-num-batched-tokens says otherwise, and pictures encoded in it:
+// on a CPU a step must stay short for those who wait for their next token.
+constexpr int kCpuBatchedTokens = 256;
+constexpr int kGpuBatchedTokens = 2048;
+constexpr int kCpuEncodesPerStep = 1;
+constexpr int kGpuEncodesPerStep = 8;
 // Visual tokens kept for later requests with the same picture, beside what a full request needs.
 constexpr int kEncoderCacheTokens = 16384;
 
@@ -20,11 +23,14 @@ EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model
   scheduler.num_blocks = model.num_blocks;
   scheduler.block_size = model.block_size;
   scheduler.max_num_seqs = options.model.max_num_seqs;
-  scheduler.max_num_batched_tokens = std::max(
-      options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens : kDefaultBatchedTokens,
-      options.model.max_num_seqs);
+  const bool cpu = model.device == "cpu";
+  const int batched_tokens = options.max_num_batched_tokens > 0 ? options.max_num_batched_tokens
+                             : cpu                              ? kCpuBatchedTokens
+                                                                : kGpuBatchedTokens;
+  scheduler.max_num_batched_tokens = std::max(batched_tokens, options.model.max_num_seqs);
   scheduler.max_model_len = max_model_len;
-  scheduler.max_encode_per_step = kEncodesPerStep;
+  scheduler.max_encode_per_step = cpu ? kCpuEncodesPerStep : kGpuEncodesPerStep;
+  scheduler.prefix_caching = model.info.prefix_cacheable;
   scheduler.encoder_cache_tokens = std::max(kEncoderCacheTokens, max_model_len);
   scheduler.eos_ids = model.info.eos_ids;
   scheduler.vocab_size = model.info.vocab_size;
