@@ -27,10 +27,6 @@ at::ScalarType scalar_type(const TensorView& view, const std::string& file) {
       return at::kBFloat16;
     case TensorDtype::kF64:
       return at::kDouble;
-    case TensorDtype::kI64:
-      return at::kLong;
-    case TensorDtype::kI32:
-      return at::kInt;
     default:
       throw LoadError(file + ": " + view.name + ": dtype " + std::string(name_of(view.dtype)) +
                       " is not supported");
@@ -69,8 +65,7 @@ at::Tensor WeightMap::convert(const TensorView& view) const {
     source = at::empty(view.shape, at::dtype(stored));
     std::memcpy(source.data_ptr(), view.data, view.bytes);
   }
-  const bool floating = at::isFloatingType(stored);
-  return source.to(device_, floating ? dtype_ : stored);
+  return source.to(device_, dtype_);
 }
 
 at::Tensor WeightMap::tensor(const std::string& name) { return convert(*entry(name).view); }

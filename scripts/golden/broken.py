@@ -2,10 +2,10 @@
 """Makes hostile and damaged checkpoint folders from good ones.
 
     broken.py OUT_DIR   writes OUT_DIR/<name>/ for each entry of TABLE, and OUT_DIR/broken.json:
-                        [{"name", "base", "part", "folder", "file", "fields"}]
+                        [{"name", "base", "part", "folder", "file", "fields", "loads"}]
 
 A server that is given such a folder must exit with status 1 and print one line that holds `file` and at least one of `fields`
-(fields may be empty: the file's name is enough). part says who notices: "weights" and "config" the engine, "tokenizer" and
+(fields may be empty: the file's name is enough), unless `loads`: then `inspect` lists the fields. part says who notices: "weights" and "config" the engine, "tokenizer" and
 "processor" the text and picture code.
 """
 
@@ -47,6 +47,7 @@ def main():
                 "folder": str(out / broken.name),
                 "file": broken.file,
                 "fields": list(broken.fields),
+                "loads": broken.loads,
             }
         )
     (out / "broken.json").write_text(json.dumps(rows, indent=1) + "\n")

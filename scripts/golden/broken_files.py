@@ -18,10 +18,11 @@ class Broken:
     fields: tuple
     mutate: Callable
     part: str
+    loads: bool = False  # odd, but no error: inspect must name the fields
 
 
-def weights_row(name, mutate, *fields, base="llama_tied", file=WEIGHTS):
-    return Broken("weights_" + name, base, file, fields, mutate, "weights")
+def weights_row(name, mutate, *fields, base="llama_tied", file=WEIGHTS, loads=False):
+    return Broken("weights_" + name, base, file, fields, mutate, "weights", loads)
 
 
 def config_row(name, mutate, *fields, base="llama_tied", file="config.json"):

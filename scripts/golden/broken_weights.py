@@ -91,11 +91,13 @@ CONTENT = [
         "tensor_of_a_layer_too_many",
         add_tensor("model.layers.2.input_layernorm.weight", [32]),
         "model.layers.2.input_layernorm.weight",
+        loads=True,
     ),
     weights_row(
         "tensor_unknown",
         add_tensor("model.layers.0.mystery.weight", [4]),
         "model.layers.0.mystery.weight",
+        loads=True,
     ),
     weights_row("tensor_transposed", header(lambda h, d: h[EMBED]["shape"].reverse()), EMBED),
     weights_row(

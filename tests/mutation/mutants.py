@@ -1,0 +1,455 @@
+"""The deliberate bugs: exact substitutions in the sources, and the tests of which one must turn red.
+
+`old` is an expression or whole statements, occurs exactly once in `path`, and `new` could stand in its place. `tests` are run
+in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
+"""
+
+import dataclasses
+
+STAGES = ("stages_test", "")
+ALONE = ("engine_golden_test", "alone: *")
+BATCHED = ("engine_golden_test", "batched *")
+CHUNKED = ("engine_golden_test", "prefilled in chunks *")
+CORE = ("core_test", "")
+SAMPLER = ("sampler_test", "")
+KERNELS = ("kernels_test", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    name: str
+    what: str
+    path: str
+    old: str
+    new: str
+    tests: tuple
+
+
+def _in(path, tests, *rows):
+    return [Mutant(name, what, path, old, new, tests) for name, what, old, new in rows]
+
+
+GELU = 'parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act")'
+VIT = _in(
+    "engine/models/vit.cc",
+    (STAGES,),
+    (
+        "vit_eps",
+        "EVA tower: LayerNorm epsilon 1e-5 for 1e-6",
+        'config.number_in("layer_norm_eps", 1e-6, 0, 1)',
+        "1e-5",
+    ),
+    ("vit_gelu_tanh", "EVA tower: tanh gelu for erf gelu", GELU, "Activation::kGeluTanh"),
+    ("vit_quick_gelu", "EVA tower: quick_gelu for erf gelu", GELU, "Activation::kQuickGelu"),
+    (
+        "clip_gelu",
+        "CLIP tower: erf gelu for quick_gelu",
+        GELU.replace("gelu", "quick_gelu"),
+        "Activation::kGelu",
+    ),
+    (
+        "vit_no_positions",
+        "no position embedding",
+        "at::cat({class_.expand({n, 1, config_.hidden_size}), patches}, 1) + positions_",
+        "at::cat({class_.expand({n, 1, config_.hidden_size}), patches}, 1)",
+    ),
+    (
+        "vit_grid_transposed",
+        "patches in column order",
+        "patches_(rows)",
+        "patches_(rows.view({n, side, side, -1}).transpose(1, 2).reshape(rows.sizes()))",
+    ),
+    (
+        "clip_no_pre_norm",
+        "CLIP without its first LayerNorm",
+        "return pre_norm_.empty() ? x : pre_norm_.front()(x);",
+        "return x;",
+    ),
+    (
+        "vit_qkv_bias_dropped",
+        "qkv.bias not added",
+        'Linear(weight, scope("qkv").tensor("bias", {3 * d}))',
+        "Linear(weight, std::nullopt)",
+    ),
+    (
+        "vit_old_bias_misplaced",
+        "old files: v_bias added to the keys",
+        'at::cat({q, at::zeros_like(q), scope.tensor("v_bias", {d})})',
+        'at::cat({q, scope.tensor("v_bias", {d}), at::zeros_like(q)})',
+    ),
+)
+
+LLAVA = _in(
+    "engine/models/llava.cc",
+    (STAGES,),
+    (
+        "llava_wrong_layer",
+        "CLIP's hidden state one too early",
+        "num_layers + 1 + layer",
+        "num_layers + layer",
+    ),
+    (
+        "llava_layers_swapped",
+        "a list of layers concatenated in the other order",
+        "states[place - ascending.begin()]",
+        "states[ascending.end() - place - 1]",
+    ),
+    (
+        "llava_cls_kept",
+        "CLS kept, the last patch dropped",
+        "state.narrow(1, skip, state.size(1) - skip)",
+        "state.narrow(1, 0, state.size(1) - skip)",
+    ),
+    (
+        "llava_projector_activation",
+        "projector: quick_gelu for gelu",
+        "activate(linear1_(features), config_.projector_activation)",
+        "activate(linear1_(features), Activation::kQuickGelu)",
+    ),
+)
+
+BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
+INSTRUCTBLIP = _in(
+    "engine/models/instructblip.cc",
+    (STAGES,),
+    (
+        "blip_no_post_norm",
+        "EVA tower without its final LayerNorm",
+        BLIP_IMAGE,
+        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
+    ),
+    ("blip_cls_dropped", "Q-Former does not see CLS", BLIP_IMAGE, BLIP_IMAGE + ".slice(1, 1)"),
+    (
+        "qformer_no_text",
+        "Q-Former without the instruction",
+        "qformer_(image.index_select(0, rows), ids)",
+        "qformer_(image.index_select(0, rows), ids.narrow(1, 0, 0))",
+    ),
+) + _in(
+    "engine/models/instructblip.cc",
+    (BATCHED,),
+    (
+        "blip_batch_mixed_up",
+        "pictures of one batch get each other's visual tokens",
+        "at::tensor(members, at::kLong).to(image.device())",
+        "at::arange(static_cast<int64_t>(members.size())).to(image.device())",
+    ),
+)
+
+QFORMER = _in(
+    "engine/models/qformer.cc",
+    (STAGES,),
+    (
+        "qformer_position_offset",
+        "text positions counted after the queries",
+        "positions_.narrow(0, 0, ids.size(1))",
+        "positions_.narrow(0, config_.num_queries, ids.size(1))",
+    ),
+    (
+        "qformer_eps",
+        "LayerNorm epsilon 1e-5 for 1e-12",
+        'config.number_in("layer_norm_eps", 1e-12, 0, 1)',
+        "1e-5",
+    ),
+    (
+        "qformer_cross_frequency",
+        "cross-attention in half of its layers",
+        "i % config.cross_attention_frequency == 0",
+        "i % (2 * config.cross_attention_frequency) == 0",
+    ),
+    (
+        "qformer_cross_skipped",
+        "no cross-attention",
+        "if (layer.cross_attention) queries = (*layer.cross_attention)(queries, image, config_.num_heads);",
+        "",
+    ),
+    (
+        "qformer_shared_ffn",
+        "the text's feed-forward used for the queries",
+        "layer.query_ffn(queries, config_.activation)",
+        "layer.text_ffn(queries, config_.activation)",
+    ),
+    (
+        "qformer_query_ffn_for_text",
+        "the queries' feed-forward used for the text",
+        "layer.text_ffn(text, config_.activation)",
+        "layer.query_ffn(text, config_.activation)",
+    ),
+    ("qformer_gelu_tanh", "tanh gelu for erf gelu", GELU, "Activation::kGeluTanh"),
+)
+
+LLAMA = _in(
+    "engine/models/llama.cc",
+    (STAGES,),
+    (
+        "llama_eps",
+        "RMSNorm epsilon 1e-6 whatever the file says",
+        'config.number_in("rms_norm_eps", 1e-6, 0, 1)',
+        "1e-6",
+    ),
+    (
+        "llama_qkv_bias_dropped",
+        "attention biases ignored",
+        'config.boolean("attention_bias", false)',
+        "false",
+    ),
+    (
+        "llama_head_tied",
+        "the embedding used as head though the file has one",
+        'config.tie_word_embeddings || !scope.has("weight")',
+        "true",
+    ),
+    (
+        "llama_no_final_norm",
+        "the last layer's output normalised by its own input norm",
+        "i + 1 < layers_.size() ? layers_[i + 1].input_norm : norm_",
+        "layers_[std::min(i + 1, layers_.size() - 1)].input_norm",
+    ),
+)
+
+ROPE = _in(
+    "engine/layers/rope.cc",
+    (STAGES,),
+    (
+        "rope_linear_ignored",
+        "linear scaling ignored",
+        "for (float& f : inv_freq_) f /= static_cast<float>(config.factor);",
+        "",
+    ),
+    (
+        "rope_llama3_smooth",
+        "llama3: a step instead of the blend",
+        "(1 - smooth) * f / factor + smooth * f",
+        "(smooth < 0.5f ? f / factor : f)",
+    ),
+    (
+        "rope_yarn_attention_factor",
+        "yarn: cos and sin not scaled",
+        "yarn_attention_factor(*scaling, rope.factor)",
+        "1.0",
+    ),
+    (
+        "rope_yarn_range",
+        "yarn: border of the kept dimensions rounded up",
+        "std::floor(low)",
+        "std::ceil(low)",
+    ),
+    (
+        "rope_dynamic_ignored",
+        "dynamic scaling ignored",
+        "sequence_length <= config_.max_positions",
+        "true",
+    ),
+    (
+        "rope_theta_of_5x",
+        "rope_parameters.rope_theta ignored",
+        '(parameters && parameters->has("rope_theta") ? *parameters : config)',
+        "config",
+    ),
+)
+
+POSITION = "input.positions.push_back({p, std::max(p + 1, entry.prompt_length)});"
+EXECUTOR = _in(
+    "engine/runtime/torch_executor.cc",
+    (ALONE,),
+    (
+        "position_in_decode",
+        "positions one too high while decoding",
+        POSITION,
+        POSITION.replace("{p,", "{p + (entry.start > 0 ? 1 : 0),"),
+    ),
+    (
+        "dynamic_length_of_token",
+        "dynamic rope by each token's own position, not by the prompt",
+        POSITION,
+        "input.positions.push_back({p, p + 1});",
+    ),
+    (
+        "slot_off_by_one",
+        "keys and values one slot further in their block",
+        "block * options_.block_size + p % options_.block_size",
+        "block * options_.block_size + (p + 1) % options_.block_size",
+    ),
+    (
+        "splice_shifted",
+        "visual tokens one position too late",
+        "h.narrow(0, row + first - entry.start, last - first)",
+        "h.narrow(0, row + first - entry.start + 1, last - first)",
+    ),
+    (
+        "spans_ignored",
+        "visual tokens never put in place",
+        "if (first >= last) continue;",
+        "continue;",
+    ),
+) + _in(
+    "engine/runtime/torch_executor.cc",
+    (BATCHED,),
+    (
+        "logits_row_of_neighbour",
+        "in a batch the first sequence's logits for all",
+        "logits.const_data_ptr<float>() + n * vocab",
+        "logits.const_data_ptr<float>()",
+    ),
+) + _in(
+    "engine/runtime/torch_executor.cc",
+    (CHUNKED,),
+    (
+        "splice_chunk_offset",
+        "a chunk that begins inside a picture gets its first rows again",
+        "span.offset + first - span.position",
+        "span.offset",
+    ),
+)
+
+SAMPLING = _in(
+    "engine/runtime/sampler.cc",
+    (SAMPLER,),
+    (
+        "logprob_after_penalties",
+        "log-probability of the adjusted logits",
+        "static_cast<float>(logits[result.token] - norm)",
+        "static_cast<float>((adjusted ? adjusted_[result.token] : logits[result.token]) - norm)",
+    ),
+    (
+        "presence_counts_prompt",
+        "presence and frequency penalties count the prompt",
+        "tokens.subspan(prompt_length)",
+        "tokens",
+    ),
+    (
+        "repetition_sign",
+        "repetition penalty divides negative logits too",
+        "x = x < 0 ? x * params.repetition_penalty : x / params.repetition_penalty;",
+        "x = x / params.repetition_penalty;",
+    ),
+    (
+        "top_p_one_too_few",
+        "top_p leaves out the token that crosses the border",
+        "std::max<size_t>(count, 1)",
+        "std::max<size_t>(count, 2) - 1",
+    ),
+)
+
+PREFIX = _in(
+    "engine/core/sequence.cc",
+    (CORE,),
+    (
+        "prefix_without_media",
+        "blocks of different pictures share one name",
+        "hash.update(media[span.media].key);",
+        "",
+    ),
+    (
+        "prefix_without_row",
+        "blocks that hold other rows of a picture share one name",
+        "hash.update_u32(static_cast<uint32_t>(span.offset + first - span.position));",
+        "",
+    ),
+    (
+        "prefix_without_parent",
+        "blocks after different beginnings share one name",
+        "hash.update(parent);",
+        "",
+    ),
+) + _in(
+    "engine/core/scheduler.cc",
+    (CORE,),
+    (
+        "prefix_takes_last_token",
+        "a prompt found whole in the cache leaves nothing to compute",
+        "(sequence.length() - 1) / config_.block_size",
+        "sequence.length() / config_.block_size",
+    ),
+) + _in(
+    "engine/core/block_manager.cc",
+    (CORE,),
+    (
+        "block_keeps_name",
+        "a block given to another sequence is still found by its old name",
+        "by_hash_.erase(taken.hash);",
+        "",
+    ),
+)
+
+ROTATION = """\
+  for (int i = 0; i < half; i += kLanes) {
+    const int n = min_of(kLanes, half - i);
+    const Vec c = load_part(cos + i, n);
+    const Vec s = load_part(sin + i, n);
+    const Vec a = load_part(x + i, n);
+    const Vec b = load_part(x + half + i, n);
+    store_part(out + i, a * c - b * s, n);
+    store_part(out + half + i, b * c + a * s, n);
+  }"""
+INTERLEAVED = """\
+  for (int i = 0; i < half; ++i) {
+    const Vec c = load_part(cos + i, 1);
+    const Vec s = load_part(sin + i, 1);
+    const Vec a = load_part(x + 2 * i, 1);
+    const Vec b = load_part(x + 2 * i + 1, 1);
+    store_part(out + 2 * i, a * c - b * s, 1);
+    store_part(out + 2 * i + 1, b * c + a * s, 1);
+  }"""
+KERNEL = (
+    _in(
+        "engine/kernels/cpu/elementwise.cc",
+        (STAGES,),
+        ("rope_interleaved", "rope turns neighbours instead of halves", ROTATION, INTERLEAVED),
+        (
+            "llama_gelu",
+            "the decoder's MLP with quick_gelu for silu",
+            "g / (1.0f + vexp(-g))",
+            "g / (1.0f + vexp(-1.702f * g))",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_prefill.h",
+        (STAGES,),
+        (
+            "gqa_tiled",
+            "key head of query head h: h mod n instead of h div g",
+            "static_cast<int64_t>(task_.kv_head) * group_ + r % group_",
+            "task_.kv_head + static_cast<int64_t>(r % group_) * args_.kv_heads",
+        ),
+        (
+            "causal_off_by_one",
+            "a query sees the key after it",
+            "min_of(count, position + 1 - key)",
+            "min_of(count, position + 2 - key)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_plan.h",
+        (KERNELS,),
+        (
+            "window_off_by_one",
+            "sliding window one key too long",
+            "max_of(0, position - args.sliding_window + 1)",
+            "max_of(0, position - args.sliding_window)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_decode.h",
+        (KERNELS,),
+        (
+            "splits_not_rescaled",
+            "long contexts: parts added up without their maxima",
+            "vexp(splat(partial[2 * h] - maximum))[0]",
+            "1.0f",
+        ),
+    )
+)
+
+MUTANTS = [
+    *VIT,
+    *LLAVA,
+    *INSTRUCTBLIP,
+    *QFORMER,
+    *LLAMA,
+    *ROPE,
+    *EXECUTOR,
+    *SAMPLING,
+    *PREFIX,
+    *KERNEL,
+]
