@@ -1,6 +1,9 @@
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "engine/core/status.h"
@@ -11,56 +14,99 @@ namespace {
 
 using sentencepiece::SentencePieceProcessor;
 
-constexpr const char* kMark = "\xE2\x96\x81";  // ▁
+constexpr std::string_view kMark = "\xE2\x96\x81";  // ▁
+constexpr size_t kMaxBytes = size_t{64} << 20;
 
-// The library itself, one part between added tokens at a time. transformers' LlamaTokenizer feeds
-// it in two ways: "legacy" lets the library put its space before each part; the other puts one
-// before the whole text only and hides each part's start behind the unknown token.
+// The library itself, one part between added tokens at a time, fed as transformers' LlamaTokenizer
+// feeds it. "Legacy" lets the library put its space before each part. Otherwise only the whole text
+// gets one (see FirstMark), and the space that a part starts with is saved from the library, which
+// drops it, by the unknown token in front.
 class SentencePieceModel : public TokenModel {
  public:
   SentencePieceModel(Vocabulary vocabulary, std::unique_ptr<SentencePieceProcessor> processor,
                      bool legacy)
       : TokenModel(std::move(vocabulary)), processor_(std::move(processor)), legacy_(legacy) {
     unk_ = processor_->IdToPiece(processor_->unk_id());
-    std::vector<int> ids;
-    if (processor_->Encode(unk_, &ids).ok()) hidden_ = ids.size();
+    hidden_ = encode(unk_).size();
   }
 
   void tokenize(std::string_view part, std::vector<TokenId>& out) const override {
-    std::vector<int> ids;
-    const std::string text = legacy_ ? std::string(part) : unk_ + std::string(part);
-    if (!processor_->Encode(text, &ids).ok()) return;
-    const size_t skip = legacy_ ? 0 : std::min(hidden_, ids.size());
+    const bool hide = !legacy_ && (part.starts_with(' ') || part.starts_with(kMark));
+    std::string text = hide ? unk_ : std::string();
+    text += part;
+    const std::vector<int> ids = encode(text);
+    const size_t skip = hide && ids.size() >= hidden_ ? hidden_ : 0;
     out.insert(out.end(), ids.begin() + static_cast<long>(skip), ids.end());
   }
 
  private:
+  std::vector<int> encode(const std::string& text) const {
+    std::vector<int> ids;
+    // Fails on an unloaded model only; the text is valid UTF-8.
+    if (!processor_->Encode(text, &ids).ok()) ids.clear();
+    return ids;
+  }
+
   std::unique_ptr<SentencePieceProcessor> processor_;
   bool legacy_;
   std::string unk_;
-  size_t hidden_ = 0;  // ids of the unknown token's spelling in front of a part
+  size_t hidden_ = 0;  // ids of the unknown token's spelling
 };
 
-// What transformers does to the text before the library sees it, without "legacy".
-const char* const kNormalizer = R"({"type": "Sequence", "normalizers": [
-  {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}]})";
-const char* const kDecoder = R"({"type": "Sequence", "decoders": [
+// A mark before the whole text, even where a space is.
+class FirstMark : public PreTokenizer {
+ public:
+  void apply(SplitText& text) const override {
+    if (!text.at_start || text.words.empty()) return;
+    text.text.insert(0, kMark);
+    text.words = {{0, text.text.size()}};
+  }
+};
+
+constexpr const char* kDecoder = R"({"type": "Sequence", "decoders": [
   {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
   {"type": "ByteFallback"}, {"type": "Fuse"},
   {"type": "Strip", "content": " ", "start": 1, "stop": 0}]})";
+// Of the text, so that a user's ▁ is a space like any other.
+constexpr const char* kNormalizer =
+    R"({"type": "Replace", "pattern": {"String": "▁"}, "content": " "})";
+
+std::string read_bytes(const std::filesystem::path& file) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(file, error);
+  std::ifstream in(file, std::ios::binary);
+  if (error || !in) throw LoadError(file.string() + ": cannot be read");
+  if (size > kMaxBytes) throw LoadError(file.string() + ": larger than 64 MiB");
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  return std::move(bytes).str();
+}
+
+std::unique_ptr<SentencePieceProcessor> load_processor(const std::filesystem::path& file,
+                                                       bool legacy) {
+  std::string model = read_bytes(file);
+  // A message that is appended is merged: normalizer_spec (3) { add_dummy_prefix (3): false }.
+  if (!legacy) model += std::string("\x1A\x02\x18\x00", 4);
+  auto processor = std::make_unique<SentencePieceProcessor>();
+  if (!processor->LoadFromSerializedProto(model).ok()) {
+    throw LoadError(file.string() + ": not a SentencePiece model");
+  }
+  return processor;
+}
 
 Vocabulary read_pieces(const SentencePieceProcessor& processor, const std::string& where) {
   const int count = processor.GetPieceSize();
-  if (count <= 0 || count > kMaxTokenId) throw LoadError(where + ": no usable vocabulary");
+  if (count <= 0 || count > kMaxTokenId || processor.unk_id() < 0) {
+    throw LoadError(where + ": no usable vocabulary");
+  }
   Vocabulary vocabulary;
   vocabulary.reserve(static_cast<size_t>(count));
   for (int id = 0; id < count; ++id) vocabulary.add(processor.IdToPiece(id), id);
   return vocabulary;
 }
 
-void add_special_tokens(const SentencePieceProcessor& processor, TokenizerParts& parts) {
-  TokenizerConfig& config = parts.config;
-  const auto named = [&](std::string& slot, int id) {
+void name_special_tokens(const SentencePieceProcessor& processor, TokenizerConfig& config) {
+  const auto name = [&](std::string& slot, int id) {
     if (slot.empty() && id >= 0) slot = processor.IdToPiece(id);
     if (slot.empty()) return;
     AddedToken token;
@@ -69,20 +115,18 @@ void add_special_tokens(const SentencePieceProcessor& processor, TokenizerParts&
     token.normalized = false;
     config.named.push_back(std::move(token));
   };
-  named(config.bos, processor.bos_id());
-  named(config.eos, processor.eos_id());
-  named(config.unk, processor.unk_id());
+  name(config.unk, processor.unk_id());
+  name(config.bos, processor.bos_id());
+  name(config.eos, processor.eos_id());
 }
 
 }  // namespace
 
 void load_sentencepiece(const std::filesystem::path& file, TokenizerParts& parts) {
-  auto processor = std::make_unique<SentencePieceProcessor>();
-  if (!processor->Load(file.string()).ok()) {
-    throw LoadError(file.string() + ": not a SentencePiece model");
-  }
+  const bool legacy = parts.config.legacy;
+  auto processor = load_processor(file, legacy);
   Vocabulary vocabulary = read_pieces(*processor, file.string());
-  add_special_tokens(*processor, parts);
+  name_special_tokens(*processor, parts.config);
   for (const std::string& content : parts.config.legacy_added) {
     AddedToken token;
     token.content = content;
@@ -91,10 +135,13 @@ void load_sentencepiece(const std::filesystem::path& file, TokenizerParts& parts
   }
   const nlohmann::json decoder = nlohmann::json::parse(kDecoder);
   parts.decoder = DecoderChain(JsonNode(decoder, "decoder"));
-  (void)kMark;
-  (void)kNormalizer;
-  parts.model = std::make_unique<SentencePieceModel>(std::move(vocabulary), std::move(processor),
-                                                     parts.config.legacy);
+  if (!legacy) {
+    const nlohmann::json normalizer = nlohmann::json::parse(kNormalizer);
+    parts.normalizer = make_normalizer(JsonNode(normalizer, "normalizer"));
+    parts.pre_tokenizer.steps = std::make_unique<FirstMark>();
+  }
+  parts.model =
+      std::make_unique<SentencePieceModel>(std::move(vocabulary), std::move(processor), legacy);
 }
 
 }  // namespace saccade

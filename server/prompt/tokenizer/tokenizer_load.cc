@@ -62,10 +62,10 @@ void load_config_tokens(TokenizerParts& parts) {
   }
 }
 
-// LlamaTokenizerFast replaces the template of the file.
-void override_template(TokenizerParts& parts) {
+// LlamaTokenizer's template: <s> before the text unless told otherwise, </s> behind it if told so.
+// Its fast class replaces the template of tokenizer.json by this one.
+void use_llama_template(TokenizerParts& parts) {
   TokenizerConfig& config = parts.config;
-  if (config.tokenizer_class != "LlamaTokenizer") return;
   const auto ids = [&](bool wanted, const std::string& name, const char* field) {
     std::vector<TokenId> out;
     if (!wanted) return out;
@@ -108,7 +108,7 @@ void load_json(const std::filesystem::path& file, TokenizerParts& parts) {
   if (const auto node = root.find("decoder")) parts.decoder = DecoderChain(*node);
   load_added_tokens(root, parts);
   load_config_tokens(parts);
-  override_template(parts);
+  if (parts.config.tokenizer_class == "LlamaTokenizer") use_llama_template(parts);
   load_truncation(root, parts);
 }
 
@@ -122,6 +122,9 @@ TokenizerParts load_tokenizer_parts(const std::filesystem::path& folder) {
     load_json(folder / "tokenizer.json", parts);
   } else if (std::filesystem::exists(folder / "tokenizer.model", error)) {
     load_sentencepiece(folder / "tokenizer.model", parts);
+    load_config_tokens(parts);
+    use_llama_template(parts);
+    parts.max_length = static_cast<size_t>(parts.config.max_length);
   } else {
     throw LoadError(folder.string() + ": neither tokenizer.json nor tokenizer.model");
   }

@@ -10,9 +10,12 @@ import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 
 import pytest
+import sentencepiece
+import transformers
 from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 import reference_tokenizers as reference
@@ -225,11 +228,62 @@ def test_every_character(name, tmp_path):
     make, part = PROBES[name]
     tokenizer, pattern = make(part)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    texts = [pattern.format(c) for c in code_points()]
+    characters = list(code_points())
+    texts = [" ".join(map(pattern.format, characters[i:i + 8])) for i in range(0, len(characters), 8)]
     wanted = [e.ids for e in tokenizer.encode_batch_fast(texts)]
     got = Tool(tmp_path).encode(texts)
     wrong = [ascii(t) for t, ours, theirs in zip(texts, got, wanted, strict=True) if ours != theirs]
     assert not wrong, f"{len(wrong)} texts differ: {wrong[:20]}"
+
+
+# --------------------------------------------------------------------------- SentencePiece alone
+
+
+@pytest.fixture(scope="module")
+def sentencepiece_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sentencepiece")
+    (folder / "corpus.txt").write_text("\n".join(line.replace("\n", " ") for line in reference.corpus(odd=False)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "corpus.txt"), model_prefix=str(folder / "tokenizer"), vocab_size=900,
+        model_type="bpe", byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=True,
+        remove_extra_whitespaces=False, minloglevel=2, num_threads=1)
+    return folder / "tokenizer.model"
+
+
+def not_legacy_ids(model, text):
+    """What LlamaTokenizer(legacy=False) does, which needs a protobuf package to run itself."""
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model + b"\x1a\x02\x18\x00")  # add_dummy_prefix: false
+    special = {"<unk>": 0, "<s>": 1, "</s>": 2, "<image>": 900}
+    hidden = len(processor.encode("<unk>"))
+    ids = []
+    for part in re.split("(<unk>|<s>|</s>|<image>)", "▁" + text.replace("▁", " ") if text else ""):
+        if part in special:
+            ids = ids if ids != processor.encode("<unk>▁")[hidden:] else []
+            ids.append(special[part])
+        elif part.startswith(("▁", " ")):
+            ids += processor.encode("<unk>" + part)[hidden:]
+        else:
+            ids += processor.encode(part)
+    return [1, *ids]
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_tokenizer_model_without_tokenizer_json(sentencepiece_model, tmp_path, legacy):
+    (tmp_path / "tokenizer.model").write_bytes(sentencepiece_model.read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({
+        "tokenizer_class": "LlamaTokenizer", "legacy": legacy, "bos_token": "<s>", "eos_token": "</s>",
+        "unk_token": "<unk>", "add_bos_token": True,
+        "added_tokens_decoder": {"900": {"content": "<image>", "special": True, "normalized": False}}}))
+    texts = [t for t in generated_texts()[:2000] if "\0" not in t]
+    if legacy:
+        slow = transformers.LlamaTokenizer.from_pretrained(tmp_path, legacy=True)
+        wanted = [slow(t)["input_ids"] for t in texts]
+    else:
+        wanted = [not_legacy_ids(sentencepiece_model.read_bytes(), t) for t in texts]
+    got = Tool(tmp_path).encode(texts)
+    for text, ours, theirs in zip(texts, got, wanted, strict=True):
+        assert ours == theirs, ascii(text)
 
 
 # --------------------------------------------------------------------------- hostile files
