@@ -126,7 +126,8 @@ class Reference:
                 pixel_values=pixels.to(torch.bfloat16), qformer_input_ids=asked.input_ids,
                 qformer_attention_mask=asked.attention_mask, input_ids=ids,
                 attention_mask=torch.ones_like(ids), max_new_tokens=64, do_sample=False)
-        return p.tokenizer.decode(out[0], skip_special_tokens=True)
+        new = out[0, ids.shape[1]:] if out.shape[1] > ids.shape[1] else out[0]
+        return p.tokenizer.decode(new, skip_special_tokens=True)
 
 
 def evaluate(model, asked: list, show: int) -> dict:

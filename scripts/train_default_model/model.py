@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 VISION = {"hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6,
           "num_attention_heads": 3, "image_size": 96, "patch_size": 8, "layer_norm_eps": 1e-6}
-QFORMER = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 5,
+QFORMER = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6,
            "num_attention_heads": 4, "cross_attention_frequency": 2,
            "max_position_embeddings": 128, "layer_norm_eps": 1e-12}
 NUM_QUERIES = 16
@@ -24,8 +24,9 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def attention(q, k, v, heads: int, bias=None):
-    """q [b, n, d], k and v [b, m, d]; bias is added to the scores, [b, 1, 1, m]."""
+def attention(q, k, v, heads: int, bias=None, seen: list | None = None):
+    """q [b, n, d], k and v [b, m, d]; bias is added to the scores, [b, 1, 1, m]. The weights
+    [b, heads, n, m] are appended to `seen`."""
     b, n, d = q.shape
     q = q.view(b, n, heads, d // heads).transpose(1, 2) * (d // heads) ** -0.5
     k = k.view(b, -1, heads, d // heads).transpose(1, 2)
@@ -33,7 +34,10 @@ def attention(q, k, v, heads: int, bias=None):
     scores = q @ k.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias
-    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, d)
+    weights = scores.softmax(-1)
+    if seen is not None:
+        seen.append(weights)
+    return (weights @ v).transpose(1, 2).reshape(b, n, d)
 
 
 # ---- ViT ----------------------------------------------------------------------------------------
@@ -135,9 +139,9 @@ class BertAttention(nn.Module):
         self.output.dense = nn.Linear(d, d)
         self.output.LayerNorm = nn.LayerNorm(d, c["layer_norm_eps"])
 
-    def forward(self, x, source, bias=None):
+    def forward(self, x, source, bias=None, seen=None):
         a = self.attention
-        y = attention(a.query(x), a.key(source), a.value(source), self.heads, bias)
+        y = attention(a.query(x), a.key(source), a.value(source), self.heads, bias, seen)
         return self.output.LayerNorm(x + self.output.dense(y))
 
 
@@ -163,13 +167,14 @@ class QFormerLayer(nn.Module):
         self.intermediate, self.output = Dense(d, f), DenseNorm(f, d, eps)
         self.intermediate_query, self.output_query = Dense(d, f), DenseNorm(f, d, eps)
 
-    def forward(self, x, bias, picture, queries: int, per_picture: int):
+    def forward(self, x, bias, picture, queries: int, per_picture: int, seen: list):
         x = self.attention(x, x, bias)
         q, t = x[:, :queries], x[:, queries:]
         if hasattr(self, "crossattention"):
             # All questions of one picture look at it together, so its keys are made once.
             b, n, d = q.shape
-            q = self.crossattention(q.reshape(b // per_picture, per_picture * n, d), picture)
+            q = self.crossattention(q.reshape(b // per_picture, per_picture * n, d), picture,
+                                    seen=seen)
             q = q.reshape(b, n, d)
         q = self.output_query.LayerNorm(
             q + self.output_query.dense(F.gelu(self.intermediate_query.dense(q))))
@@ -190,7 +195,9 @@ class QFormer(nn.Module):
                                            for i in range(c["num_hidden_layers"]))
 
     def forward(self, query_tokens, ids, mask, picture, per_picture: int):
-        """ids and mask [b, t]; picture [b / per_picture, p, encoder hidden] -> [b, queries, d]."""
+        """ids and mask [b, t]; picture [b / per_picture, p, encoder hidden] -> the query states
+        [b, queries, d] after each layer, and how each cross-attention looked at the picture,
+        [b / per_picture, heads, per_picture * queries, p]."""
         b, t = ids.shape
         e = self.embeddings
         text = e.word_embeddings(ids) + e.position_embeddings.weight[:t]
@@ -198,9 +205,11 @@ class QFormer(nn.Module):
         x = e.layernorm(torch.cat([query_tokens.expand(b, -1, -1), text], 1))
         seen = torch.cat([mask.new_ones(b, queries), mask], 1)
         bias = ((1 - seen.to(x.dtype)) * -1e4)[:, None, None, :]
+        states, seen = [], []
         for layer in self.encoder.layer:
-            x = layer(x, bias, picture, queries, per_picture)
-        return x[:, :queries]
+            x = layer(x, bias, picture, queries, per_picture, seen)
+            states.append(x[:, :queries])
+        return states, seen
 
 
 class Eyes(nn.Module):
@@ -214,9 +223,10 @@ class Eyes(nn.Module):
         self.language_projection = nn.Linear(QFORMER["hidden_size"], TEXT_HIDDEN)
 
     def look(self, picture, ids, mask, per_picture: int):
-        """ViT output and questions -> (query states, visual tokens for the decoder)."""
-        states = self.qformer(self.query_tokens, ids, mask, picture, per_picture)
-        return states, self.language_projection(states)
+        """ViT output and questions -> (query states after each layer, cross-attention weights,
+        visual tokens)."""
+        states, seen = self.qformer(self.query_tokens, ids, mask, picture, per_picture)
+        return states, seen, self.language_projection(states[-1])
 
 
 def initialise(module: nn.Module) -> None:
@@ -232,14 +242,15 @@ def initialise(module: nn.Module) -> None:
 # ---- training in bfloat16 -----------------------------------------------------------------------
 
 class MasterAdam:
-    """AdamW on float32 copies of bfloat16 parameters, with gradient clipping."""
+    """AdamW on float32 copies of bfloat16 parameters; each group's gradient is clipped alone."""
 
     def __init__(self, groups, weight_decay=0.02, betas=(0.9, 0.98)):
         """groups: list of (list of parameters, learning-rate factor)."""
-        self.pairs, options = [], []
+        self.pairs, self.clipped, options = [], [], []
         for parameters, factor in groups:
             masters = [p.detach().float().clone() for p in parameters]
             self.pairs += list(zip(parameters, masters))
+            self.clipped.append(masters)
             for wide in (True, False):
                 part = [m for m in masters if (m.ndim > 1) == wide]
                 if part:
@@ -251,10 +262,14 @@ class MasterAdam:
         for p, m in self.pairs:
             m.grad = None if p.grad is None else p.grad.float()
             p.grad = None
-        norm = torch.nn.utils.clip_grad_norm_([m for _, m in self.pairs if m.grad is not None], clip)
+        norms = []
+        for masters in self.clipped:
+            some = [m for m in masters if m.grad is not None]
+            norms.append(torch.nn.utils.clip_grad_norm_(some, clip) if some else torch.zeros(()))
         for group in self.adam.param_groups:
             group["lr"] = lr * group["factor"]
-        if torch.isfinite(norm):
+        norm = norms[0]
+        if torch.isfinite(torch.stack(norms)).all():
             self.adam.step()
             torch._foreach_copy_([p.data for p, _ in self.pairs], [m for _, m in self.pairs])
         return float(norm)

@@ -1,4 +1,8 @@
-"""Questions about a scene, in many wordings, with their short answers."""
+"""Questions about a scene, in many wordings, with their short answers.
+
+Each question also names the objects it is about: `first` (the one asked for, or all that are
+counted or looked for) and `second` (the one it is compared with). Training uses them, nobody else.
+"""
 
 import random
 
@@ -102,26 +106,26 @@ def shapes_of(scene) -> list:
 
 def ask_color(rng, scene):
     if len(scene.objects) == 1 and rng.random() < 0.35:
-        return rng.choice(COLOR_ALONE), scene.objects[0].color
+        return rng.choice(COLOR_ALONE), scene.objects[0].color, scene.objects, []
     found = [(n, o) for o in scene.objects for n in names(scene, o) if o.color not in n]
     if not found:
         return None
     ref, o = rng.choice(found)
-    return rng.choice(COLOR).format(ref=ref), o.color
+    return rng.choice(COLOR).format(ref=ref), o.color, [o], []
 
 
 def ask_shape(rng, scene):
     things = shapes_of(scene)
     if len(things) == 1 and rng.random() < 0.35:
-        return rng.choice(SHAPE_ALONE), things[0].kind
+        return rng.choice(SHAPE_ALONE), things[0].kind, things, []
     found = [o for o in things if sum(p.color == o.color for p in scene.objects) == 1]
     if not found:
         return None
     o = rng.choice(found)
     if rng.random() < 0.4:
-        return rng.choice(SHAPE_BY_COLOR).format(color=o.color), o.kind
+        return rng.choice(SHAPE_BY_COLOR).format(color=o.color), o.kind, [o], []
     ref = f"{o.color} {rng.choice(['object', 'object', 'shape', 'thing', 'one'])}"
-    return rng.choice(SHAPE).format(ref=ref), o.kind
+    return rng.choice(SHAPE).format(ref=ref), o.kind, [o], []
 
 
 def ask_count(rng, scene):
@@ -131,17 +135,18 @@ def ask_count(rng, scene):
         many = "shapes"
         if len(things) == len(scene.objects):
             many = rng.choice(["shapes", "shapes", "objects", "things"])
-        return rng.choice(COUNT).format(many=many), str(len(things))
+        return rng.choice(COUNT).format(many=many), str(len(things)), things, []
     o = rng.choice(things)
     if style < 0.8:
         kind = o.kind if rng.random() < 0.85 else rng.choice(scenes.SHAPES)
-        answer = sum(p.kind == kind for p in things)
-        return rng.choice(COUNT).format(many=PLURALS[kind]), str(answer)
+        meant = [p for p in things if p.kind == kind]
+        return rng.choice(COUNT).format(many=PLURALS[kind]), str(len(meant)), meant, []
     color = o.color if rng.random() < 0.85 else rng.choice(scenes.COLOR_NAMES)
     many = f"{color} {rng.choice(['shapes', 'objects', 'things'])}"
     if len(things) != len(scene.objects):
         many = f"{color} shapes"
-    return rng.choice(COUNT).format(many=many), str(sum(p.color == color for p in things))
+    meant = [p for p in things if p.color == color]
+    return rng.choice(COUNT).format(many=many), str(len(meant)), meant, []
 
 
 def side_words(rng, axis: str, sign: int) -> str:
@@ -166,9 +171,9 @@ def ask_side(rng, scene, axis: str):
     if form < 0.3 or form >= 0.8:
         said = rng.choice([-1, 1])
         text = f"Is the {words['a']} {side_words(rng, axis, said)} the {words['b']}?"
-        return text, "yes" if said == sign else "no"
+        return text, "yes" if said == sign else "no", [a], [b]
     text = rng.choice(EITHER[axis]).format(**words)
-    return text, WORDS[axis, sign]
+    return text, WORDS[axis, sign], [a], [b]
 
 
 def ask_which(rng, scene, axis: str, form: float):
@@ -187,8 +192,8 @@ def ask_which(rng, scene, axis: str, form: float):
     o, b, sign = rng.choice(found)
     words = {"side": side_words(rng, axis, sign), "b": rng.choice(names(scene, b))}
     if form < 0.85:
-        return rng.choice(WHICH).format(**words), o.kind
-    return rng.choice(WHICH_COLOR).format(**words), o.color
+        return rng.choice(WHICH).format(**words), o.kind, [o], [b]
+    return rng.choice(WHICH_COLOR).format(**words), o.color, [o], [b]
 
 
 def ask_exist(rng, scene):
@@ -204,23 +209,23 @@ def ask_exist(rng, scene):
         if wrong >= 0.5 or style >= 0.75:
             color = rng.choice(scenes.COLOR_NAMES)
     if style < 0.35:
-        text, present = kind, any(p.kind == kind for p in things)
+        text, meant = kind, [p for p in things if p.kind == kind]
     elif style < 0.75:
         text = f"{color} {kind}"
-        present = any((p.kind, p.color) == (kind, color) for p in things)
+        meant = [p for p in things if (p.kind, p.color) == (kind, color)]
     else:
         text = f"{color} {rng.choice(['shape', 'object'])}"
-        present = any(p.color == color for p in scene.objects)
-    return rng.choice(EXIST).format(one=article(text)), "yes" if present else "no"
+        meant = [p for p in scene.objects if p.color == color]
+    return rng.choice(EXIST).format(one=article(text)), "yes" if meant else "no", meant, []
 
 
 def ask_digit(rng, scene):
     digits = [o for o in scene.objects if o.is_digit]
-    return (rng.choice(DIGIT), digits[0].kind) if len(digits) == 1 else None
+    return (rng.choice(DIGIT), digits[0].kind, digits, []) if len(digits) == 1 else None
 
 
 def ask_background(rng, scene):
-    return (rng.choice(BACKGROUND), scene.background) if scene.background else None
+    return (rng.choice(BACKGROUND), scene.background, [], []) if scene.background else None
 
 
 def caption_of(scene) -> str:
@@ -232,7 +237,7 @@ def caption_of(scene) -> str:
 
 
 def ask_caption(rng, scene):
-    return rng.choice(CAPTION), caption_of(scene)
+    return rng.choice(CAPTION), caption_of(scene), scene.objects, []
 
 
 ASK = {"color": ask_color, "shape": ask_shape, "count": ask_count,
@@ -259,19 +264,19 @@ def vary(rng, text: str) -> str:
 
 
 def ask(rng: random.Random, scene, kind: str):
-    """(question, answer) of a kind, or None where the scene does not allow it."""
+    """(question, answer, first, second) of a kind, or None where the scene does not allow it."""
     return ASK[kind](rng, scene)
 
 
 def ask_some(rng: random.Random, scene, count: int, weights: dict) -> list:
-    """`count` questions of random kinds: (kind, question, answer)."""
+    """`count` questions of random kinds: (kind, question, answer, first, second)."""
     found = []
     kinds, shares = list(weights), list(weights.values())
     while len(found) < count:
         kind = rng.choices(kinds, shares)[0]
-        pair = ask(rng, scene, kind)
-        if pair:
-            found.append((kind, vary(rng, pair[0]), pair[1]))
+        asked = ask(rng, scene, kind)
+        if asked:
+            found.append((kind, vary(rng, asked[0]), *asked[1:]))
     return found
 
 
