@@ -4,6 +4,7 @@
 
 #include "server/api/generation.h"
 #include "server/commands.h"
+#include "server/logging.h"
 
 namespace saccade {
 namespace {
@@ -46,6 +47,7 @@ Conversation one_question(const GenerateOptions& options) {
 }  // namespace
 
 int run_generate(const ServeOptions& options, const GenerateOptions& generate) {
+  set_up_log(options);
   const auto service = load_service(options);
   std::vector<api::ProbedImage> images = probe_files(generate.images, options.image);
   if (!images.empty() && !service->image_processor) {

@@ -208,6 +208,9 @@ void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
 ProgramOptions parse_options(int argc, const char* const* argv) {
   ProgramOptions program;
   RawValues raw;
+  // Apart from those of `serve`: CLI11 reads the environment for commands that were not given, too.
+  ServeOptions generate_model;
+  RawValues generate_raw;
   CLI::App app("Serves vision-language models over the OpenAI HTTP API.", "saccade");
   app.set_version_flag("--version", "saccade " SACCADE_VERSION);
   app.require_subcommand(1);
@@ -218,7 +221,7 @@ ProgramOptions parse_options(int argc, const char* const* argv) {
   add_limit_options(*serve, program.serve, raw);
 
   CLI::App* generate = app.add_subcommand("generate", "one answer on the terminal, no server");
-  add_model_options(*generate, program.serve, raw);
+  add_model_options(*generate, generate_model, generate_raw);
   generate->add_option("--prompt", program.generate.prompt, "what to ask")->required();
   generate->add_option("--image", program.generate.images, "a picture file; may be repeated")
       ->check(CLI::ExistingFile);
@@ -238,8 +241,10 @@ ProgramOptions parse_options(int argc, const char* const* argv) {
 
   try {
     app.parse(argc, argv);
-    if (serve->parsed() || generate->parsed()) {
-      finish(serve->parsed() ? *serve : *generate, raw, program.serve);
+    if (serve->parsed()) finish(*serve, raw, program.serve);
+    if (generate->parsed()) {
+      finish(*generate, generate_raw, generate_model);
+      program.serve = generate_model;
     }
   } catch (const CLI::ParseError& error) {
     throw ExitNow{app.exit(error) == 0 ? 0 : 2};

@@ -1,7 +1,5 @@
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <condition_variable>
@@ -10,9 +8,9 @@
 #include <mutex>
 #include <thread>
 
-#include "server/api/json.h"
 #include "server/api/routes.h"
 #include "server/commands.h"
+#include "server/logging.h"
 
 namespace saccade {
 namespace {
@@ -66,30 +64,6 @@ class StopSignals {
   bool ready_ = false;
   bool stop_ = false;
 };
-
-// The message as a JSON string: %* in a pattern.
-class JsonMessage : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&,
-              spdlog::memory_buf_t& out) override {
-    const std::string text(message.payload.begin(), message.payload.end());
-    const std::string quoted = api::to_text(text);
-    out.append(quoted.data(), quoted.data() + quoted.size());
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return spdlog::details::make_unique<JsonMessage>();
-  }
-};
-
-void set_up_log(const ServeOptions& options) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("saccade"));
-  spdlog::set_level(spdlog::level::from_str(options.log_level));
-  if (!options.log_json) return spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<JsonMessage>('*').set_pattern(
-      R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");
-  spdlog::set_formatter(std::move(formatter));
-}
 
 // On one line, whatever a client has put into its path.
 std::string printable(std::string text) {

@@ -33,6 +33,7 @@ TokenId argmax(std::span<const float> logits) {
 
 // The `count` best tokens of the raw logits, best first; ties by the smaller id.
 std::vector<TokenLogprob> best_tokens(std::span<const float> logits, int count, double norm) {
+  if (count <= 0) return {};
   const auto better = [&](TokenId a, TokenId b) {
     return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
   };

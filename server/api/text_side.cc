@@ -90,6 +90,25 @@ SamplingDefaults read_defaults(const fs::path& path) {
   return defaults;
 }
 
+std::string text_of(ImageSize size) {
+  return std::to_string(size.height) + "x" + std::to_string(size.width);
+}
+
+// Whatever its shape, a picture has to come out as the vision tower takes it.
+ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
+  ImageProcessor processor = ImageProcessor::load(folder);
+  for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
+    const Result<ImageSize> made = processor.processed_size(size);
+    if (made.ok() && *made == wanted) continue;
+    fs::path file = folder / "preprocessor_config.json";
+    if (!fs::exists(file)) file = folder / "processor_config.json";
+    throw LoadError(file.string() + ": size and crop_size make " +
+                    (made.ok() ? text_of(*made) : std::string("nothing")) + " of a picture of " +
+                    text_of(size) + ", the vision tower's image_size is " + text_of(wanted));
+  }
+  return processor;
+}
+
 }  // namespace
 
 TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
@@ -108,7 +127,9 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
     side.chat_template = *std::move(parsed);
   }
-  if (info.placement != MediaPlacement::kNone) side.image_processor = ImageProcessor::load(folder);
+  if (info.placement != MediaPlacement::kNone) {
+    side.image_processor = load_image_processor(folder, info.encoder_input);
+  }
   return side;
 }
 

@@ -279,7 +279,8 @@ class HttpServer::Impl : public httplib::Server {
     stopping_ = true;
     const uint64_t one = 1;
     (void)!::write(stop_fd_, &one, sizeof one);
-    httplib::Server::stop();
+    // The library's stop() does nothing until it accepts; this ends accept() now or at its start.
+    ::shutdown(listen_fd_, SHUT_RDWR);
   }
 
  private:

@@ -77,13 +77,14 @@ def test_drain_timeout_ends_what_still_runs():
 
 
 def test_a_second_signal_ends_at_once(slow_server):
-    start_endless(slow_server, stream=True, n=128)
+    connection = start_endless(slow_server, stream=True, n=128)
     slow_server.process.send_signal(signal.SIGINT)
     time.sleep(0.1)
     slow_server.process.send_signal(signal.SIGINT)
     start = time.monotonic()
     assert slow_server.process.wait(5) != 0
     assert time.monotonic() - start < 2
+    connection.close()
 
 
 def test_version_and_bad_arguments():

@@ -26,7 +26,7 @@ std::string read_file(const fs::path& path) {
 }
 
 // What engine/models fills in, without the engine.
-ModelInfo model_info(const Json& golden) {
+ModelInfo model_info(const Json& golden, const Json& config) {
   ModelInfo info;
   info.family = golden.at("family");
   info.vocab_size = 1000;
@@ -36,6 +36,8 @@ ModelInfo model_info(const Json& golden) {
   const int tokens = golden.at("tokens_per_image");
   info.image_tokens = [tokens](ImageSize) { return tokens; };
   info.max_images = 64;
+  const int side = config.at("vision_config").at("image_size");
+  info.encoder_input = {side, side};
   const bool before = info.family == "instructblip";
   info.placement = before ? MediaPlacement::kBeforePrompt : MediaPlacement::kAtPlaceholder;
   info.instruction_to_connector = before;
@@ -107,7 +109,8 @@ TEST_CASE("prompts equal those of the reference processors") {
     if (!fs::exists(folder.path() / "golden.json")) continue;
     const Json golden = Json::parse(read_file(folder.path() / "golden.json"));
     CAPTURE(folder.path().filename().string());
-    const ModelInfo info = model_info(golden);
+    const Json config = Json::parse(read_file(folder.path() / "config.json"));
+    const ModelInfo info = model_info(golden, config);
     api::TextSide text = api::load_text_side(folder.path(), info, {});
     const PromptBuilder builder(info, text.tokenizer, text.connector_tokenizer,
                                 std::move(text.chat_template), text.globals);
