@@ -1,37 +1,58 @@
 #include "server/api/json.h"
 
 #include <algorithm>
+#include <array>
 
 namespace saccade::api {
 namespace {
 
-int nesting_depth(std::string_view text) {
+// Walks the text once, without building anything. Malformed text is the parser's to refuse.
+Status check_size(std::string_view text) {
+  std::array<int, kMaxJsonDepth + 1> members{};  // of the open object at each depth
   int depth = 0;
-  int deepest = 0;
-  bool in_string = false;
+  int values = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
+    switch (text[i]) {
+      case '"':
+        while (++i < text.size() && text[i] != '"') {
+          if (text[i] == '\\') ++i;
+        }
+        break;
+      case '[':
+      case '{':
+        if (++depth > kMaxJsonDepth) {
+          return invalid_argument("the body nests arrays and objects deeper than " +
+                                  std::to_string(kMaxJsonDepth) + " levels");
+        }
+        members[depth] = 0;
+        break;
+      case ']':
+      case '}':
+        depth = std::max(depth - 1, 0);
+        break;
+      case ':':
+        if (++members[depth] > kMaxJsonMembers) {
+          return invalid_argument("the body holds an object with more than " +
+                                  std::to_string(kMaxJsonMembers) + " members");
+        }
+        break;
+      case ',':
+        if (++values >= kMaxJsonValues) {
+          return invalid_argument("the body holds more than " + std::to_string(kMaxJsonValues) +
+                                  " values");
+        }
+        break;
+      default:
+        break;
     }
   }
-  return deepest;
+  return {};
 }
 
 }  // namespace
 
 Result<Json> parse_body(std::string_view body) {
-  if (nesting_depth(body) > kMaxJsonDepth) {
-    return invalid_argument("the body nests arrays and objects deeper than " +
-                            std::to_string(kMaxJsonDepth) + " levels");
-  }
+  if (const Status status = check_size(body); !status.ok()) return status;
   try {
     Json value = Json::parse(body);
     if (!value.is_object()) return invalid_argument("the body must be a JSON object");

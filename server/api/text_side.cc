@@ -1,7 +1,8 @@
+#include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "server/api/json.h"
 #include "server/api/service.h"
 
 // Reads what the server itself needs of a checkpoint folder: tokenizers, template, image processor
@@ -109,6 +110,23 @@ ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
   return processor;
 }
 
+// The processor's own count of visual tokens comes from its patch_size; it has to agree with the
+// vision tower's, the class token aside.
+void check_patch_size(const fs::path& folder, const ModelInfo& info) {
+  const fs::path path = folder / "processor_config.json";
+  const Json config = read_json(path);
+  const auto patch = config.find("patch_size");
+  if (patch == config.end() || patch->is_null()) return;
+  const int64_t side = patch->is_number_integer() ? patch->get<int64_t>() : 0;
+  const int tokens = info.image_tokens(info.encoder_input);
+  if (side > 0 && side <= info.encoder_input.height) {
+    const int64_t patches = (info.encoder_input.height / side) * (info.encoder_input.width / side);
+    if (std::abs(patches - tokens) <= 1) return;
+  }
+  throw LoadError(path.string() + ": patch_size does not make " + std::to_string(tokens) +
+                  " visual tokens of a picture of " + text_of(info.encoder_input));
+}
+
 }  // namespace
 
 TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
@@ -129,6 +147,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
   }
   if (info.placement != MediaPlacement::kNone) {
     side.image_processor = load_image_processor(folder, info.encoder_input);
+    if (info.placement == MediaPlacement::kAtPlaceholder) check_patch_size(folder, info);
   }
   return side;
 }

@@ -7,7 +7,7 @@
 namespace saccade::api {
 namespace {
 
-constexpr size_t kMaxDetokenizeIds = 1 << 20;
+constexpr size_t kMaxDetokenizeIds = 1 << 18;
 
 struct TokenizeRequest {
   std::optional<Conversation> conversation;  // else `prompt`

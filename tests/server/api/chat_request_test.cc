@@ -132,6 +132,18 @@ TEST_CASE("a mistake in a chat request is refused with the path of its field") {
   }
 }
 
+TEST_CASE("a body that would cost quadratic time or many times its size is refused unread") {
+  std::string members = "{\"a\":0";
+  for (int i = 0; i < kMaxJsonMembers; ++i) members += ",\"k" + std::to_string(i) + "\":0";
+  CHECK_FALSE(parse_body(members + "}").ok());
+  std::string values = "{\"a\":[0";
+  for (int i = 0; i < kMaxJsonValues; ++i) values += ",0";
+  CHECK_FALSE(parse_body(values + "]}").ok());
+  // Signs inside of strings do not count.
+  const std::string signs(400'000, ',');
+  CHECK(parse_body("{\"a\":\"" + signs + "[{:\\\"{\"}").ok());
+}
+
 TEST_CASE("null is absent for every optional field, and unknown fields are ignored") {
   const auto request = parse(with(
       R"("model":null,"temperature":null,"top_p":null,"top_k":null,"min_p":null,"n":null,"seed":null,
