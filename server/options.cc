@@ -52,10 +52,10 @@ const std::map<std::string, DtypeKind> kDtypes = {{"auto", DtypeKind::kAuto},
 void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   app.add_option("MODEL_DIR", options.model_dir, "a Hugging Face checkpoint folder")->required();
   add(app, "device", options.model.device, "where the model runs: auto, cpu, cuda")
-      ->transform(CLI::CheckedTransformer(kDevices))
+      ->transform(CLI::CheckedTransformer(kDevices).description(""))
       ->default_str("auto");
   add(app, "dtype", options.model.dtype, "what it computes in: auto, bfloat16, float32, float16")
-      ->transform(CLI::CheckedTransformer(kDtypes))
+      ->transform(CLI::CheckedTransformer(kDtypes).description(""))
       ->default_str("auto");
   add(app, "threads", options.model.num_threads, "compute threads; 0: all cores")
       ->check(CLI::Range(0, 1024));
