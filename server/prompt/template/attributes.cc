@@ -34,6 +34,8 @@ const MethodEntry* methods_of(const Value& object) {
       return kListMethods;
     case Kind::kTuple:
       return kTupleMethods;
+    case Kind::kRange:
+      return kRangeMethods;
     case Kind::kDict:
       return kDictMethods;
     case Kind::kInt:

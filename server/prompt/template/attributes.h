@@ -17,6 +17,7 @@ struct MethodEntry {
 extern const MethodEntry kStringMethods[];  // each ends with an empty name
 extern const MethodEntry kListMethods[];
 extern const MethodEntry kTupleMethods[];
+extern const MethodEntry kRangeMethods[];
 extern const MethodEntry kDictMethods[];
 extern const MethodEntry kIntMethods[];
 extern const MethodEntry kFloatMethods[];

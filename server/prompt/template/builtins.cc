@@ -176,6 +176,7 @@ Value strftime_now(Interpreter& interpreter, const Arguments& call) {
   localtime_r(&now, &local);
   // A naive Python datetime knows no zone.
   local.tm_zone = "";
+  local.tm_isdst = -1;
   format.insert(format.begin(), ' ');  // so that an empty result is not taken for a failure
   std::string out(kMaxTimeText, '\0');
   const size_t size = std::strftime(out.data(), out.size(), format.c_str(), &local);

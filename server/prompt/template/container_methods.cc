@@ -31,6 +31,32 @@ Value index(Interpreter& interpreter, const Value& self, Call call) {
   throw TemplateError("the value is not in the list");
 }
 
+// Where an integer (or an equal float) stands in a range, or -1.
+int64_t position_in(const RangeObject& range, const Value& value) {
+  if (!value.is_number()) return -1;
+  const double real = value.as_double();
+  if (value.is(Kind::kFloat) && (real != std::floor(real) || std::fabs(real) > 9e15)) return -1;
+  const int64_t wanted = value.is(Kind::kFloat) ? static_cast<int64_t>(real) : value.as_int();
+  for (int64_t i = 0; i < range.length; ++i) {
+    if (range.at(i) == wanted) return i;
+  }
+  return -1;
+}
+
+Value range_count(Interpreter& interpreter, const Value& self, Call call) {
+  const Parameters given("count", call, {"value"}, 1);
+  interpreter.budget().charge(static_cast<uint64_t>(self.range().length));
+  return Value::integer(position_in(self.range(), *given[0]) >= 0 ? 1 : 0);
+}
+
+Value range_index(Interpreter& interpreter, const Value& self, Call call) {
+  const Parameters given("index", call, {"value"}, 1);
+  interpreter.budget().charge(static_cast<uint64_t>(self.range().length));
+  const int64_t position = position_in(self.range(), *given[0]);
+  if (position < 0) throw TemplateError("the value is not in the range");
+  return Value::integer(position);
+}
+
 Value copy(Interpreter&, const Value& self, Call call) {
   const Parameters none("copy", call, {});
   return self;  // nothing can change it
@@ -94,6 +120,12 @@ const MethodEntry kListMethods[] = {
 const MethodEntry kTupleMethods[] = {
     {"count", count},
     {"index", index},
+    {"", nullptr},
+};
+
+const MethodEntry kRangeMethods[] = {
+    {"count", range_count},
+    {"index", range_index},
     {"", nullptr},
 };
 

@@ -255,9 +255,16 @@ int64_t round_integer(int64_t value, int64_t precision) {
   for (int64_t i = 0; i < -precision; ++i) unit *= 10;
   int64_t rest = value % unit;
   if (rest < 0) rest += unit;
-  const int64_t low = value - rest;
-  const bool up = rest * 2 > unit || (rest * 2 == unit && (low / unit) % 2 != 0);
-  return up ? low + unit : low;
+  int64_t low = 0;
+  if (__builtin_sub_overflow(value, rest, &low)) {
+    throw TemplateError("an integer does not fit 64 bits");
+  }
+  const bool up = rest > unit - rest || (rest == unit - rest && (low / unit) % 2 != 0);
+  int64_t out = low;
+  if (up && __builtin_add_overflow(low, unit, &out)) {
+    throw TemplateError("an integer does not fit 64 bits");
+  }
+  return out;
 }
 
 Value round_filter(Interpreter& interpreter, const Value& value, Call call) {

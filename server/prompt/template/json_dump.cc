@@ -83,6 +83,7 @@ class Dumper {
         dump_dict(value.dict().entries);
         return;
       default:
+        refuse_undefined(value);
         throw TemplateError("Object of type " + std::string(type_name(value)) +
                             " is not JSON serializable");
     }

@@ -187,13 +187,16 @@ Value join_method(Interpreter& interpreter, const Value& self, Call call) {
   std::vector<MarkedText> parts;
   Cursor cursor(interpreter, *given[0]);
   for (Value item; cursor.next(item);) {
+    if (self.is_markup() && !item.is_markup()) {
+      parts.push_back(escape_html(interpreter, to_text(interpreter, item)));
+      continue;
+    }
     if (!item.is_string()) {
       refuse_undefined(item);
       throw TemplateError("sequence item " + std::to_string(parts.size()) +
                           ": expected str instance, " + std::string(type_name(item)) + " found");
     }
-    parts.push_back(self.is_markup() && !item.is_markup() ? escape_html(interpreter, item.text())
-                                                          : item.text());
+    parts.push_back(item.text());
   }
   return like(self, join(interpreter, self.text(), parts));
 }

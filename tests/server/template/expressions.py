@@ -23,7 +23,7 @@ NUMBERS = ["n", "z", "f", "g", "0", "1", "2", "3", "-1", "10", "2.0", "1e3", "0.
 LISTS = ["xs", "names", "mixed", "rows", "[]", "[1, 2, 2, 3]", "['x', 'yy']", "(1, 'a')", "range(4)"]
 ODD = ["nil", "missing", "d", "{}", "{'k': 1, 2: 'z'}", "true", "false", "missing.x"]
 
-METHODS = [
+STRING_METHODS = [
     ".upper()", ".lower()", ".title()", ".capitalize()", ".swapcase()", ".strip()", ".lstrip('H ')",
     ".rstrip('ß\\n')", ".strip('a')", ".split()", ".split(',')", ".split(' ', 1)", ".rsplit('-', 1)",
     ".rsplit(maxsplit=1)", ".splitlines()", ".splitlines(true)", ".startswith('H')",
@@ -32,7 +32,10 @@ METHODS = [
     ".count('')", ".join(['x', 'y'])", ".join(names)", ".join(xs)", ".format(1, 'q')", ".format(n, f)",
     ".isdigit()", ".isalpha()", ".isalnum()", ".isspace()", ".isupper()", ".islower()", ".istitle()",
     ".zfill(6)", ".center(9, '*')", ".ljust(5)", ".rjust(20)", ".partition('-')", ".rpartition(',')",
-    ".removeprefix('He')", ".removesuffix('c')", ".expandtabs(4)", ".casefold()", ".nothing",
+    ".removeprefix('He')", ".removesuffix('c')", ".expandtabs(4)", ".casefold()",
+]
+OTHER_METHODS = [
+    ".nothing",
     ".append(1)", ".count(2)", ".index(2)", ".index('A')", ".copy()", ".get('a')", ".get('q', 5)",
     ".items()", ".keys()", ".values()", ".a", ".B[0]", "['a']", "['c d'].e", ".pop('a')",
     ".update({})", ".__class__", ".is_integer()", ".bit_length()",
@@ -84,9 +87,12 @@ class Expressions:
 
     def postfix(self, depth: int) -> str:
         out = self.atom() if depth == 0 or self.rng.random() < 0.6 else f"({self.any(depth - 1)})"
-        for _ in range(self.rng.choice([0, 0, 1, 1, 2])):
-            out += self.rng.choice(METHODS if self.rng.random() < 0.65 else SUBSCRIPTS)
-        for _ in range(self.rng.choice([0, 0, 1, 1, 2])):
+        # Mostly methods that the value has: an error says little about what the others print.
+        fitting = STRING_METHODS if out in STRINGS else OTHER_METHODS
+        methods = fitting if self.rng.random() < 0.9 else STRING_METHODS + OTHER_METHODS
+        for _ in range(self.rng.choice([0, 0, 0, 1])):
+            out += self.rng.choice(methods if self.rng.random() < 0.65 else SUBSCRIPTS)
+        for _ in range(self.rng.choice([0, 0, 1, 2])):
             out += " | " + self.rng.choice(FILTERS)
         if self.rng.random() < 0.15:
             out += " is " + self.rng.choice(TESTS)

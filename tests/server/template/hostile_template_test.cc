@@ -112,12 +112,13 @@ TEST_CASE("deeply nested sources are refused while they are parsed") {
              "{{ x" + repeated("[0", depth) + repeated("]", depth) + " }}",
              "{{ f" + repeated("(f", depth) + repeated(")", depth) + " }}",
              "{{ 1" + repeated(" if 1 else 1", depth) + " }}",
-             "{{ x" + repeated(" is y", depth) + " }}",
              repeated("{% if 1 %}", depth) + repeated("{% endif %}", depth),
              repeated("{% for x in y %}", depth) + repeated("{% endfor %}", depth),
          }) {
       CAPTURE(depth, source.substr(0, 40));
-      CHECK(failure(source).find("does not parse") != std::string::npos);
+      const std::string message = failure(source);
+      CHECK((message.find("nested too deeply") != std::string::npos ||
+             message == "the chat template is too long"));
     }
   }
   std::string branches = "{% if 0 %}";

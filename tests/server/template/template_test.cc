@@ -185,6 +185,7 @@ TEST_CASE("string methods") {
        "TrueTrue2"},
       {"{{ 'straße'.upper() }} {{ 'ΑΣ'.lower() }} {{ 'ǆ x'.title() }} {{ 'İ'.lower() | length }}",
        "STRASSE ας ǅ X 2"},
+      {"{{ range(4).index(2) }}{{ ('&' | e).join([1, '<']) }}", "21&amp;&lt;"},
       {"{{ '%05.1f|%-4s|%x|%%' % (2.25, 'a', 255) }}", "002.2|a   |ff|%"},
       {"{{ '{0}{1}{0} {n:>4} {x!r:<5}|'.format(1, 2, n='a', x='b') }}", "121    a 'b'  |"},
       {"{{ 'a\nb\r\nc'.splitlines() }}{{ '-'.join(['a', 'b']) }}{{ 'abc'.replace('', '.') }}",
@@ -199,6 +200,7 @@ TEST_CASE("the clock can be set") {
   tzset();
   CHECK(render("{{ strftime_now('%d %b %Y %H:%M') }}", 1753000000) == "20 Jul 2025 08:26");
   CHECK(render("[{{ strftime_now('') }}]", 0) == "[]");
+  CHECK(render("[{{ strftime_now('%Z%z%f') }}]", 0) == "[000000]");
 }
 
 TEST_CASE("what Python refuses is refused") {

@@ -13,7 +13,7 @@ from template_reference import REPOSITORY, compile_reference, render_reference, 
 
 TEMPLATES = sorted((REPOSITORY / "tests/server/template/templates").glob("*.jinja"))
 CONVERSATIONS = 120
-EXPRESSIONS = 4000
+EXPRESSIONS = 5000
 
 # Printed objects without a text of their own name their address in Python.
 ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>|of [a-z]+ object at|object at")
@@ -76,7 +76,7 @@ def test_random_expressions_agree():
             wrong.append(f"{source}\n  expected {want}\n  actual   {got}")
     assert not wrong, f"{len(wrong)} of {compared} differ:\n" + "\n".join(wrong[:20])
     assert compared > EXPRESSIONS * 0.9
-    assert rendered > EXPRESSIONS * 0.4
+    assert rendered > EXPRESSIONS * 0.25  # the others fail on both sides
 
 
 def test_a_conversation_renders_in_microseconds():
