@@ -22,6 +22,8 @@ from data import Shards
 from decoder import Decoder
 
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+# Captions are whole sentences and need more examples here than in stage 1.
+SHARES = {**stage1.SHARES, "caption": 5, "digit": 1.5}
 OTHER_SYSTEMS = ["You are a helpful assistant.", "Answer questions about pictures.", None]
 
 
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="pictures")
     parser.add_argument("--per-picture", type=int, default=4, help="questions")
     parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--warm", type=int, default=50)
     parser.add_argument("--seed", type=int, default=3)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
@@ -70,7 +73,7 @@ def main() -> None:
         with torch.no_grad():
             picture = eyes.vision_model(model.normalise(images).bfloat16())
         asks = [a for scene in facts
-                for a in questions.ask_some(rng, scene, args.per_picture, stage1.SHARES)]
+                for a in questions.ask_some(rng, scene, args.per_picture, SHARES)]
         ids, mask = stage1.pad(tokenizer.encode_batch([a[1] for a in asks]))
         kinds = [a[0] for a in asks]
         looked = eyes.look(picture, ids, mask, args.per_picture)
@@ -79,7 +82,7 @@ def main() -> None:
         spoken, right = decoder.loss(looked[-1], [(prompt(rng, s, a[1]), a[2])
                                                    for s, a in zip(askers, asks)])
         (spoken + 0.3 * cheap).backward()
-        optimiser.step(model.schedule(step, args.steps, args.lr, warm=50))
+        optimiser.step(model.schedule(step, args.steps, args.lr, args.warm))
         known = {"spoken": spoken, "queries": torch.stack(
             [stats[k] for k in set(kinds) if k != "caption"]).mean()}
         for kind in set(kinds):
