@@ -202,7 +202,9 @@ MergeTable read_merges(const JsonNode& node, const Vocabulary& vocabulary, size_
     if (right.size() < prefix_bytes) merges.item(i).fail("shorter than the prefix");
     std::string merged(left);
     merged += right.substr(prefix_bytes);
-    table.set(id_of(left, i), id_of(right, i), {rank++, id_of(merged, i)});
+    const TokenId left_id = id_of(left, i);
+    const TokenId right_id = id_of(right, i);
+    table.set(left_id, right_id, {rank++, id_of(merged, i)});
   }
   return table;
 }
