@@ -2,7 +2,8 @@
 
 A plain rewrite of the LLaMA forward pass that folds the norms' weights into the matrices behind
 them, joins q/k/v and gate/up and shares key heads without copying: the library's modules spend
-half of their time on one core in elementwise work. `python decoder.py DIR` compares it with transformers.
+half of their time on one core in elementwise work. `python decoder.py DIR` compares it with
+transformers.
 """
 
 import json

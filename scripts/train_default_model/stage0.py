@@ -2,9 +2,10 @@
 
 The mean over an object's patches, half-way and at the end, says its shape or digit: a bag of edges
 is enough for that. Half-way every patch draws which of its pixels belong to an object; at the end
-it draws the silhouette of its object, 8 x 8. Every patch says what lies under it (shape or digit, colour), where the centre of that object is,
-how large it is, and how many objects lie to the left of it and above it (its ranks). The class
-token counts the shapes. The heads are thrown away afterwards.
+it draws the silhouette of its object, 8 x 8. Every patch also says what lies under it (shape or
+digit, colour), where the centre of that object is, how large it is, and how many objects lie to the
+left of it and above it (its ranks). The class token counts the shapes. The heads are thrown away
+afterwards.
 
     python stage0.py --data DIR --out stage0.pt
 """
