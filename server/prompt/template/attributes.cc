@@ -116,12 +116,12 @@ std::optional<Value> string_item(Interpreter& interpreter, const Value& object, 
   if (is_ascii(text.view())) {
     const auto at = checked_index(index, static_cast<int64_t>(text.size()));
     if (!at) return std::nullopt;
-    return Value::string(text.substr(*at, *at + 1));
+    return Value::string(text.substr(*at, *at + 1), object.is_markup());
   }
   const auto offsets = code_point_offsets(text.view());
   const auto at = checked_index(index, static_cast<int64_t>(offsets.size()) - 1);
   if (!at) return std::nullopt;
-  return Value::string(text.substr(offsets[*at], offsets[*at + 1]));
+  return Value::string(text.substr(offsets[*at], offsets[*at + 1]), object.is_markup());
 }
 
 std::optional<Value> find_item(Interpreter& interpreter, const Value& object, const Value& index) {

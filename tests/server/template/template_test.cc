@@ -173,6 +173,7 @@ TEST_CASE("filters and tests") {
        "TrueTrueFalseTrueTrue"},
       {"{{ 1 is not string and 2 is in [2] }}{{ 4 is divisibleby 2 }}", "TrueTrue"},
       {"{{ ('<'|escape) + '<' }}{{ '<' | e }}", "&lt;&lt;&lt;"},
+      {"{{ [('a' | e)[0]] }}", "[Markup('a')]"},
       {"{% if false %}{{ 1 | no_such_filter }}{% endif %}ok", "ok"},
   });
 }
