@@ -36,7 +36,7 @@ struct TokenEvent {
   std::vector<TokenLogprob> top;  // best first; empty unless asked for
   FinishReason finish = FinishReason::kNone;
   Status error;        // with kError
-  RequestStats stats;  // filled in the last event
+  RequestStats stats;  // so far; complete in the last event
 };
 
 // The way back from the engine to one HTTP worker. The engine thread pushes, one worker pops; each

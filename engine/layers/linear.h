@@ -5,14 +5,15 @@
 #include <optional>
 #include <vector>
 
+#include "engine/kernels/packed_linear.h"
 #include "engine/weights/weight_map.h"
 
 namespace saccade {
 
 enum class Bias { kNone, kRequired, kIfPresent };
 
-// y = x W^T + b. Owns its weight in the layout the device's kernel reads: packed for oneDNN on a
-// CPU, plain on a GPU. No caller knows which.
+// y = x W^T + b. Owns its weight in the layout the device's kernel reads: packed panels on a CPU,
+// plain on a GPU. No caller knows which.
 class Linear {
  public:
   // Reads `weight` [out, in] and `bias` [out] of `scope`.
@@ -36,9 +37,11 @@ class Linear {
 
  private:
   void pack(const at::Tensor& weight);
+  at::Tensor run_packed(const at::Tensor& x) const;
 
-  at::Tensor weight_;  // packed on CPU
-  std::optional<at::Tensor> bias_;
+  std::optional<kernels::PackedLinear> packed_;
+  std::optional<at::Tensor> bias_;  // float32 beside packed_, else of the run's dtype
+  at::Tensor weight_;               // where packed_ is empty
   int64_t in_ = 0;
   int64_t out_ = 0;
 };

@@ -163,6 +163,16 @@ TEST_CASE("log-probabilities are of the raw logits") {
   CHECK(std::abs(sampled.top[0].logprob - (2 - norm)) < 1e-6);
 }
 
+TEST_CASE("log-probability of the chosen token alone") {
+  SamplingParams params;
+  params.temperature = 0;
+  params.logprobs = 0;
+  const SampledToken sampled =
+      Sampler({}).sample(std::vector<float>{0, 0}, std::vector<TokenId>{0}, 1, params);
+  CHECK(std::abs(sampled.logprob - std::log(0.5)) < 1e-6);
+  CHECK(sampled.top.empty());
+}
+
 TEST_CASE("a constraint leaves only what it allows") {
   SamplingParams params;
   params.temperature = 0;
