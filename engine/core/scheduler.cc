@@ -41,9 +41,9 @@ const Batch& Scheduler::plan() {
   now_ = Clock::now();
 
   reap_closed();
-  const bool preempted = plan_decodes();
+  plan_decodes();
   plan_prefills();
-  if (!preempted) admit_waiting();  // else what was just freed would be taken by the next in line
+  admit_waiting();
   if (batch_.entries.empty()) {
     fail_stuck_head();
   } else {
@@ -62,10 +62,10 @@ void Scheduler::reap_closed() {
   if (stats_.ended() != before) remove_ended();
 }
 
-// One token for every running sequence that has its prompt behind it, oldest first. Returns whether
-// a sequence had to give its blocks away.
-bool Scheduler::plan_decodes() {
-  bool preempted = false;
+// One token for every running sequence that has its prompt behind it, oldest first. Who has
+// to give its blocks away fits again in the same step only where it can now share a twin's: it
+// happens with no block free, and somebody older takes one of them.
+void Scheduler::plan_decodes() {
   for (size_t i = 0; i < running_.size() && tokens_left_ > 0; ++i) {
     Sequence& sequence = *running_[i];
     if (!sequence.decoding()) continue;
@@ -75,12 +75,10 @@ bool Scheduler::plan_decodes() {
         sequence.blocks.push_back(*block);
       } else {
         preempt_youngest();  // perhaps this one
-        preempted = true;
       }
     }
     if (i < running_.size()) add_entry(sequence, 1);
   }
-  return preempted;
 }
 
 void Scheduler::plan_prefills() {

@@ -54,7 +54,7 @@ class Scheduler {
 
   // plan()
   void reap_closed();
-  bool plan_decodes();
+  void plan_decodes();
   void plan_prefills();
   void admit_waiting();
   void fail_stuck_head();

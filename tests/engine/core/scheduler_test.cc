@@ -290,6 +290,27 @@ TEST_CASE("a picture is not encoded before a chunk reaches it") {
   CHECK(bench.executor.encodes == 1);
 }
 
+TEST_CASE("an output is held until its last row is used, then others may have its room") {
+  SchedulerConfig config = small_config();
+  config.num_blocks = 20;
+  config.max_num_batched_tokens = 5;
+  Bench bench(config);
+  Request first = make_request(1, ids(10, 9), 6);
+  add_picture(first, 0, picture(1, 8));
+  bench.submit(std::move(first));
+  CHECK(step(bench) == Chunks{{1, 0, 5}});
+  CHECK(bench.scheduler.encoder_cache().references() == 1);
+  CHECK(step(bench) == Chunks{{1, 5, 4}});
+  CHECK(bench.scheduler.encoder_cache().references() == 0);
+  Request second = make_request(2, ids(30, 9), 1);
+  add_picture(second, 0, picture(2, 8));
+  bench.submit(std::move(second));
+  CHECK(step(bench) == Chunks{{1, 9, 1}, {2, 0, 4}});  // while the first still answers
+  bench.run();
+}
+
+// Every step but the first starts and ends inside a small picture, so that one of them is always
+// held; the large one needs the whole cache.
 TEST_CASE("a large picture is not kept out by a stream of small ones") {
   SchedulerConfig config = small_config();
   config.num_blocks = 100;
@@ -297,19 +318,18 @@ TEST_CASE("a large picture is not kept out by a stream of small ones") {
   config.max_num_batched_tokens = 6;
   config.max_encode_per_step = 4;
   Bench bench(config);
-  const auto submit = [&](RequestId id, int rows) {
-    Request request = make_request(id, ids(static_cast<int>(10 * id), 8), 1);
-    add_picture(request, 0, picture(static_cast<int>(id), rows));
-    return bench.submit(std::move(request));
+  const auto submit = [&](RequestId id, int prompt, int position, int rows) {
+    Request request = make_request(id, ids(static_cast<int>(10 * id), prompt), 1);
+    add_picture(request, position, picture(static_cast<int>(id), rows));
+    bench.submit(std::move(request));
   };
-  submit(1, 7);  // two chunks: holds its picture over the first step
-  auto large = submit(2, 8);
-  for (RequestId id = 3; id < 30; ++id) submit(id, 2);
-  int steps = 0;
-  while (events_of(*large).empty()) {
-    bench.step();
-    REQUIRE(++steps < 6);
-  }
+  submit(1, 9, 4, 4);
+  submit(2, 8, 0, 8);
+  for (RequestId id = 3; id < 30; ++id) submit(id, 6, 0, 4);
+  CHECK(step(bench) == Chunks{{1, 0, 6}});
+  CHECK(step(bench) == Chunks{{1, 6, 3}});  // the large one waits, the small ones behind it too
+  CHECK(step(bench) == Chunks{{2, 0, 6}});
+  bench.run();
 }
 
 TEST_CASE("what can never run fails with a reason, and the rest goes on") {
