@@ -17,7 +17,7 @@ export OMP_NUM_THREADS=1 SACCADE_BUILD_DIR=$ROOT/build SACCADE_BINARY=$ROOT/buil
 step "unit and golden tests"
 ctest --test-dir build --output-on-failure -E 'pytest|e2e'
 step "against the reference libraries"
-USE_TORCH=0 .venv/bin/python -m pytest -q tests/server
+USE_TORCH=0 .venv/bin/python -m pytest -q tests/structure tests/server
 .venv/bin/python -m pytest -q tests/golden
 [ "${1:-}" = --fast ] && exit 0
 

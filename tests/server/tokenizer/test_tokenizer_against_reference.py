@@ -1,7 +1,7 @@
 """Compares the C++ tokenizer with Hugging Face `tokenizers`: at least 10,000 generated texts for
 every kind of tokenizer, id for id, both ways; then text of users, streams and hostile files.
 
-    .venv/bin/pytest tests/server/tokenizer    (SACCADE_BUILD names the build folder)
+    .venv/bin/pytest tests/server/tokenizer    (SACCADE_BUILD_DIR names the build folder)
 """
 
 import copy
@@ -22,7 +22,7 @@ import reference_tokenizers as reference
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-TOOL = pathlib.Path(os.environ.get("SACCADE_BUILD", ROOT / "build")) / "bin/tokenizer_tool"
+TOOL = pathlib.Path(os.environ.get("SACCADE_BUILD_DIR", ROOT / "build")) / "bin/tokenizer_tool"
 COUNT = 10_000
 USER_COUNT = 1_000
 
