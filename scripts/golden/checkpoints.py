@@ -179,7 +179,7 @@ def _llama():
                 {
                     "rope_type": "yarn",
                     "factor": 4.0,
-                    "beta_fast": 8.0,
+                    "beta_fast": 2.0,
                     "beta_slow": 1.0,
                     "original_max_position_embeddings": 48,
                 }

@@ -229,10 +229,16 @@ ROPE = _in(
         "1.0",
     ),
     (
-        "rope_yarn_range",
-        "yarn: border of the kept dimensions rounded up",
+        "rope_yarn_low",
+        "yarn: lower border of the ramp rounded up",
         "std::floor(low)",
         "std::ceil(low)",
+    ),
+    (
+        "rope_yarn_high",
+        "yarn: upper border of the ramp rounded down",
+        "std::ceil(high)",
+        "std::floor(high)",
     ),
     (
         "rope_dynamic_ignored",
