@@ -39,6 +39,8 @@ void load_added_tokens(const JsonNode& root, TokenizerParts& parts) {
   const Vocabulary& vocabulary = parts.model->vocabulary();
   if (const auto tokens = root.find("added_tokens")) {
     for (const JsonNode& token : tokens->items()) {
+      // Read for its range alone: the reference gives added tokens ids of its own.
+      if (const auto id = token.find("id")) id->integer(0, kMaxTokenId);
       parts.added.add(read_added_token(token), vocabulary);
     }
   }
