@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "engine/kernels/sampling.h"
+
 namespace saccade {
 namespace {
 
@@ -20,38 +22,21 @@ double uniform(uint64_t seed, uint64_t step) {
   return static_cast<double>(z >> 11) * 0x1.0p-53;  // [0, 1)
 }
 
-double log_sum_exp(std::span<const float> logits) {
-  const float top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float x : logits) sum += std::exp(x - top);
-  return top + std::log(sum);
+// The `count` best tokens of the raw logits, best first; ties by the smaller id.
+std::vector<TokenLogprob> best_tokens(std::span<const float> logits, int count, float norm) {
+  std::vector<int64_t> ids(count);
+  std::vector<float> values(count);
+  const int found = kernels::top_k(logits.data(), static_cast<int64_t>(logits.size()), count,
+                                   ids.data(), values.data());
+  std::vector<TokenLogprob> best;
+  for (int i = 0; i < found; ++i) {
+    best.push_back({static_cast<TokenId>(ids[i]), values[i] - norm});
+  }
+  return best;
 }
 
 TokenId argmax(std::span<const float> logits) {
-  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
-// The `count` best tokens of the raw logits, best first; ties by the smaller id.
-std::vector<TokenLogprob> best_tokens(std::span<const float> logits, int count, double norm) {
-  if (count <= 0) return {};
-  const auto better = [&](TokenId a, TokenId b) {
-    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-  };
-  std::vector<TokenId> heap;  // worst of the best on top
-  for (TokenId id = 0; id < static_cast<TokenId>(logits.size()); ++id) {
-    if (static_cast<int>(heap.size()) < count) {
-      heap.push_back(id);
-      std::push_heap(heap.begin(), heap.end(), better);
-    } else if (better(id, heap.front())) {
-      std::pop_heap(heap.begin(), heap.end(), better);
-      heap.back() = id;
-      std::push_heap(heap.begin(), heap.end(), better);
-    }
-  }
-  std::sort_heap(heap.begin(), heap.end(), better);
-  std::vector<TokenLogprob> best;
-  for (const TokenId id : heap) best.push_back({id, static_cast<float>(logits[id] - norm)});
-  return best;
+  return static_cast<TokenId>(kernels::argmax(logits.data(), static_cast<int64_t>(logits.size())));
 }
 
 void penalise(std::span<float> logits, std::span<const TokenId> tokens, int prompt_length,
@@ -176,8 +161,8 @@ SampledToken Sampler::sample(std::span<const float> logits, std::span<const Toke
     throw std::runtime_error("the model's output is not finite");
   }
   if (params.logprobs) {
-    const double norm = log_sum_exp(logits);
-    result.logprob = static_cast<float>(logits[result.token] - norm);
+    const float norm = kernels::log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
+    result.logprob = logits[result.token] - norm;
     result.top = best_tokens(logits, *params.logprobs, norm);
   }
   return result;

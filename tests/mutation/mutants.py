@@ -314,8 +314,8 @@ SAMPLING = _in(
     (
         "logprob_after_penalties",
         "log-probability of the adjusted logits",
-        "static_cast<float>(logits[result.token] - norm)",
-        "static_cast<float>((adjusted ? adjusted_[result.token] : logits[result.token]) - norm)",
+        "result.logprob = logits[result.token] - norm;",
+        "result.logprob = (adjusted ? adjusted_[result.token] : logits[result.token]) - norm;",
     ),
     (
         "presence_counts_prompt",
