@@ -59,7 +59,10 @@ class Unigram : public TokenModel {
         unk_(unk),
         byte_fallback_(byte_fallback) {
     vocabulary_.for_each([&](std::string_view piece, TokenId id) { trie_.insert(piece, id); });
-    worst_ = scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end());
+    // One number, added once: equal cuts are told apart by the last bit of their sums.
+    unknown_score_ =
+        (scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end())) -
+        kUnknownPenalty;
     for (int byte = 0; byte < 256; ++byte) {
       char code[8];
       std::snprintf(code, sizeof code, "<0x%02X>", static_cast<unsigned>(byte));
@@ -97,7 +100,7 @@ class Unigram : public TokenModel {
         single = single || length == char_bytes;
       });
       if (!single) {
-        offer(best[start + char_bytes], score + worst_ - kUnknownPenalty, start, unk_.value_or(-1));
+        offer(best[start + char_bytes], score + unknown_score_, start, unk_.value_or(-1));
       }
       start += char_bytes;
     }
@@ -140,7 +143,7 @@ class Unigram : public TokenModel {
 
   PieceTrie trie_;
   std::vector<double> scores_;  // by id
-  double worst_;
+  double unknown_score_;
   std::optional<TokenId> unk_;
   bool byte_fallback_;
   std::array<TokenId, 256> byte_id_;

@@ -167,6 +167,20 @@ def test_cut_stream_never_shows_a_replacement_character(kind):
         assert "\ufffd" not in bytes.fromhex("".join(answer)).decode()
 
 
+def test_unigram_cuts_of_equal_worth(tmp_path):
+    """`..` `.` and `.` `..` weigh the same but for rounding: the sums must round as the reference's do."""
+    rng = random.Random(7)
+    texts = ["?" * unknown + "a" * known + "..." + "." * more for unknown in range(4) for known in range(3)
+             for more in range(3)]
+    for _ in range(60):
+        pieces = [("<unk>", 0.0), *((piece, -rng.uniform(2, 9)) for piece in ("a", ".", "..", "...."))]
+        tokenizer = Tokenizer(reference.models.Unigram(pieces, 0, False))
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        wanted = [tokenizer.encode(text).ids for text in texts]
+        for text, ours, theirs in zip(texts, Tool(tmp_path).encode(texts), wanted, strict=True):
+            assert ours == theirs, (text, pieces)
+
+
 # --------------------------------------------------------------------------- all of Unicode
 
 
