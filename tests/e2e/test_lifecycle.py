@@ -46,25 +46,32 @@ def test_leaving_cancels_and_frees_everything(slow_server, stream):
     assert slow_server.post(CHAT, {**ENDLESS, "max_tokens": 3}).status_code == 200
 
 
-def test_drain_finishes_what_runs_and_refuses_what_comes(slow_server):
-    connection = start_endless(slow_server, stream=True, n=32)
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_drain_finishes_what_runs_and_refuses_what_comes():
+    server = Server("llama_gqa", "--max-num-seqs", "1")  # one choice after the other: some three seconds of work
+    connection = start_endless(server, stream=True, n=128)
     queued = {}
 
     def ask():
-        queued["response"] = slow_server.post(CHAT, {**ENDLESS, "max_tokens": 5})
+        queued["response"] = server.post(CHAT, {**ENDLESS, "max_tokens": 5})
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(0.1)
-    slow_server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.1)
-    refused = slow_server.post(CHAT, {**ENDLESS, "max_tokens": 1})
+    time.sleep(0.2)  # enough for it to be queued
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: server.get("/health").status_code == 503)
+    refused = server.post(CHAT, {**ENDLESS, "max_tokens": 1})
     assert refused.status_code == 503 and refused.headers["retry-after"]
-    assert slow_server.get("/health").status_code == 503
     assert read_all(connection).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     thread.join()
     assert queued["response"].status_code == 200
-    assert slow_server.process.wait(10) == 0
+    assert server.process.wait(10) == 0
 
 
 def test_drain_timeout_ends_what_still_runs():
