@@ -79,15 +79,24 @@ void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
   for (const auto& [id, bias] : params.logit_bias) {
     if (id >= 0 && id < vocab) adjusted_[id] += bias;
   }
-  if (generated < params.min_tokens) {
-    for (const auto* ids :
-         {static_cast<const std::vector<TokenId>*>(&eos_ids_), &params.stop_ids}) {
-      for (const TokenId id : *ids) {
-        if (id >= 0 && id < vocab) adjusted_[id] = kMasked;
-      }
+  if (params.constraint) mask_constraint(params);
+  if (generated < params.min_tokens) mask_ends(params);
+}
+
+// min_tokens: no end yet, unless the constraint leaves nothing else.
+void Sampler::mask_ends(const SamplingParams& params) {
+  std::vector<std::pair<TokenId, float>> ends;
+  for (const auto* ids : {static_cast<const std::vector<TokenId>*>(&eos_ids_), &params.stop_ids}) {
+    for (const TokenId id : *ids) {
+      if (id < 0 || id >= static_cast<TokenId>(adjusted_.size())) continue;
+      ends.emplace_back(id, adjusted_[id]);
+      adjusted_[id] = kMasked;
     }
   }
-  if (params.constraint) mask_constraint(params);
+  if (!params.constraint) return;
+  const auto allowed = [](float logit) { return logit != kMasked; };
+  if (std::any_of(adjusted_.begin(), adjusted_.end(), allowed)) return;
+  for (auto end = ends.rbegin(); end != ends.rend(); ++end) adjusted_[end->first] = end->second;
 }
 
 void Sampler::mask_constraint(const SamplingParams& params) {

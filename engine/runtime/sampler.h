@@ -25,6 +25,7 @@ class Sampler {
   bool adjusts(const SamplingParams& params, int generated) const;
   void adjust(std::span<const TokenId> tokens, int prompt_length, const SamplingParams& params);
   void mask_constraint(const SamplingParams& params);
+  void mask_ends(const SamplingParams& params);
   TokenId draw(const SamplingParams& params, int generated);
 
   struct Candidate {

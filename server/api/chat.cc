@@ -125,8 +125,12 @@ http::HttpReply chat_completions(Service& service, http::HttpRequest& request,
   auto ticket = service.in_flight.enter();
   if (!ticket)
     return error_response(Status(StatusCode::kUnavailable, "the server is shutting down"));
-  const Result<ChatRequest> chat = read_request(service, request);
+  Result<ChatRequest> chat = read_request(service, request);
   if (!chat) return error_response(chat.status());
+  if (const Status status = constrain(service.grammars, chat->format, chat->options);
+      !status.ok()) {
+    return error_response(status);
+  }
   const GenerationOptions& options = chat->options;
   Result<PreparedPrompt> prompt = prepare_chat(service, chat->conversation, options.max_tokens);
   if (!prompt) return error_response(prompt.status());

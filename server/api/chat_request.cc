@@ -141,15 +141,6 @@ void refuse_unsupported(Fields& fields, const FieldLimits& limits) {
       return fields.fail(name, std::string(name) + " is not supported by this version");
     }
   }
-  if (const Json* format = fields.find("response_format")) {
-    if (!format->is_object())
-      return fields.fail("response_format", "response_format must be an object");
-    const auto type = format->find("type");
-    if (type == format->end() || *type != "text") {
-      return fields.fail("response_format.type",
-                         "the only response_format of this version is {\"type\": \"text\"}");
-    }
-  }
 }
 
 void read_logprobs(Fields& fields, const FieldLimits& limits, SamplingParams& sampling) {
@@ -204,6 +195,7 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   request.conversation = read_conversation(fields, limits.fields);
   request.options = read_generation_options(fields, limits);
   read_logprobs(fields, limits.fields, request.options.sampling);
+  request.format = read_structured_output(fields);
   if (fields.ok()) refuse_unsupported(fields, limits.fields);
   if (!fields.ok()) return fields.status();
   return request;

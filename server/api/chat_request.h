@@ -3,6 +3,7 @@
 #include <string>
 
 #include "server/api/generation_options.h"
+#include "server/api/structured_output.h"
 #include "server/prompt/conversation.h"
 
 namespace saccade::api {
@@ -12,6 +13,7 @@ struct ChatRequest {
   std::string model;  // empty: whatever is served
   Conversation conversation;
   GenerationOptions options;
+  std::optional<GrammarSpec> format;  // of the answer's text
 };
 
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits);

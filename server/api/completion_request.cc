@@ -76,6 +76,7 @@ Result<CompletionRequest> parse_completion_request(const Json& body, const Model
   fields.read("model", request.model);
   read_prompt(fields, limits, request);
   request.options = read_generation_options(fields, limits);
+  request.format = read_structured_output(fields);
   fields.read("echo", request.echo);
   fields.read("add_special_tokens", request.add_special_tokens);
   fields.read("logprobs", request.options.sampling.logprobs,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/api/generation_options.h"
+#include "server/api/structured_output.h"
 
 namespace saccade::api {
 
@@ -16,6 +17,7 @@ struct CompletionRequest {
   bool echo = false;
   bool add_special_tokens = true;
   GenerationOptions options;
+  std::optional<GrammarSpec> format;  // of the answer's text
 };
 
 Result<CompletionRequest> parse_completion_request(const Json& body, const ModelLimits& limits);

@@ -154,8 +154,12 @@ http::HttpReply completions(Service& service, http::HttpRequest& request, http::
   auto ticket = service.in_flight.enter();
   if (!ticket)
     return error_response(Status(StatusCode::kUnavailable, "the server is shutting down"));
-  const Result<CompletionRequest> completion = read_request(service, request);
+  Result<CompletionRequest> completion = read_request(service, request);
   if (!completion) return error_response(completion.status());
+  if (const Status status = constrain(service.grammars, completion->format, completion->options);
+      !status.ok()) {
+    return error_response(status);
+  }
   Result<std::vector<PreparedPrompt>> prompts = prepare(service, *completion);
   if (!prompts) return error_response(prompts.status());
   auto generation = Generation::start(service, *std::move(prompts), completion->options);

@@ -23,10 +23,11 @@ uint64_t random_seed() {
   return generator();
 }
 
-// The end of the prompt, where the answer's text joins it.
-std::vector<TokenId> text_before(const PreparedPrompt& prompt) {
+// The end of the prompt, where the answer's text joins it: what a constraint allows is the text
+// from its first byte on, too.
+std::vector<TokenId> text_before(const PreparedPrompt& prompt, const GenerationOptions& options) {
   constexpr size_t kEnough = 8;
-  if (!prompt.continues_text) return {};
+  if (!prompt.continues_text && !options.constraint) return {};
   return {prompt.ids.end() - static_cast<long>(std::min(kEnough, prompt.ids.size())),
           prompt.ids.end()};
 }
@@ -38,7 +39,7 @@ struct Generation::Choice {
          const GenerationOptions& options)
       : index(choice_index),
         stream(std::make_shared<TokenStream>()),
-        detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt)),
+        detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt, options)),
         stops(options.stop) {}
 
   const int index;
@@ -79,6 +80,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.sampling.seed = options.seed
                                   ? static_cast<uint64_t>(*options.seed) + static_cast<uint64_t>(i)
                                   : random_seed();
+      if (options.constraint) request.sampling.constraint = options.constraint();
       request.stream = choice->stream;
       request.arrival = generation->arrival_;
       requests.push_back(std::move(request));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,6 +41,8 @@ struct GenerationOptions {
   bool stream = false;
   bool include_usage = false;
   bool skip_special_tokens = true;
+  // Makes the constraint of one choice; empty: none. Set once the request is known to be valid.
+  std::function<std::shared_ptr<TokenConstraint>()> constraint;
 };
 
 // What the parsers know of the model.

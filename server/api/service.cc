@@ -55,6 +55,7 @@ Service::Service(ServiceOptions service_options, ModelInfo model_info, TextSide 
       created(unix_time()),
       metrics(options.names.front()),
       media(image_processor ? &*image_processor : nullptr, options.image, options.media, metrics),
+      grammars(tokenizer, info.vocab_size, info.eos_ids),
       engine(std::move(engine_config), std::move(executor)) {}
 
 Status Service::check_model(const std::string& model) const {

@@ -15,6 +15,7 @@
 #include "server/api/media_stage.h"
 #include "server/api/metrics.h"
 #include "server/media/image_processor.h"
+#include "server/output/grammar/compiler.h"
 #include "server/prompt/prompt_builder.h"
 #include "server/prompt/tokenizer/tokenizer.h"
 
@@ -89,6 +90,7 @@ class Service {
   const int64_t created;  // Unix time the model became ready
   Metrics metrics;
   MediaStage media;
+  GrammarCompiler grammars;
   InFlight in_flight;
   Engine engine;
 };

@@ -104,7 +104,7 @@ ROWS = [
     (chat(tools=[{}]), 400, "tools"),
     (chat(tools=[{}] * 129, tool_choice="none"), 400, "tools"),
     (chat(tool_choice="required"), 400, "tool_choice"),
-    (chat(response_format={"type": "json_schema"}), 400, "response_format.type"),
+    (chat(response_format={"type": "json_schema"}), 400, "response_format.json_schema"),
     (chat(response_format={}), 400, "response_format.type"),
     (chat(response_format=5), 400, "response_format"),
     (chat(ignore_eos="no"), 400, "ignore_eos"),

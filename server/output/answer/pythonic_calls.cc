@@ -1,0 +1,182 @@
+// Calls as a Python list of calls with literal keyword arguments.
+#include <algorithm>
+#include <cctype>
+#include <nlohmann/json.hpp>
+
+#include "server/output/answer/marker.h"
+#include "server/output/answer/tool_call_styles.h"
+
+namespace saccade {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kMaxDepth = 64;
+
+struct Call {
+  std::string name;
+  Json arguments = Json::object();
+};
+
+// Thrown for text that is no such list; the parser below catches it.
+struct NoCalls {};
+
+class PythonReader {
+ public:
+  explicit PythonReader(std::string_view text) : text_(text) {}
+
+  std::vector<Call> calls() {
+    std::vector<Call> list;
+    expect('[');
+    while (!take(']')) {
+      list.push_back(call());
+      if (!take(',') && peek() != ']') throw NoCalls{};
+    }
+    if (peek() != '\0' || list.empty()) throw NoCalls{};
+    return list;
+  }
+
+ private:
+  void skip_space() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+  }
+  char peek() {
+    skip_space();
+    return at_ < text_.size() ? text_[at_] : '\0';
+  }
+  bool take(char c) {
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!take(c)) throw NoCalls{};
+  }
+
+  std::string word() {
+    skip_space();
+    const size_t start = at_;
+    const auto part = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-';
+    };
+    while (at_ < text_.size() && part(text_[at_])) ++at_;
+    if (at_ == start) throw NoCalls{};
+    return std::string(text_.substr(start, at_ - start));
+  }
+
+  Call call() {
+    Call call{word()};
+    expect('(');
+    while (!take(')')) {
+      const std::string key = word();
+      expect('=');
+      call.arguments[key] = value(0);
+      if (!take(',') && peek() != ')') throw NoCalls{};
+    }
+    return call;
+  }
+
+  Json value(int depth) {
+    if (depth > kMaxDepth) throw NoCalls{};
+    const char c = peek();
+    if (c == '"' || c == '\'') return quoted();
+    if (take('[')) return list(']', depth);
+    if (take('(')) return list(')', depth);
+    if (take('{')) return dict(depth);
+    const bool negative = c == '+' || c == '-';
+    if (negative) ++at_;
+    const std::string text = word();
+    if (text == "True" || text == "true") return true;
+    if (text == "False" || text == "false") return false;
+    if (text == "None" || text == "null") return nullptr;
+    Json number = Json::parse((c == '-' ? "-" : "") + text, nullptr, false);
+    if (!number.is_number()) throw NoCalls{};
+    return number;
+  }
+
+  Json list(char end, int depth) {
+    Json items = Json::array();
+    while (!take(end)) {
+      items.push_back(value(depth + 1));
+      if (!take(',') && peek() != end) throw NoCalls{};
+    }
+    return items;
+  }
+
+  Json dict(int depth) {
+    Json members = Json::object();
+    while (!take('}')) {
+      const Json key = value(depth + 1);
+      expect(':');
+      members[key.is_string() ? key.get<std::string>() : key.dump()] = value(depth + 1);
+      if (!take(',') && peek() != '}') throw NoCalls{};
+    }
+    return members;
+  }
+
+  std::string quoted() {
+    const char quote = text_[at_++];
+    std::string text;
+    for (; at_ < text_.size() && text_[at_] != quote; ++at_) {
+      if (text_[at_] != '\\') {
+        text += text_[at_];
+        continue;
+      }
+      if (++at_ == text_.size()) throw NoCalls{};
+      const char c = text_[at_];
+      text += c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
+    }
+    if (at_ == text_.size()) throw NoCalls{};
+    ++at_;
+    return text;
+  }
+
+  const std::string_view text_;
+  size_t at_ = 0;
+};
+
+// The list is short and means nothing before its end, so it is held back whole.
+class PythonicCallParser : public ToolCallParser {
+ public:
+  explicit PythonicCallParser(std::vector<std::string> names) : names_(std::move(names)) {}
+
+  void push(std::string_view text, AnswerPieces& out) override {
+    if (plain_) return content(std::string(text), out);
+    held_ += text;
+    const size_t first = held_.find_first_not_of(kWhiteSpace);
+    if (first == std::string::npos || held_[first] == '[') return;
+    plain_ = true;
+    content(std::exchange(held_, {}), out);
+  }
+
+  void finish(AnswerPieces& out) override {
+    if (plain_ || held_.empty()) return;
+    try {
+      const std::vector<Call> calls = PythonReader(held_).calls();
+      const bool known = std::all_of(calls.begin(), calls.end(), [this](const Call& call) {
+        return std::find(names_.begin(), names_.end(), call.name) != names_.end();
+      });
+      if (!known) throw NoCalls{};
+      for (const Call& call : calls) {
+        begin_call(call.name, out);
+        arguments(call.arguments.dump(-1, ' ', false, Json::error_handler_t::replace), out);
+      }
+    } catch (const NoCalls&) {
+      content(held_, out);
+    }
+    held_.clear();
+  }
+
+ private:
+  const std::vector<std::string> names_;
+  std::string held_;
+  bool plain_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<ToolCallParser> make_pythonic_call_parser(std::vector<std::string> names) {
+  return std::make_unique<PythonicCallParser>(std::move(names));
+}
+
+}  // namespace saccade

@@ -1,0 +1,204 @@
+#include "server/output/grammar/compiler.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "server/output/grammar/automaton.h"
+#include "server/output/grammar/source.h"
+#include "server/output/grammar/token_trie.h"
+
+namespace saccade {
+namespace {
+
+using grammar::Automaton;
+using grammar::Program;
+using grammar::TokenTrie;
+
+using Mask = std::vector<uint32_t>;  // [ceil(vocab / 32)]
+
+// Masks by Automaton::mask_key, shared by all answers to one grammar.
+class MaskCache {
+ public:
+  explicit MaskCache(size_t max_bytes) : max_bytes_(max_bytes) {}
+
+  std::shared_ptr<const Mask> find(const std::string& key) const {
+    std::lock_guard lock(mutex_);
+    const auto known = masks_.find(key);
+    return known == masks_.end() ? nullptr : known->second;
+  }
+
+  void remember(const std::string& key, std::shared_ptr<const Mask> mask) {
+    std::lock_guard lock(mutex_);
+    const size_t bytes = mask->size() * sizeof(uint32_t) + key.size();
+    if (bytes_ + bytes > max_bytes_) {
+      masks_.clear();
+      bytes_ = 0;
+    }
+    if (masks_.emplace(key, std::move(mask)).second) bytes_ += bytes;
+  }
+
+ private:
+  const size_t max_bytes_;
+  mutable std::mutex mutex_;
+  size_t bytes_ = 0;
+  std::unordered_map<std::string, std::shared_ptr<const Mask>> masks_;
+};
+
+// What the answers to one grammar share.
+struct Shared {
+  const std::shared_ptr<const Program> program;
+  const std::shared_ptr<const TokenTrie> trie;
+  const std::vector<TokenId> end_ids;
+  MaskCache masks;
+
+  Shared(Program compiled, std::shared_ptr<const TokenTrie> tokens, std::vector<TokenId> ends,
+         size_t mask_bytes)
+      : program(std::make_shared<const Program>(std::move(compiled))),
+        trie(std::move(tokens)),
+        end_ids(std::move(ends)),
+        masks(mask_bytes) {}
+};
+
+class AutomatonMatcher : public GrammarMatcher {
+ public:
+  explicit AutomatonMatcher(std::shared_ptr<Shared> shared)
+      : shared_(std::move(shared)), automaton_(shared_->program), state_(automaton_.start()) {}
+
+  void fill_mask(uint32_t* mask, int vocab_size) override {
+    const size_t words = (static_cast<size_t>(vocab_size) + 31) / 32;
+    std::fill(mask, mask + words, 0u);
+    if (!ended_) {
+      const std::shared_ptr<const Mask> allowed = allowed_tokens();
+      std::copy_n(allowed->begin(), std::min(words, allowed->size()), mask);
+    }
+    if (ended_ || complete()) {
+      for (const TokenId id : shared_->end_ids) {
+        if (id >= 0 && id < vocab_size) mask[id / 32] |= 1u << (id % 32);
+      }
+    }
+    if (std::all_of(mask, mask + words, [](uint32_t word) { return word == 0; })) {
+      throw std::runtime_error("no token of this model continues the answer's grammar");
+    }
+  }
+
+  bool accept(TokenId token) override {
+    const auto& ends = shared_->end_ids;
+    if (std::find(ends.begin(), ends.end(), token) != ends.end()) {
+      ended_ = ended_ || complete();  // after that, with ignore_eos, only more of them
+      return ended_;
+    }
+    if (ended_ || token < 0 || token >= shared_->trie->vocab_size()) return false;
+    const std::string& bytes = shared_->trie->bytes(token);
+    return !bytes.empty() && accept_text(bytes);
+  }
+
+  bool accept_text(std::string_view text) override {
+    int state = state_;
+    for (const char c : text) {
+      state = automaton_.step(state, static_cast<uint8_t>(c));
+      if (state == Automaton::kDead) return false;
+    }
+    state_ = automaton_.compacted(state);
+    return true;
+  }
+
+  bool complete() const override { return automaton_.accepting(state_); }
+
+ private:
+  std::shared_ptr<const Mask> allowed_tokens() {
+    const std::string key = automaton_.mask_key(state_, shared_->trie->longest());
+    std::shared_ptr<const Mask> mask = shared_->masks.find(key);
+    if (mask == nullptr) {
+      mask = std::make_shared<const Mask>(shared_->trie->allowed(automaton_, state_));
+      shared_->masks.remember(key, mask);
+    }
+    return mask;
+  }
+
+  const std::shared_ptr<Shared> shared_;
+  Automaton automaton_;
+  int state_;
+  bool ended_ = false;
+};
+
+std::string cache_key(const GrammarSpec& spec) {
+  std::string key = std::to_string(static_cast<int>(spec.kind));
+  if (spec.reasoning) {
+    key += (spec.reasoning->open ? "+" : "-") + spec.reasoning->start + "," + spec.reasoning->end;
+  }
+  return key + "\n" + spec.text;
+}
+
+class SharedGrammar : public CompiledGrammar {
+ public:
+  explicit SharedGrammar(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  std::unique_ptr<GrammarMatcher> start() const override {
+    return std::make_unique<AutomatonMatcher>(shared_);
+  }
+
+ private:
+  const std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace
+
+GrammarCompiler::GrammarCompiler(std::shared_ptr<const Tokenizer> tokenizer, int vocab_size,
+                                 std::vector<TokenId> end_ids, GrammarLimits limits)
+    : tokenizer_(std::move(tokenizer)),
+      vocab_size_(vocab_size),
+      end_ids_(std::move(end_ids)),
+      limits_(limits) {}
+
+GrammarCompiler::~GrammarCompiler() = default;
+
+std::shared_ptr<const TokenTrie> GrammarCompiler::trie() {
+  std::call_once(trie_made_,
+                 [this] { trie_ = std::make_shared<const TokenTrie>(*tokenizer_, vocab_size_); });
+  return trie_;
+}
+
+std::shared_ptr<const CompiledGrammar> GrammarCompiler::find(const std::string& key) {
+  std::lock_guard lock(mutex_);
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) return nullptr;
+  recent_.splice(recent_.begin(), recent_, known->second);
+  return known->second->second;
+}
+
+void GrammarCompiler::remember(std::string key, std::shared_ptr<const CompiledGrammar> grammar) {
+  std::lock_guard lock(mutex_);
+  if (by_key_.contains(key)) return;
+  recent_.emplace_front(key, std::move(grammar));
+  by_key_.emplace(std::move(key), recent_.begin());
+  if (recent_.size() <= limits_.cache_entries) return;
+  by_key_.erase(recent_.back().first);
+  recent_.pop_back();
+}
+
+Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(const GrammarSpec& spec) {
+  if (spec.text.size() > limits_.max_source_bytes) {
+    return invalid_argument(
+        spec.param + " is larger than " + std::to_string(limits_.max_source_bytes) + " bytes",
+        spec.param);
+  }
+  if (end_ids_.empty()) {
+    return invalid_argument(spec.param + ": this model has no token that ends an answer",
+                            spec.param);
+  }
+  const std::string key = cache_key(spec);
+  if (auto known = find(key)) return known;
+  Result<Program> program = grammar::program_of(spec);
+  if (!program) return program.status();
+  try {
+    (void)Automaton(std::make_shared<const Program>(*program));
+  } catch (const std::runtime_error& error) {
+    return invalid_argument(spec.param + ": " + error.what(), spec.param);
+  }
+  std::shared_ptr<const CompiledGrammar> compiled = std::make_shared<SharedGrammar>(
+      std::make_shared<Shared>(*std::move(program), trie(), end_ids_, limits_.mask_bytes));
+  remember(key, compiled);
+  return compiled;
+}
+
+}  // namespace saccade

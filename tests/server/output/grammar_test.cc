@@ -1,0 +1,181 @@
+// What grammars accept, by text; test_schemas.py judges what they let a model write.
+#include <catch2/catch_test_macros.hpp>
+
+#include "server/output/grammar/compiler.h"
+
+namespace saccade {
+namespace {
+
+constexpr TokenId kEnd = 319;
+
+GrammarCompiler& compiler() {
+  static const std::shared_ptr<const Tokenizer> tokenizer =
+      Tokenizer::load("tests/golden/llama_bias");
+  static GrammarCompiler shared(tokenizer, tokenizer->vocab_size(), {kEnd});
+  return shared;
+}
+
+std::unique_ptr<GrammarMatcher> start(GrammarSpec::Kind kind, const std::string& text) {
+  const auto grammar = compiler().compile({kind, text, "field"});
+  REQUIRE(grammar.ok());
+  return (*grammar)->start();
+}
+
+bool matches(GrammarSpec::Kind kind, const std::string& grammar, const std::string& text) {
+  const auto matcher = start(kind, grammar);
+  return matcher->accept_text(text) && matcher->complete();
+}
+
+bool valid(const std::string& schema, const std::string& text) {
+  return matches(GrammarSpec::Kind::kJsonSchema, schema, text);
+}
+
+std::vector<uint32_t> mask_of(GrammarMatcher& matcher) {
+  std::vector<uint32_t> mask(10, ~0u);  // 320 ids
+  matcher.fill_mask(mask.data(), 320);
+  return mask;
+}
+
+bool allows(const std::vector<uint32_t>& mask, TokenId id) {
+  return mask[id / 32] >> (id % 32) & 1;
+}
+
+}  // namespace
+
+TEST_CASE("Schemas take the texts that writers write") {
+  const std::string person =
+      R"({"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":0},
+          "tags":{"type":"array","items":{"type":"string","maxLength":3}}},"required":["name"]})";
+  CHECK(valid(person, R"({"name":"Ada","age":36,"tags":["a","b"]})"));
+  CHECK(valid(person, "{\n  \"name\": \"A\\\"d\\u00e4\",\n  \"tags\": []\n}"));
+  CHECK(valid(person, R"({"name": "日本"})"));
+  CHECK_FALSE(valid(person, R"({"age":36})"));
+  CHECK_FALSE(valid(person, R"({"name":"Ada","age":-1})"));
+  CHECK_FALSE(valid(person, R"({"name":"Ada","age":01})"));
+  CHECK_FALSE(valid(person, R"({"name":"Ada","tags":["abcd"]})"));
+  CHECK_FALSE(valid(person, R"({"name":"Ada","other":1})"));
+  CHECK_FALSE(valid(person, "{\"name\":\"A\nda\"}"));
+  CHECK_FALSE(valid(person, R"({"name":"\ud800"})"));
+  CHECK_FALSE(valid(person, R"({"name":"Ada",})"));
+}
+
+TEST_CASE("Members beside the declared ones never repeat a declared name") {
+  const std::string schema =
+      R"({"type":"object","properties":{"id":{"type":"integer"}},"additionalProperties":{"type":"string"}})";
+  CHECK(valid(schema, R"({"id":1,"idx":"x","i":"","ä":"y"})"));
+  CHECK(valid(schema, R"({"other":"x"})"));
+  CHECK_FALSE(valid(schema, R"({"other":"x","id":"no integer"})"));
+  CHECK_FALSE(valid(schema, R"({"\u0069d":"an id in disguise"})"));
+  CHECK(valid("{}", R"([1,{"a":null},"x",-0.5e+10,true])"));
+  CHECK(valid(R"({"type":"object"})", R"({"any":{"thing":[]}})"));
+}
+
+TEST_CASE("Schemas that contain themselves, and parts that cannot end") {
+  const std::string tree =
+      R"({"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#"}}},"required":["kids"]})";
+  CHECK(valid(tree, R"({"kids":[{"kids":[]},{"kids":[{"kids":[]}]}]})"));
+  CHECK_FALSE(valid(tree, R"({"kids":[{}]})"));
+  // The optional member can never be written to its end, so it is not begun.
+  const std::string endless =
+      R"({"properties":{"a":{"type":"null"},"b":{"$ref":"#/$defs/b"}},
+          "$defs":{"b":{"type":"object","properties":{"b":{"$ref":"#/$defs/b"}},"required":["b"]}}})";
+  CHECK(valid(endless, R"({"a":null})"));
+  const auto matcher = start(GrammarSpec::Kind::kJsonSchema, endless);
+  CHECK_FALSE(matcher->accept_text(R"({"b)"));
+}
+
+TEST_CASE("Compositions are joined") {
+  const std::string joined =
+      R"({"allOf":[{"$ref":"#/$defs/a"},{"properties":{"y":{"type":"boolean"}},"required":["y"]}],
+          "$defs":{"a":{"type":"object","properties":{"x":{"type":"integer"}},"required":["x"]}}})";
+  CHECK(valid(joined, R"({"x":1,"y":true})"));
+  CHECK_FALSE(valid(joined, R"({"x":1})"));
+  const std::string tagged =
+      R"({"oneOf":[{"type":"object","properties":{"k":{"const":"a"},"n":{"type":"null"}},"required":["k","n"]},
+          {"type":"object","properties":{"k":{"const":"b"}},"required":["k"]}]})";
+  CHECK(valid(tagged, R"({"k":"b"})"));
+  CHECK_FALSE(valid(tagged, R"({"k":"a"})"));
+  const std::string nullable = R"({"anyOf":[{"type":"string"},{"type":"null"}],"maxLength":2})";
+  CHECK(valid(nullable, "null"));
+  CHECK(valid(nullable, R"("ab")"));
+  CHECK_FALSE(valid(nullable, R"("abc")"));
+}
+
+TEST_CASE("Tuples of both drafts") {
+  for (const char* schema :
+       {R"({"prefixItems":[{"type":"integer"},{"type":"string"}],"items":false})",
+        R"({"items":[{"type":"integer"},{"type":"string"}],"additionalItems":false})"}) {
+    CHECK(valid(schema, R"([1,"a"])"));
+    CHECK_FALSE(valid(schema, R"(["a",1])"));
+    CHECK_FALSE(valid(schema, R"([1,"a",2])"));
+  }
+}
+
+TEST_CASE("Code points become well-formed UTF-8 only") {
+  const auto regex = GrammarSpec::Kind::kRegex;
+  for (const char* text : {"a", "ä", "€", "\xf0\x9f\x98\x80", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf"}) {
+    CHECK(matches(regex, "^[^x]$", text));
+  }
+  for (const char* text :
+       {"\xc0\x80", "\xed\xa0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80", "\x80", "\xc3"}) {
+    CHECK_FALSE(matches(regex, "^[^x]$", text));
+  }
+}
+
+TEST_CASE("Counters count") {
+  const auto regex = GrammarSpec::Kind::kRegex;
+  const auto times = [](int count) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += "ab";
+    return text;
+  };
+  CHECK_FALSE(matches(regex, "^(ab){3,5}$", times(2)));
+  for (int count = 3; count <= 5; ++count) CHECK(matches(regex, "^(ab){3,5}$", times(count)));
+  CHECK_FALSE(matches(regex, "^(ab){3,5}$", times(6)));
+  CHECK(matches(regex, "^(ab){3,}$", times(5000)));  // and the states are forgotten on the way
+  CHECK(matches(regex, "^((ab){2}){2500}$", times(5000)));
+  CHECK_FALSE(matches(regex, "^((ab){2}){2500}$", times(4999)));
+  CHECK(matches(regex, "^(a?b?){4}$", "abab"));
+}
+
+TEST_CASE("The end comes when the text is whole, and special tokens never") {
+  const auto matcher = start(GrammarSpec::Kind::kRegex, "^ab?$");
+  CHECK_FALSE(allows(mask_of(*matcher), kEnd));
+  CHECK_FALSE(matcher->accept(kEnd));
+  REQUIRE(matcher->accept_text("a"));
+  CHECK(allows(mask_of(*matcher), kEnd));
+  REQUIRE(matcher->accept_text("b"));
+  const auto mask = mask_of(*matcher);
+  for (TokenId id = 0; id < 320; ++id) CHECK(allows(mask, id) == (id == kEnd));
+  CHECK_FALSE(matcher->accept_text("b"));
+  CHECK(matcher->complete());  // what does not fit changes nothing
+  CHECK(matcher->accept(kEnd));
+  CHECK(matcher->accept(kEnd));  // ignore_eos
+  CHECK_FALSE(matcher->accept(70));
+}
+
+TEST_CASE("A mask allows exactly the tokens that can be accepted") {
+  const auto tokenizer = Tokenizer::load("tests/golden/llama_bias");
+  const std::string schema =
+      R"({"type":"object","properties":{"a":{"type":"string","maxLength":2}},"required":["a"]})";
+  for (const char* begin :
+       {"", "{", "{\"a\": \"", "{\"a\": \"x", "{\"a\":\"xy", "{\"a\":\"xy\"", "{\"a\":\"\\"}) {
+    const auto matcher = start(GrammarSpec::Kind::kJsonSchema, schema);
+    REQUIRE(matcher->accept_text(begin));
+    const auto mask = mask_of(*matcher);
+    for (TokenId id = 0; id < 319; ++id) {
+      const auto other = start(GrammarSpec::Kind::kJsonSchema, schema);
+      REQUIRE(other->accept_text(begin));
+      CHECK(allows(mask, id) == other->accept(id));
+    }
+  }
+}
+
+TEST_CASE("A compiled grammar is found again") {
+  const GrammarSpec spec{GrammarSpec::Kind::kRegex, "abc", "field"};
+  const auto first = compiler().compile(spec), again = compiler().compile(spec);
+  REQUIRE(first.ok());
+  CHECK(first->get() == again->get());
+}
+
+}  // namespace saccade
