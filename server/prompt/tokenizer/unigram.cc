@@ -60,9 +60,8 @@ class Unigram : public TokenModel {
         byte_fallback_(byte_fallback) {
     vocabulary_.for_each([&](std::string_view piece, TokenId id) { trie_.insert(piece, id); });
     // One number, added once: equal cuts are told apart by the last bit of their sums.
-    unknown_score_ =
-        (scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end())) -
-        kUnknownPenalty;
+    unknown_score_ = (scores_.empty() ? 0.0 : *std::min_element(scores_.begin(), scores_.end())) -
+                     kUnknownPenalty;
     for (int byte = 0; byte < 256; ++byte) {
       char code[8];
       std::snprintf(code, sizeof code, "<0x%02X>", static_cast<unsigned>(byte));
