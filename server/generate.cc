@@ -55,14 +55,15 @@ int run_generate(const ServeOptions& options, const GenerateOptions& generate) {
   }
   const auto max_tokens =
       generate.max_tokens > 0 ? std::optional<int>(generate.max_tokens) : std::nullopt;
-  Result<api::PreparedPrompt> prompt =
-      api::prepare_chat(*service, one_question(generate), std::move(images), max_tokens);
+  Result<api::PreparedPrompt> prompt = api::prepare_chat(
+      *service, one_question(generate), std::move(images), {max_tokens, {}}, nullptr);
   if (!prompt) fail(prompt.status());
   api::GenerationOptions generation_options;
   generation_options.sampling.temperature = generate.temperature;
   std::vector<api::PreparedPrompt> prompts;
   prompts.push_back(*std::move(prompt));
-  auto generation = api::Generation::start(*service, std::move(prompts), generation_options);
+  auto generation =
+      api::Generation::start(*service, nullptr, std::move(prompts), generation_options);
   if (!generation) fail(generation.status());
   while (!(*generation)->done()) {
     const auto delta = (*generation)->next(TimePoint::max());

@@ -1,6 +1,10 @@
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "server/commands.h"
+#include "server/media/sha256.h"
 
 namespace saccade {
 namespace {
@@ -51,6 +55,24 @@ int longest_sequence(const ServeOptions& options, const LoadedModel& model) {
   return static_cast<int>(std::min<int64_t>(wanted, room));
 }
 
+// Changes whenever the same request might get another answer: with the program, the model's files
+// (their names, sizes and times) or how they are computed.
+std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(options.model_dir)) {
+    if (!entry.is_regular_file()) continue;
+    files.push_back(entry.path().filename().string() + " " + std::to_string(entry.file_size()) +
+                    " " + std::to_string(entry.last_write_time().time_since_epoch().count()));
+  }
+  std::sort(files.begin(), files.end());
+  std::string text = std::string(SACCADE_VERSION) + "\n" + model.device + " " + model.dtype + "\n";
+  for (const std::string& file : files) text += file + "\n";
+  const ContentHash hash = sha256(text);
+  char digits[13];
+  for (int i = 0; i < 6; ++i) std::snprintf(digits + 2 * i, 3, "%02x", hash.bytes[i]);
+  return std::string("fp_") + digits;
+}
+
 }  // namespace
 
 std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
@@ -63,6 +85,15 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   service.image = options.image;
   service.media = options.media;
   service.max_model_len = max_model_len;
+  service.key_limits = options.key_limits;
+  service.keyless_limits = options.default_limits;
+  service.model_defaults = options.model_defaults;
+  service.keepalive = options.keepalive;
+  service.fetch = options.fetch;
+  service.files = options.files;
+  service.responses = options.responses;
+  service.allow_chat_template = options.trust_request_chat_template;
+  service.fingerprint = fingerprint(options, model);
   EngineConfig config = engine_config(options, model, max_model_len);
   spdlog::info("{} on {} in {}: {:.0f} MiB of weights, {} KV blocks of {} tokens, length {}",
                model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,

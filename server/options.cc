@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace saccade {
 namespace {
@@ -38,6 +39,9 @@ struct RawValues {
   std::string config_file;
   std::string log_format = "text";
   double drain_timeout = 30;
+  double keepalive = 10;
+  double fetch_timeout = 20;
+  double file_lifetime = 86400;
   double read_timeout = 30;
   double write_timeout = 60;
 };
@@ -85,11 +89,22 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
       ->default_str("the folder's name");
   CLI::Option* key = add(app, "api-key", raw.api_key, "key that clients must send");
-  add(app, "api-key-file", raw.api_key_file, "file with such keys, one a line")
+  add(app, "api-key-file", raw.api_key_file,
+      "file with such keys, one a line, with limits of their own behind them: KEY requests=60 "
+      "tokens=10000 pixels=1000000 streams=2")
       ->check(CLI::ExistingFile)
       ->excludes(key);
+  add(app, "trust-request-chat-template", options.trust_request_chat_template,
+      "true: requests may bring a chat template of their own");
   add(app, "max-queue", options.max_queue, "requests that wait; more get 429")
       ->check(CLI::Range(1, 1 << 20));
+  add(app, "model-defaults", options.model_defaults,
+      "a JSON file {\"served name\": {field: value}}: what requests get where they say nothing")
+      ->check(CLI::ExistingFile);
+  add(app, "cors-origin", options.cors_origins,
+      "an origin whose pages may use this server, or *; may be repeated");
+  add(app, "sse-keepalive", raw.keepalive, "a silent stream gets a comment after this [s]")
+      ->check(CLI::Range(0.01, 3600.0));
   add(app, "drain-timeout", raw.drain_timeout, "time for running requests after SIGTERM [s]")
       ->check(CLI::Range(0.0, 86400.0));
 }
@@ -97,9 +112,21 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
 void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   http::ConnectionLimits& connections = options.connections;
   add_size(app, "max-body-size", connections.max_body_bytes, "request body; beyond: 413");
+  add_size(app, "max-bodies-size", connections.max_bodies_bytes,
+           "bodies of all requests until they are parsed; beyond: 503");
+  api::KeyLimits& key = options.default_limits;
+  add(app, "requests-per-minute", key.requests_per_minute, "of one key; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  add(app, "tokens-per-minute", key.tokens_per_minute, "of one key; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  add(app, "pixels-per-minute", key.pixels_per_minute, "of one key's pictures; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
+  add(app, "max-streams", key.streams, "open at a time for one key; 0: no limit")
+      ->check(CLI::NonNegativeNumber);
   add_size(app, "max-header-size", connections.max_head_bytes,
            "request line and headers; beyond: 431");
-  add(app, "max-connections", connections.max_connections, "open connections; more are closed")
+  add(app, "max-connections", connections.max_connections,
+      "open connections; a new one replaces the longest silent")
       ->check(CLI::Range(1, 65536));
   add(app, "read-timeout", raw.read_timeout, "a silent or too slow sender is cut after this [s]")
       ->check(CLI::Range(0.01, 86400.0));
@@ -124,6 +151,18 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
       ->check(CLI::Range(0, 4096));
   add(app, "max-request-pixels", options.media.max_total_pixels,
       "all pictures of a request [pixels]");
+  add(app, "allow-media-domain", options.fetch.domains,
+      "a host whose http(s) pictures are fetched, or *.HOST; may be repeated");
+  add(app, "allow-private-media-hosts", options.fetch.allow_private_addresses,
+      "true: fetch from private addresses, too; for tests alone");
+  add(app, "media-fetch-timeout", raw.fetch_timeout, "one picture's fetch [s]")
+      ->check(CLI::Range(0.01, 600.0));
+  add_size(app, "max-files-size", options.files.max_bytes, "all uploaded files together");
+  add(app, "file-lifetime", raw.file_lifetime, "an uploaded file is gone after this [s]")
+      ->check(CLI::Range(1.0, 2.6e6));
+  add(app, "max-responses", options.responses.max_entries,
+      "responses kept for previous_response_id");
+  add_size(app, "max-responses-size", options.responses.max_bytes, "all of them together");
   add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
 }
 
@@ -173,15 +212,44 @@ void read_kv_cache_memory(const std::string& text, ModelOptions& model) {
   throw CLI::ValidationError("--kv-cache-memory", "must be BYTES or N%, not " + text);
 }
 
-void read_keys(const RawValues& raw, std::vector<std::string>& keys) {
-  if (!raw.api_key.empty()) keys.push_back(raw.api_key);
+// "requests=60"
+void read_key_limit(const std::string& text, api::KeyLimits& limits) {
+  const size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  try {
+    if (equals == std::string::npos) throw std::invalid_argument(text);
+    size_t used = 0;
+    const std::string digits = text.substr(equals + 1);
+    const double value = std::stod(digits, &used);
+    if (used != digits.size() || !(value >= 0) || value > 1e15) throw std::invalid_argument(text);
+    if (name == "requests") return void(limits.requests_per_minute = value);
+    if (name == "tokens") return void(limits.tokens_per_minute = value);
+    if (name == "pixels") return void(limits.pixels_per_minute = value);
+    if (name == "streams") return void(limits.streams = static_cast<int>(std::min(value, 1e9)));
+  } catch (const std::exception&) {  // falls through to the one message
+  }
+  throw CLI::ValidationError("--api-key-file",
+                             "behind a key stand requests=, tokens=, pixels= or streams= with a "
+                             "number, not " +
+                                 text);
+}
+
+void read_keys(const RawValues& raw, ServeOptions& options) {
+  const auto add_key = [&](const std::string& key) {
+    options.api_keys.push_back(key);
+    options.key_limits.push_back(options.default_limits);
+  };
+  if (!raw.api_key.empty()) add_key(raw.api_key);
   if (raw.api_key_file.empty()) return;
   std::ifstream file(raw.api_key_file);
   for (std::string line; std::getline(file, line);) {
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (!line.empty()) keys.push_back(line);
+    std::istringstream words(line);
+    std::string word;
+    if (!(words >> word)) continue;
+    add_key(word);
+    while (words >> word) read_key_limit(word, options.key_limits.back());
   }
-  if (keys.empty()) throw CLI::ValidationError("--api-key-file", "holds no key");
+  if (options.api_keys.empty()) throw CLI::ValidationError("--api-key-file", "holds no key");
 }
 
 std::chrono::milliseconds to_milliseconds(double seconds) {
@@ -191,7 +259,11 @@ std::chrono::milliseconds to_milliseconds(double seconds) {
 void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
   apply_config_file(command, raw.config_file);
   read_kv_cache_memory(raw.kv_cache_memory, options.model);
-  read_keys(raw, options.api_keys);
+  read_keys(raw, options);
+  options.keepalive = to_milliseconds(raw.keepalive);
+  options.fetch.max_bytes = options.image.max_image_bytes;
+  options.fetch.total_timeout_ms = static_cast<int>(raw.fetch_timeout * 1000);
+  options.files.max_age = std::chrono::seconds(static_cast<int64_t>(raw.file_lifetime));
   options.log_json = raw.log_format == "json";
   options.drain_timeout = to_milliseconds(raw.drain_timeout);
   options.connections.read_timeout = to_milliseconds(raw.read_timeout);

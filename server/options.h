@@ -10,8 +10,12 @@
 #include "engine/runtime/load_model.h"
 #include "server/api/generation_options.h"
 #include "server/api/media_stage.h"
+#include "server/api/rate_limiter.h"
+#include "server/api/response_store.h"
 #include "server/http/limits.h"
+#include "server/media/file_store.h"
 #include "server/media/media_limits.h"
+#include "server/media/url_guard.h"
 
 namespace saccade {
 
@@ -23,7 +27,16 @@ struct ServeOptions {
   int port = 8000;  // 0: any free one
   std::vector<std::string> served_model_names;
   std::vector<std::string> api_keys;
+  std::vector<api::KeyLimits> key_limits;  // [api_keys]
+  api::KeyLimits default_limits;           // of keys that say nothing else, and without a key
+  std::vector<std::string> cors_origins;
+  std::filesystem::path model_defaults;  // empty: none
+  FetchPolicy fetch;
+  FileStoreLimits files;
+  api::ResponseStoreLimits responses;
+  std::chrono::milliseconds keepalive{10'000};
   std::filesystem::path chat_template;  // empty: the model's own
+  bool trust_request_chat_template = false;
   std::chrono::milliseconds drain_timeout{30'000};
   std::string log_level = "info";
   bool log_json = false;

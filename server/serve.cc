@@ -100,6 +100,7 @@ int run_serve(const ServeOptions& options) {
   http::HttpServerOptions http_options;
   http_options.limits = options.connections;
   http_options.api_keys = options.api_keys;
+  http_options.cors_origins = options.cors_origins;
   http_options.on_finished = [&slot](const http::AccessRecord& record) {
     log_access(record);
     if (api::Service* ready = slot.load()) {

@@ -26,6 +26,11 @@ struct BatchEntry {
   std::span<const EncoderInput> media;  // the whole request's
   const SamplingParams* sampling = nullptr;
   bool samples = false;  // the chunk ends at the last known token: sample the next
+  // Log-probabilities of the known tokens at [score_begin, score_end) are wanted. The hidden state
+  // before each (position - 1) is in the chunk.
+  int score_begin = 0;
+  int score_end = 0;
+  Pooling pooling = Pooling::kNone;
 };
 
 // One item the encoder runs on in this step. Its rows stay in the encoder cache until evicted.
@@ -53,9 +58,18 @@ struct SampledToken {
   std::vector<TokenLogprob> top;
 };
 
+// What the step has made of one entry besides its next token.
+struct EntryDetails {
+  std::vector<PromptLogprob> scores;  // [score_end - score_begin]
+  // [hidden] the sum over the chunk's rows (kMean), or its last row (kLast).
+  std::vector<float> pooled;
+};
+
 struct StepOutput {
   // [entries] in the batch's order; nullopt where the entry does not sample or has failed.
   std::vector<std::optional<SampledToken>> samples;
+  // [entries], or empty when no entry asks for scores or pooling.
+  std::vector<EntryDetails> details;
   // Failures of single requests (by index into entries); the rest of the batch goes on. When an
   // item cannot be encoded, every entry that splices it fails; the scheduler then forgets the item.
   std::vector<std::pair<int, Status>> failures;

@@ -41,12 +41,24 @@ struct SamplingParams {
   // Same seed, same text, whatever else is in the batch. Without one the request's own is random.
   uint64_t seed = 0;
   std::vector<std::pair<TokenId, float>> logit_bias;
-  int max_tokens = 16;
+  int max_tokens = 16;            // 0: no answer, for Request::pooling or prompt_logprobs alone
   int min_tokens = 0;             // end-of-sequence and stop ids are masked before this many
   std::vector<TokenId> stop_ids;  // ends the answer, besides the model's own end ids
   bool ignore_eos = false;        // the model's own end ids do not end the answer
   std::optional<int> logprobs;    // with the chosen token: this many best alternatives (0-20)
+  // Of the prompt's tokens from position `prompt_logprobs_from` (>= 1) on, given those before: with
+  // this many best alternatives. They come before the first token of the answer.
+  std::optional<int> prompt_logprobs;
+  int prompt_logprobs_from = 1;
   std::shared_ptr<TokenConstraint> constraint;  // may be null
+};
+
+// One vector for the prompt instead of an answer, of the decoder's last hidden states (behind the
+// final norm).
+enum class Pooling {
+  kNone,
+  kMean,  // over all positions, visual ones too
+  kLast,  // of the last position
 };
 
 // What the server hands to the engine: token ids and pixels, never text.
@@ -56,6 +68,7 @@ struct Request {
   std::vector<MediaSpan> spans;     // ascending, disjoint
   std::vector<EncoderInput> media;  // what spans refer to
   SamplingParams sampling;
+  Pooling pooling = Pooling::kNone;
   std::shared_ptr<TokenStream> stream;  // where the answer goes; shared with the HTTP worker
   TimePoint arrival{};
 };

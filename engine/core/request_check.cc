@@ -19,7 +19,17 @@ Status check_tokens(const Request& request, const SchedulerConfig& config) {
 Status check_length(const Request& request, const SchedulerConfig& config) {
   const int64_t prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t answer = request.sampling.max_tokens;
-  if (answer < 1) return invalid_argument("max_tokens must be at least 1", "max_tokens");
+  const bool may_be_silent =
+      request.pooling != Pooling::kNone || request.sampling.prompt_logprobs.has_value();
+  if (answer < (may_be_silent ? 0 : 1)) {
+    return invalid_argument("max_tokens must be at least 1", "max_tokens");
+  }
+  if (answer > 0 && request.pooling != Pooling::kNone) {
+    return invalid_argument("a pooled request has no answer", "max_tokens");
+  }
+  if (request.sampling.prompt_logprobs_from < 1) {
+    return invalid_argument("the first token of a prompt has no log-probability");
+  }
   const std::string asked = std::to_string(prompt + answer) + " tokens (" + std::to_string(prompt) +
                             " in the prompt, " + std::to_string(answer) + " in the answer)";
   if (prompt + answer > config.max_model_len) {
@@ -29,7 +39,7 @@ Status check_length(const Request& request, const SchedulerConfig& config) {
   }
   // The last token of the answer is never computed.
   const int64_t room = static_cast<int64_t>(config.num_blocks) * config.block_size;
-  if (prompt + answer - 1 > room) {
+  if (prompt + std::max<int64_t>(answer, 1) - 1 > room) {
     return invalid_argument("the KV cache holds " + std::to_string(room) +
                             " tokens, but you asked for " + asked);
   }

@@ -132,7 +132,7 @@ void Scheduler::fail_stuck_head() {
 // it can be shared.
 bool Scheduler::take_blocks(Sequence& sequence) {
   const int needed = blocks_for(sequence.length());
-  const int shareable = config_.prefix_caching ? (sequence.length() - 1) / config_.block_size : 0;
+  const int shareable = config_.prefix_caching ? sequence.cacheable() / config_.block_size : 0;
   sequence.hash_blocks(shareable, config_.block_size);
   int shared = 0;
   for (; shared < shareable; ++shared) {
@@ -216,7 +216,10 @@ void Scheduler::add_entry(Sequence& sequence, int length) {
   entry.spans = sequence.request.spans;
   entry.media = sequence.request.media;
   entry.sampling = &sequence.request.sampling;
-  entry.samples = end == sequence.length();
+  entry.samples = end == sequence.length() && sequence.wants_answer();
+  entry.score_begin = sequence.next_score;
+  entry.score_end = std::max(sequence.next_score, std::min(end + 1, sequence.prompt_length));
+  entry.pooling = sequence.request.pooling;
   planned_.push_back(&sequence);
   tokens_left_ -= length;
 }

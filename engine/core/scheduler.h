@@ -69,7 +69,10 @@ class Scheduler {
   // commit()
   void record_encodes(const StepOutput& output);
   void fail_entry(const BatchEntry& entry, Sequence& sequence, const Status& reason);
-  void advance(Sequence& sequence, const BatchEntry& entry, std::optional<SampledToken>& sample);
+  void advance(Sequence& sequence, const BatchEntry& entry, std::optional<SampledToken>& sample,
+               EntryDetails& details);
+  bool take_details(Sequence& sequence, const BatchEntry& entry, EntryDetails& details);
+  void end_unanswered(Sequence& sequence);
   void append(Sequence& sequence, SampledToken& sample);
   FinishReason finish_reason(const Sequence& sequence, TokenId token) const;
   void publish_blocks(Sequence& sequence);

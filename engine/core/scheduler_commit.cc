@@ -32,8 +32,10 @@ void Scheduler::commit(StepOutput output) {
     fail_entry(batch_.entries[index], *planned_[index], reason);
   }
   output.samples.resize(planned_.size());
+  output.details.resize(planned_.size());
   for (size_t i = 0; i < planned_.size(); ++i) {
-    if (!planned_[i]->ended) advance(*planned_[i], batch_.entries[i], output.samples[i]);
+    if (planned_[i]->ended) continue;
+    advance(*planned_[i], batch_.entries[i], output.samples[i], output.details[i]);
   }
   remove_ended();
 }
@@ -80,11 +82,13 @@ void Scheduler::fail_entry(const BatchEntry& entry, Sequence& sequence, const St
 }
 
 void Scheduler::advance(Sequence& sequence, const BatchEntry& entry,
-                        std::optional<SampledToken>& sample) {
+                        std::optional<SampledToken>& sample, EntryDetails& details) {
+  if (!take_details(sequence, entry, details)) return;
   sequence.computed += entry.length;
   stats_.batched_tokens += entry.length;
   publish_blocks(sequence);
   release_passed_outputs(sequence);
+  if (!sequence.wants_answer() && sequence.remaining() == 0) return end_unanswered(sequence);
   if (!entry.samples) return;
   if (!sample || sample->token < 0 || sample->token >= config_.vocab_size) {
     end(sequence, FinishReason::kError,
@@ -97,6 +101,41 @@ void Scheduler::advance(Sequence& sequence, const BatchEntry& entry,
     return;
   }
   append(sequence, *sample);
+}
+
+// Publishes the prompt's log-probabilities, adds up what is pooled. False: the sequence has ended.
+bool Scheduler::take_details(Sequence& sequence, const BatchEntry& entry, EntryDetails& details) {
+  const auto wanted = static_cast<size_t>(entry.score_end - entry.score_begin);
+  const bool pools = entry.pooling != Pooling::kNone;
+  if (details.scores.size() != wanted || details.pooled.empty() == pools) {
+    end(sequence, FinishReason::kError,
+        Status(StatusCode::kInternal, "the model gave no log-probabilities or hidden states"));
+    return false;
+  }
+  if (wanted > 0) {
+    TokenEvent event;
+    event.prompt = std::move(details.scores);
+    event.stats = sequence.stats;
+    sequence.request.stream->push(std::move(event));
+    sequence.next_score = entry.score_end;
+  }
+  if (pools) {
+    if (entry.pooling == Pooling::kLast) sequence.pooled.clear();
+    sequence.pooled.resize(details.pooled.size());
+    for (size_t i = 0; i < details.pooled.size(); ++i) sequence.pooled[i] += details.pooled[i];
+  }
+  return true;
+}
+
+// The prompt is computed, and that was all.
+void Scheduler::end_unanswered(Sequence& sequence) {
+  TokenEvent last;
+  last.finish = FinishReason::kLength;
+  const double count = sequence.request.pooling == Pooling::kMean ? sequence.prompt_length : 1;
+  last.pooled.reserve(sequence.pooled.size());
+  for (const double sum : sequence.pooled) last.pooled.push_back(static_cast<float>(sum / count));
+  sequence.stats.first_token = now_;
+  end(sequence, std::move(last));
 }
 
 void Scheduler::append(Sequence& sequence, SampledToken& sample) {
@@ -174,6 +213,7 @@ void Scheduler::give_back(Sequence& sequence) {
   sequence.held.clear();
   sequence.computed = 0;
   sequence.published = 0;
+  sequence.pooled.clear();
 }
 
 void Scheduler::end(Sequence& sequence, FinishReason finish, Status error) {

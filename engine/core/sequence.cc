@@ -35,6 +35,9 @@ Sequence::Sequence(QueuedRequest queued)
     : request(std::move(queued.request)), ticket(std::move(queued.ticket)) {
   tokens = std::move(request.prompt);
   prompt_length = length();
+  next_score = request.sampling.prompt_logprobs
+                   ? std::min(request.sampling.prompt_logprobs_from, prompt_length)
+                   : prompt_length;
   // Batches hold spans into `tokens`: it must not move while the answer grows.
   tokens.reserve(tokens.size() + static_cast<size_t>(std::max(request.sampling.max_tokens, 0)));
   media_rows.resize(request.media.size());

@@ -20,6 +20,13 @@ struct Sequence {
   int remaining() const { return length() - computed; }  // known tokens not in the KV cache yet
   // All is computed but the last answer token; that one is never visual.
   bool decoding() const { return remaining() == 1 && generated() > 0; }
+  bool wants_answer() const { return request.sampling.max_tokens > 0; }
+  // Positions [0, cacheable()) may come from the prefix cache: nothing is asked of their hidden
+  // states.
+  int cacheable() const {
+    if (request.pooling == Pooling::kMean) return 0;
+    return next_score < prompt_length ? next_score - 1 : length() - 1;
+  }
   bool closed() const { return request.stream->closed(); }
 
   // Spans that reach beyond position `from`, in order.
@@ -39,6 +46,10 @@ struct Sequence {
   int published = 0;                // leading blocks offered to the prefix cache
   std::vector<ContentHash> hashes;  // of leading full blocks
   std::vector<int> held;            // media whose encoder output this sequence holds a reference on
+
+  // The next prompt position whose log-probability is to be published; prompt_length: no more.
+  int next_score = 0;
+  std::vector<double> pooled;  // [hidden] sum over [0, computed); of the last row for kLast
 
   bool admitted = false;  // was taken into a batch before (a preempted one comes back)
   bool ended = false;     // its last event is published and it holds nothing

@@ -14,6 +14,7 @@ enum class StatusCode {
   kNotFound,           // 404
   kPayloadTooLarge,    // 413
   kResourceExhausted,  // 429: the queue is full; retry later
+  kRateLimited,        // 429: the client has used up its share; retry later
   kUnavailable,        // 503: loading or draining
   kCancelled,          // the client left
   kInternal,           // 500: our fault

@@ -20,6 +20,13 @@ struct TokenLogprob {
   float logprob = 0;
 };
 
+// How likely a token of the prompt was, given those before it.
+struct PromptLogprob {
+  TokenLogprob token;
+  int rank = 0;                   // 1: the likeliest
+  std::vector<TokenLogprob> top;  // best first; empty unless asked for
+};
+
 // Times and counts of one request, complete in its last event.
 struct RequestStats {
   int cached_tokens = 0;  // prompt tokens served from the prefix cache at first admission
@@ -29,11 +36,16 @@ struct RequestStats {
 };
 
 // One step's result for one request. The last event has a finish reason; it carries a token unless
-// the request was cancelled or failed. A stop id's token is delivered too (kStop).
+// the request was cancelled or failed, or asked for no answer. A stop id's token is delivered too
+// (kStop).
 struct TokenEvent {
   std::optional<TokenId> token;
   float logprob = 0;              // of `token`, log-softmax of the raw logits
   std::vector<TokenLogprob> top;  // best first; empty unless asked for
+  // The prompt's, as they were asked for, in order; perhaps over several events before the first
+  // token's.
+  std::vector<PromptLogprob> prompt;
+  std::vector<float> pooled;  // [hidden] in the last event, where Request::pooling asks for it
   FinishReason finish = FinishReason::kNone;
   Status error;        // with kError
   RequestStats stats;  // so far; complete in the last event

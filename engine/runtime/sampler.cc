@@ -65,6 +65,21 @@ void penalise(std::span<float> logits, std::span<const TokenId> tokens, int prom
 
 }  // namespace
 
+PromptLogprob Sampler::score(std::span<const float> logits, TokenId token, int count) {
+  if (token < 0 || static_cast<size_t>(token) >= logits.size()) {
+    throw std::runtime_error("a token of the prompt is beyond the model's head");
+  }
+  const float norm = kernels::log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
+  const float own = logits[token];
+  if (!std::isfinite(norm)) throw std::runtime_error("the model's output is not finite");
+  PromptLogprob result;
+  result.token = {token, own - norm};
+  result.rank = 1 + static_cast<int>(std::count_if(logits.begin(), logits.end(),
+                                                   [own](float other) { return other > own; }));
+  if (count > 0) result.top = best_tokens(logits, count, norm);
+  return result;
+}
+
 bool Sampler::adjusts(const SamplingParams& params, int generated) const {
   return !params.logit_bias.empty() || params.repetition_penalty != 1.0f ||
          params.presence_penalty != 0 || params.frequency_penalty != 0 ||

@@ -21,6 +21,9 @@ class Sampler {
   SampledToken sample(std::span<const float> logits, std::span<const TokenId> tokens,
                       int prompt_length, const SamplingParams& params);
 
+  // How likely `token` is by raw `logits` [vocab], with the `count` best tokens.
+  static PromptLogprob score(std::span<const float> logits, TokenId token, int count);
+
  private:
   bool adjusts(const SamplingParams& params, int generated) const;
   void adjust(std::span<const TokenId> tokens, int prompt_length, const SamplingParams& params);

@@ -47,6 +47,7 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
   splice(batch, h, output);
   h = model_->forward(std::move(h), input, cache_);
   sample(batch, h, output);
+  describe_prompts(batch, h, output);
   return output;
 }
 
@@ -135,6 +136,55 @@ void TorchExecutor::splice(const Batch& batch, at::Tensor& h, StepOutput& output
     }
     row += entry.length;
   }
+}
+
+// What requests want of their prompts' hidden states: log-probabilities and pooled vectors.
+void TorchExecutor::describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output) {
+  const auto wants = [](const BatchEntry& entry) {
+    return entry.score_end > entry.score_begin || entry.pooling != Pooling::kNone;
+  };
+  if (std::none_of(batch.entries.begin(), batch.entries.end(), wants)) return;
+  output.details.resize(batch.entries.size());
+  int64_t row = 0;
+  for (size_t i = 0; i < batch.entries.size(); row += batch.entries[i].length, ++i) {
+    const BatchEntry& entry = batch.entries[i];
+    if (!wants(entry) || failed(output, i)) continue;
+    const at::Tensor rows = h.narrow(0, row, entry.length);  // [length, H]
+    EntryDetails& details = output.details[i];
+    try {
+      details.scores = score(entry, rows);
+    } catch (const std::exception& error) {
+      output.failures.emplace_back(static_cast<int>(i),
+                                   Status(StatusCode::kInternal, error.what()));
+      continue;
+    }
+    if (entry.pooling == Pooling::kNone) continue;
+    const at::Tensor pooled = entry.pooling == Pooling::kLast ? rows.select(0, entry.length - 1)
+                                                              : rows.sum(0, false, at::kDouble);
+    const at::Tensor values = pooled.to(at::kCPU, at::kFloat).contiguous();  // [H]
+    details.pooled.assign(values.const_data_ptr<float>(),
+                          values.const_data_ptr<float>() + values.numel());
+  }
+}
+
+// `rows` [length, H] are the entry's chunk. The head runs on a few rows at a time: its output is
+// the vocabulary wide.
+std::vector<PromptLogprob> TorchExecutor::score(const BatchEntry& entry, const at::Tensor& rows) {
+  constexpr int kRowsAtATime = 64;
+  std::vector<PromptLogprob> scores;
+  const int count = entry.sampling->prompt_logprobs.value_or(0);
+  for (int first = entry.score_begin; first < entry.score_end; first += kRowsAtATime) {
+    const int length = std::min(kRowsAtATime, entry.score_end - first);
+    const at::Tensor picked = rows.narrow(0, first - 1 - entry.start, length);
+    const at::Tensor logits = model_->logits(picked).to(at::kCPU, at::kFloat).contiguous();
+    const auto vocab = static_cast<size_t>(logits.size(1));
+    for (int n = 0; n < length; ++n) {
+      const std::span<const float> values(
+          logits.const_data_ptr<float>() + static_cast<size_t>(n) * vocab, vocab);
+      scores.push_back(Sampler::score(values, entry.tokens[first + n], count));
+    }
+  }
+  return scores;
 }
 
 // Only the last row of each sequence that samples goes through the head.

@@ -33,6 +33,8 @@ class TorchExecutor : public ModelExecutor {
   at::Tensor token_ids(const Batch& batch) const;
   void splice(const Batch& batch, at::Tensor& h, StepOutput& output) const;
   void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
+  void describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output);
+  std::vector<PromptLogprob> score(const BatchEntry& entry, const at::Tensor& rows);
 
   std::unique_ptr<VisionLanguageModel> model_;
   Options options_;

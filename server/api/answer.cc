@@ -1,5 +1,6 @@
 #include "server/api/answer.h"
 
+#include <cmath>
 #include <random>
 
 #include "server/http/errors.h"
@@ -10,46 +11,83 @@ namespace {
 
 // How often a waiting worker looks whether its client is still there.
 constexpr std::chrono::milliseconds kClientCheck{200};
-constexpr std::chrono::seconds kKeepalive{10};
-constexpr const char* kRetryAfterSeconds = "1";
+constexpr double kRetryAfter = 1;  // seconds
 
-bool write_events(http::BodyWriter& writer, const std::vector<Json>& events) {
+bool write_events(http::BodyWriter& writer, const std::vector<Json>& events, bool named) {
   for (const Json& event : events) {
-    if (!writer.write(http::sse_event(to_text(event)))) return false;
+    const std::string name = named ? event["type"].get<std::string>() : std::string();
+    if (!writer.write(http::sse_event(to_text(event), name))) return false;
   }
   return true;
 }
 
+void write_failure(const Status& status, const StreamFormat& format, http::BodyWriter& writer) {
+  if (format.failure) {
+    write_events(writer, format.failure(status), format.named_events);
+  } else {
+    writer.write(http::sse_event(http::error_reply(status).body));
+  }
+}
+
+// Puts what came next behind what is there.
+void append(ChoiceDelta next, ChoiceDelta& answer) {
+  const auto move_all = [](auto& from, auto& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  };
+  answer.text += next.text;
+  move_all(next.logprobs, answer.logprobs);
+  move_all(next.prompt_logprobs, answer.prompt_logprobs);
+  move_all(next.pooled, answer.pooled);
+  if (!next.finish) return;
+  answer.finish = next.finish;
+  answer.stop_string = std::move(next.stop_string);
+  answer.stop_token = next.stop_token;
+}
+
 void write_stream(Generation& generation, const StreamFormat& format, http::BodyWriter& writer) {
   TimePoint last_write = Clock::now();
-  if (!write_events(writer, format.first())) return;
+  const bool named = format.named_events;
+  if (!write_events(writer, format.first(), named)) return;
   while (!generation.done()) {
-    const auto delta = generation.next(Clock::now() + kClientCheck);
+    const auto wait = std::min<Clock::duration>(kClientCheck, generation.keepalive());
+    const auto delta = generation.next(Clock::now() + wait);
     if (!delta) {
-      writer.write(http::sse_event(http::error_reply(delta.status()).body));
-      return;
+      return write_failure(delta.status(), format, writer);
     }
     if (*delta) {
-      if (!writer.write(http::sse_event(to_text(format.delta(**delta))))) return;
+      if (!write_events(writer, format.delta(**delta), named)) return;
       last_write = Clock::now();
     } else if (writer.gone()) {
       return;
-    } else if (Clock::now() - last_write >= kKeepalive) {
+    } else if (Clock::now() - last_write >= generation.keepalive()) {
       if (!writer.write(http::sse_keepalive())) return;
       last_write = Clock::now();
     }
   }
-  if (write_events(writer, format.last())) writer.write(http::sse_done());
+  if (write_events(writer, format.last(), named) && !named) writer.write(http::sse_done());
 }
 
 }  // namespace
+
+const Status kShuttingDown(StatusCode::kUnavailable, "the server is shutting down");
 
 http::HttpReply error_response(const Status& status) {
   http::ErrorReply error = http::error_reply(status);
   http::HttpReply reply = http::json_reply(std::move(error.body));
   reply.status = error.status;
-  if (error.retry_later) reply.headers.emplace_back("Retry-After", kRetryAfterSeconds);
+  if (error.retry_later) set_retry_after(reply, kRetryAfter);
   return reply;
+}
+
+void set_retry_after(http::HttpReply& reply, double seconds) {
+  const std::string value = std::to_string(static_cast<int64_t>(std::ceil(std::max(seconds, 1.0))));
+  for (auto& [name, old] : reply.headers) {
+    if (name == "Retry-After") {
+      old = value;
+      return;
+    }
+  }
+  reply.headers.emplace_back("Retry-After", value);
 }
 
 Json usage_json(const Usage& usage) {
@@ -58,6 +96,36 @@ Json usage_json(const Usage& usage) {
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details",
            {{"cached_tokens", usage.cached_tokens}, {"image_tokens", usage.image_tokens}}}};
+}
+
+Json timings_json(const Generation& generation) {
+  const Timings& times = generation.timings();
+  const Usage& usage = generation.usage();
+  const auto milliseconds = [](double seconds) { return std::round(seconds * 1e6) / 1e3; };
+  const auto rate = [](int tokens, double seconds) {
+    return tokens > 0 && seconds > 0 ? Json(std::round(tokens / seconds * 100) / 100) : Json();
+  };
+  return {
+      {"queue_ms", milliseconds(times.queue)},
+      {"media_decode_ms", milliseconds(times.media_decode)},
+      {"media_preprocess_ms", milliseconds(times.media_preprocess)},
+      {"encode_ms", milliseconds(times.encode)},
+      {"prefill_ms", milliseconds(times.prefill)},
+      {"decode_ms", milliseconds(times.decode)},
+      {"prompt_tokens_per_second", rate(usage.prompt_tokens - usage.cached_tokens, times.prefill)},
+      // The first token of each choice belongs to the prefill.
+      {"tokens_per_second", rate(usage.completion_tokens - generation.choices(), times.decode)}};
+}
+
+Json token_ids_json(const std::vector<LogprobEntry>& entries) {
+  Json ids = Json::array();
+  for (const LogprobEntry& entry : entries) ids.push_back(entry.chosen.id);
+  return ids;
+}
+
+Json stop_reason_json(const ChoiceDelta& delta) {
+  if (!delta.stop_string.empty()) return delta.stop_string;
+  return delta.stop_token ? Json(*delta.stop_token) : Json();
 }
 
 const char* finish_name(FinishReason reason) {
@@ -78,29 +146,33 @@ int64_t unix_time() {
       .count();
 }
 
-Status collect(Generation& generation, http::Client& client,
-               const std::function<void(ChoiceDelta)>& take) {
+Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client) {
+  std::vector<ChoiceDelta> answers(static_cast<size_t>(generation.choices()));
+  for (size_t i = 0; i < answers.size(); ++i) answers[i].choice = static_cast<int>(i);
   TimePoint next_check = Clock::now() + kClientCheck;
   while (!generation.done()) {
     auto delta = generation.next(next_check);
     if (!delta) return delta.status();
-    if (*delta) take(**std::move(delta));
+    if (*delta) {
+      ChoiceDelta& answer = answers[(*delta)->choice];
+      append(**std::move(delta), answer);
+    }
     if (Clock::now() >= next_check) {
       if (client.gone()) return Status(StatusCode::kCancelled, "the client left");
       next_check = Clock::now() + kClientCheck;
     }
   }
-  return {};
+  return answers;
 }
 
-http::HttpReply stream_reply(std::unique_ptr<Generation> generation, StreamFormat format,
-                             std::shared_ptr<InFlight::Ticket> ticket) {
+http::HttpReply stream_reply(std::unique_ptr<Generation> generation, StreamFormat format) {
   http::HttpReply reply;
   reply.content_type = std::string(http::kEventStreamType);
   // std::function wants a copyable target.
   reply.stream = [generation = std::shared_ptr<Generation>(std::move(generation)),
-                  format = std::move(format), ticket = std::move(ticket)](
-                     http::BodyWriter& writer) { write_stream(*generation, format, writer); };
+                  format = std::move(format)](http::BodyWriter& writer) {
+    write_stream(*generation, format, writer);
+  };
   return reply;
 }
 

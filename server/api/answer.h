@@ -11,10 +11,24 @@
 // What chat and completions share on the way from a Generation to the client.
 namespace saccade::api {
 
+extern const Status kShuttingDown;  // what a draining server says
+
 // The reply to a request that failed.
 http::HttpReply error_response(const Status& status);
 
+// When a client that was refused may come again, in whole seconds.
+void set_retry_after(http::HttpReply& reply, double seconds);
+
 Json usage_json(const Usage& usage);
+
+// Milliseconds of each stage, and tokens per second.
+Json timings_json(const Generation& generation);
+
+// Ids of the tokens, for return_token_ids.
+Json token_ids_json(const std::vector<LogprobEntry>& entries);
+
+// vLLM's stop_reason: the stop string or stop_token_ids member that ended a choice, else null.
+Json stop_reason_json(const ChoiceDelta& delta);
 
 // "stop" or "length".
 const char* finish_name(FinishReason reason);
@@ -23,20 +37,22 @@ const char* finish_name(FinishReason reason);
 std::string response_id(const char* prefix);
 int64_t unix_time();
 
-// Hands every delta to `take`, until all choices have finished. kCancelled: the client left.
-Status collect(Generation& generation, http::Client& client,
-               const std::function<void(ChoiceDelta)>& take);
+// Waits for all choices, each with all that its deltas held. kCancelled: the client left.
+Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client);
 
-// How one route writes its stream: each function gives the JSON of one event.
+// How one route writes its stream: each function gives the JSON of some events.
 struct StreamFormat {
   std::function<std::vector<Json>()> first;  // before any delta
-  std::function<Json(const ChoiceDelta&)> delta;
+  std::function<std::vector<Json>(const ChoiceDelta&)> delta;
   std::function<std::vector<Json>()> last;  // when every choice has finished
+  // Instead, when the request fails on the way. None: OpenAI's error body.
+  std::function<std::vector<Json>(const Status&)> failure = nullptr;
+  // Events are named by their `type`, and the last one is the end; else [DONE] follows.
+  bool named_events = false;
 };
 
 // The reply that streams `generation` as server-sent events. A failure on the way is an event with
-// an error; silence is filled with comments. `ticket` is held until the last byte.
-http::HttpReply stream_reply(std::unique_ptr<Generation> generation, StreamFormat format,
-                             std::shared_ptr<InFlight::Ticket> ticket);
+// an error; silence is filled with comments.
+http::HttpReply stream_reply(std::unique_ptr<Generation> generation, StreamFormat format);
 
 }  // namespace saccade::api

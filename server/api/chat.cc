@@ -4,152 +4,169 @@
 #include "server/api/chat_request.h"
 #include "server/api/logprobs.h"
 #include "server/api/prepare.h"
+#include "server/api/read_request.h"
 
 namespace saccade::api {
 namespace {
 
-// What every chunk of a stream, and a whole answer, begin with.
-struct Header {
-  std::string id = response_id("chatcmpl-");
-  int64_t created = unix_time();
-  std::string model;
-
-  Json object(const char* kind) const {
-    return {{"id", id}, {"object", kind}, {"created", created}, {"model", model}};
-  }
-};
-
-struct ChatAnswer {
+// The words that the answer goes on from, where they are to be repeated.
+std::string echoed_text(const ChatRequest& chat) {
   std::string text;
-  std::vector<LogprobEntry> logprobs;
-  FinishReason finish = FinishReason::kStop;
-};
-
-Result<ChatRequest> read_request(const Service& service, http::HttpRequest& request) {
-  const Result<Json> body = parse_body(request.body);
-  request.body = {};  // as large as its pictures, and not needed any more
-  if (!body) return body.status();
-  Result<ChatRequest> chat = parse_chat_request(*body, service.limits);
-  if (!chat) return chat;
-  if (const Status status = service.check_model(chat->model); !status.ok()) return status;
-  return chat;
-}
-
-http::HttpReply whole_answer(Service& service, Generation& generation, const Header& header,
-                             bool with_logprobs, http::Client& client) {
-  std::vector<ChatAnswer> answers(generation.choices());
-  const Status status = collect(generation, client, [&](ChoiceDelta delta) {
-    ChatAnswer& answer = answers[delta.choice];
-    answer.text += delta.text;
-    if (with_logprobs) {
-      std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(answer.logprobs));
-    }
-    if (delta.finish) answer.finish = *delta.finish;
-  });
-  if (!status.ok()) return error_response(status);
-
-  Json choices = Json::array();
-  for (size_t i = 0; i < answers.size(); ++i) {
-    const ChatAnswer& answer = answers[i];
-    choices.push_back(
-        {{"index", i},
-         {"message", {{"role", "assistant"}, {"content", answer.text}, {"refusal", nullptr}}},
-         {"logprobs", with_logprobs ? chat_logprobs(*service.tokenizer, answer.logprobs) : Json()},
-         {"finish_reason", finish_name(answer.finish)}});
+  if (!chat.echo || !chat.conversation.continue_final_message) return text;
+  for (const ContentPart& part : chat.conversation.messages.back().parts) {
+    if (part.kind == ContentPart::Kind::kText) text += part.text;
   }
-  Json body = header.object("chat.completion");
-  body["choices"] = std::move(choices);
-  body["usage"] = usage_json(generation.usage());
-  return http::json_reply(to_text(body));
+  return text;
 }
 
-// The chunks of a stream, as StreamFormat wants them.
-class ChunkFormat {
+// Writes whole answers, and the chunks of a stream.
+class ChatFormat {
  public:
-  ChunkFormat(const Service& service, const Generation& generation, Header header,
-              bool with_logprobs, bool with_usage)
+  ChatFormat(const Service& service, const Generation& generation, const ChatRequest& chat)
       : service_(service),
         generation_(generation),
-        header_(std::move(header)),
-        with_logprobs_(with_logprobs),
-        with_usage_(with_usage) {}
+        model_(service.name_of(chat.model)),
+        service_tier_(chat.options.service_tier),
+        echoed_(echoed_text(chat)),
+        with_logprobs_(chat.options.sampling.logprobs.has_value()),
+        with_prompt_logprobs_(chat.options.sampling.prompt_logprobs.has_value()),
+        with_token_ids_(chat.options.return_token_ids),
+        with_timings_(chat.options.timings),
+        with_usage_(chat.options.include_usage),
+        continuous_usage_(chat.options.continuous_usage) {}
+
+  Json whole(std::vector<ChoiceDelta> answers) const {
+    Json choices = Json::array();
+    for (const ChoiceDelta& answer : answers) {
+      Json choice = {
+          {"index", answer.choice},
+          {"message",
+           {{"role", "assistant"}, {"content", echoed_ + answer.text}, {"refusal", nullptr}}},
+          {"logprobs", logprobs(answer)},
+          {"finish_reason", finish_name(*answer.finish)},
+          {"stop_reason", stop_reason_json(answer)}};
+      if (with_token_ids_) choice["token_ids"] = token_ids_json(answer.logprobs);
+      choices.push_back(std::move(choice));
+    }
+    Json body = object("chat.completion");
+    body["choices"] = std::move(choices);
+    body["usage"] = usage_json(generation_.usage());
+    if (with_prompt_logprobs_) {
+      body["prompt_logprobs"] = prompt_logprobs_json(*service_.tokenizer, generation_.prompt(0),
+                                                     answers.front().prompt_logprobs);
+    }
+    if (with_token_ids_) body["prompt_token_ids"] = generation_.prompt(0).ids;
+    if (with_timings_) body["timings"] = timings_json(generation_);
+    return body;
+  }
 
   std::vector<Json> first() const {
     std::vector<Json> chunks;
     for (int i = 0; i < generation_.choices(); ++i) {
-      chunks.push_back(chunk({{"index", i},
-                              {"delta", {{"role", "assistant"}, {"content", ""}}},
-                              {"logprobs", nullptr},
-                              {"finish_reason", nullptr}}));
+      Json start = chunk({{"index", i},
+                          {"delta", {{"role", "assistant"}, {"content", echoed_}}},
+                          {"logprobs", nullptr},
+                          {"finish_reason", nullptr}});
+      if (with_token_ids_ && i == 0) start["prompt_token_ids"] = generation_.prompt(0).ids;
+      chunks.push_back(std::move(start));
     }
     return chunks;
   }
 
-  Json delta(const ChoiceDelta& delta) const {
+  std::vector<Json> delta(const ChoiceDelta& delta) const {
     Json content = Json::object();
     if (!delta.text.empty()) content["content"] = delta.text;
-    return chunk(
-        {{"index", delta.choice},
-         {"delta", std::move(content)},
-         {"logprobs", with_logprobs_ ? chat_logprobs(*service_.tokenizer, delta.logprobs) : Json()},
-         {"finish_reason", delta.finish ? Json(finish_name(*delta.finish)) : Json()}});
+    Json choice = {{"index", delta.choice},
+                   {"delta", std::move(content)},
+                   {"logprobs", logprobs(delta)},
+                   {"finish_reason", delta.finish ? Json(finish_name(*delta.finish)) : Json()}};
+    if (delta.finish) choice["stop_reason"] = stop_reason_json(delta);
+    if (with_token_ids_) choice["token_ids"] = token_ids_json(delta.logprobs);
+    Json made = chunk(std::move(choice));
+    if (with_timings_ && !with_usage_ && generation_.done()) {
+      made["timings"] = timings_json(generation_);
+    }
+    return {std::move(made)};
   }
 
   std::vector<Json> last() const {
     if (!with_usage_) return {};
-    Json chunk = header_.object("chat.completion.chunk");
+    Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array();
     chunk["usage"] = usage_json(generation_.usage());
+    if (with_timings_) chunk["timings"] = timings_json(generation_);
     return {std::move(chunk)};
   }
 
  private:
+  // What every chunk of a stream, and a whole answer, begin with.
+  Json object(const char* kind) const {
+    Json object = {{"id", id_}, {"object", kind}, {"created", created_}, {"model", model_}};
+    if (!service_tier_.empty()) object["service_tier"] = service_tier_;
+    object["system_fingerprint"] = service_.options.fingerprint;
+    return object;
+  }
+
   Json chunk(Json choice) const {
-    Json chunk = header_.object("chat.completion.chunk");
+    Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array({std::move(choice)});
-    if (with_usage_) chunk["usage"] = nullptr;
+    if (continuous_usage_) {
+      chunk["usage"] = usage_json(generation_.usage());
+    } else if (with_usage_) {
+      chunk["usage"] = nullptr;
+    }
     return chunk;
+  }
+
+  Json logprobs(const ChoiceDelta& delta) const {
+    return with_logprobs_ ? chat_logprobs(*service_.tokenizer, delta.logprobs) : Json();
   }
 
   const Service& service_;
   const Generation& generation_;  // lives as long as the reply that streams it
-  const Header header_;
+  const std::string id_ = response_id("chatcmpl-");
+  const int64_t created_ = unix_time();
+  const std::string model_;
+  const std::string service_tier_;
+  const std::string echoed_;
   const bool with_logprobs_;
+  const bool with_prompt_logprobs_;
+  const bool with_token_ids_;
+  const bool with_timings_;
   const bool with_usage_;
+  const bool continuous_usage_;
 };
 
 }  // namespace
 
-http::HttpReply chat_completions(Service& service, http::HttpRequest& request,
-                                 http::Client& client) {
-  auto ticket = service.in_flight.enter();
-  if (!ticket)
-    return error_response(Status(StatusCode::kUnavailable, "the server is shutting down"));
-  Result<ChatRequest> chat = read_request(service, request);
+http::HttpReply chat_completions(Call& call) {
+  Service& service = call.service;
+  Result<ChatRequest> chat = read_request(service, call.request, parse_chat_request);
   if (!chat) return error_response(chat.status());
   if (const Status status = constrain(service.grammars, chat->format, chat->options);
       !status.ok()) {
     return error_response(status);
   }
   const GenerationOptions& options = chat->options;
-  Result<PreparedPrompt> prompt = prepare_chat(service, chat->conversation, options.max_tokens);
+  Result<PreparedPrompt> prompt =
+      prepare_chat(service, chat->conversation, {options.max_tokens, options.truncate_prompt},
+                   call.admission.get());
   if (!prompt) return error_response(prompt.status());
   std::vector<PreparedPrompt> prompts;
   prompts.push_back(*std::move(prompt));
-  auto generation = Generation::start(service, std::move(prompts), options);
+  auto generation = Generation::start(service, call.admission, std::move(prompts), options);
   if (!generation) return error_response(generation.status());
 
-  Header header;
-  header.model = chat->model.empty() ? service.options.names.front() : chat->model;
-  const bool with_logprobs = options.sampling.logprobs.has_value();
-  if (!options.stream) return whole_answer(service, **generation, header, with_logprobs, client);
-  const auto format = std::make_shared<const ChunkFormat>(service, **generation, std::move(header),
-                                                          with_logprobs, options.include_usage);
+  const auto format = std::make_shared<const ChatFormat>(service, **generation, *chat);
+  if (!options.stream) {
+    Result<std::vector<ChoiceDelta>> answers = collect(**generation, call.client);
+    if (!answers) return error_response(answers.status());
+    return http::json_reply(to_text(format->whole(*std::move(answers))));
+  }
   return stream_reply(*std::move(generation),
                       {[format] { return format->first(); },
                        [format](const ChoiceDelta& delta) { return format->delta(delta); },
-                       [format] { return format->last(); }},
-                      std::move(ticket));
+                       [format] { return format->last(); }});
 }
 
 }  // namespace saccade::api

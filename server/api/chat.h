@@ -1,12 +1,10 @@
 #pragma once
 
-#include "server/api/service.h"
-#include "server/http/http_server.h"
+#include "server/api/call.h"
 
 namespace saccade::api {
 
 // POST /v1/chat/completions
-http::HttpReply chat_completions(Service& service, http::HttpRequest& request,
-                                 http::Client& client);
+http::HttpReply chat_completions(Call& call);
 
 }  // namespace saccade::api

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "server/api/request_tables.h"
+
 namespace saccade::api {
 namespace {
 
@@ -17,33 +19,24 @@ bool adopt(Fields& outer, const Fields& inner) {
   return inner.ok();
 }
 
-void read_image_url(Fields& fields, Fields& part, ContentPart& content) {
+void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
+                    const ModelLimits& limits) {
   const Json* url = part.find("image_url");
   content.kind = ContentPart::Kind::kImage;
   content.param = part.path("image_url");
-  if (url == nullptr) return fields.fail(content.param, content.param + " is missing");
-  if (url->is_string()) {  // as Ollama's documentation has it
+  if (url != nullptr && url->is_string()) {  // as Ollama's documentation has it
     content.text = url->get<std::string>();
     return;
   }
-  if (!url->is_object()) {
-    return fields.fail(content.param, content.param + " must be an object with a url");
-  }
+  Fields checked(part.object(), {kImagePartFields}, limits, part.path());
+  if (!adopt(fields, checked)) return;
   Fields inner(*url, content.param);
   content.param = inner.path("url");
-  if (inner.find("url") == nullptr) {
-    return fields.fail(content.param, content.param + " is missing");
-  }
   inner.read("url", content.text);
-  std::string detail = "auto";
-  inner.read("detail", detail);
-  if (inner.ok() && detail != "auto" && detail != "low" && detail != "high") {
-    inner.fail(inner.path("detail"), inner.path("detail") + " must be auto, low or high");
-  }
-  adopt(fields, inner);
 }
 
-void read_part(Fields& fields, const Json& value, const std::string& path, ChatMessage& message) {
+void read_part(Fields& fields, const Json& value, const std::string& path, ChatMessage& message,
+               const ModelLimits& limits) {
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
@@ -57,13 +50,17 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
   ContentPart content;
   if (name == "text" || name == "input_text") {
     content.param = part.path("text");
-    if (part.find("text") == nullptr) {
-      return fields.fail(content.param, content.param + " is missing");
-    }
-    part.read("text", content.text);
-    if (!adopt(fields, part)) return;
+    Fields text(value, {kTextPartFields}, limits, path);
+    text.read("text", content.text);
+    if (!adopt(fields, text)) return;
   } else if (name == "image_url") {
-    read_image_url(fields, part, content);
+    read_image_url(fields, part, content, limits);
+  } else if (name == "image_file") {
+    Fields file(value, {kFilePartFields}, limits, path);
+    if (!adopt(fields, file)) return;
+    content.kind = ContentPart::Kind::kImage;
+    content.param = part.path("image_file.file_id");
+    content.text = value["image_file"]["file_id"].get<std::string>();
   } else if (name == "video_url" || name == "video") {
     return fields.fail(type_path, "video input is not supported by this version");
   } else {
@@ -73,7 +70,8 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
   message.parts.push_back(std::move(content));
 }
 
-void read_content(Fields& fields, const Fields& member, ChatMessage& message) {
+void read_content(Fields& fields, const Fields& member, ChatMessage& message,
+                  const ModelLimits& limits) {
   const Json* content = member.find("content");
   const std::string path = member.path("content");
   if (content == nullptr) {
@@ -93,12 +91,12 @@ void read_content(Fields& fields, const Fields& member, ChatMessage& message) {
   }
   if (content->empty()) return fields.fail(path, path + " must not be empty");
   for (size_t i = 0; i < content->size() && fields.ok(); ++i) {
-    read_part(fields, (*content)[i], path + "[" + std::to_string(i) + "]", message);
+    read_part(fields, (*content)[i], path + "[" + std::to_string(i) + "]", message, limits);
   }
 }
 
 void read_message(Fields& fields, const Json& value, const std::string& path,
-                  Conversation& conversation) {
+                  Conversation& conversation, const ModelLimits& limits) {
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
@@ -114,7 +112,7 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   for (const char* name : kPassedOn) {
     if (const Json* extra = member.find(name)) message.extra[name] = *extra;
   }
-  read_content(fields, member, message);
+  read_content(fields, member, message, limits);
   conversation.messages.push_back(std::move(message));
 }
 
@@ -135,7 +133,7 @@ void refuse_unsupported(Fields& fields, const FieldLimits& limits) {
       choice && *choice != "none" && *choice != "auto") {
     return fields.fail("tool_choice", "tools are not supported by this version");
   }
-  for (const char* name : {"functions", "function_call", "audio"}) {
+  for (const char* name : {"functions", "function_call", "audio", "web_search_options"}) {
     const Json* value = fields.find(name);
     if (value != nullptr && !value->empty() && *value != "none") {
       return fields.fail(name, std::string(name) + " is not supported by this version");
@@ -143,31 +141,57 @@ void refuse_unsupported(Fields& fields, const FieldLimits& limits) {
   }
 }
 
-void read_logprobs(Fields& fields, const FieldLimits& limits, SamplingParams& sampling) {
+void read_logprobs(Fields& fields, SamplingParams& sampling) {
   bool wanted = false;
   std::optional<int> top;
   fields.read("logprobs", wanted);
-  fields.read("top_logprobs", top, {0, static_cast<double>(limits.max_top_logprobs)});
+  fields.read("top_logprobs", top);
   if (top && !wanted) fields.fail("top_logprobs", "top_logprobs needs logprobs: true");
   if (wanted) sampling.logprobs = top.value_or(0);
 }
 
+// What an OpenAI client may ask to get back: text is all there is.
+void read_modalities(Fields& fields) {
+  const Json* modalities = fields.ok() ? fields.find("modalities") : nullptr;
+  if (modalities == nullptr) return;
+  if (!modalities->is_array()) return fields.fail("modalities", "modalities must be an array");
+  for (size_t i = 0; i < modalities->size(); ++i) {
+    if ((*modalities)[i] == "text") continue;
+    const std::string path = "modalities[" + std::to_string(i) + "]";
+    return fields.fail(path, path + " must be \"text\": this model answers in text alone");
+  }
+}
+
+void read_template(Fields& fields, const ModelLimits& limits, Conversation& conversation) {
+  fields.read("add_special_tokens", conversation.add_special_tokens);
+  fields.read("chat_template", conversation.chat_template);
+  if (!conversation.chat_template.empty() && !limits.allow_chat_template) {
+    fields.fail("chat_template",
+                "a request brings no template here: start the server with "
+                "--trust-request-chat-template, or set one with --chat-template");
+  }
+  if (const Json* kwargs = fields.ok() ? fields.find("chat_template_kwargs") : nullptr) {
+    conversation.template_kwargs = *kwargs;
+  }
+}
+
 }  // namespace
 
-Conversation read_conversation(Fields& fields, const FieldLimits& limits) {
+Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
   Conversation conversation;
   const Json* messages = fields.find("messages");
   if (messages == nullptr || !messages->is_array() || messages->empty()) {
     fields.fail("messages", "messages must be an array with at least one message");
     return conversation;
   }
-  if (messages->size() > limits.max_messages) {
-    fields.fail("messages",
-                "messages holds more than " + std::to_string(limits.max_messages) + " messages");
+  if (messages->size() > limits.fields.max_messages) {
+    fields.fail("messages", "messages holds more than " +
+                                std::to_string(limits.fields.max_messages) + " messages");
     return conversation;
   }
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
-    read_message(fields, (*messages)[i], "messages[" + std::to_string(i) + "]", conversation);
+    read_message(fields, (*messages)[i], "messages[" + std::to_string(i) + "]", conversation,
+                 limits);
   }
   fields.read("add_generation_prompt", conversation.add_generation_prompt);
   fields.read("continue_final_message", conversation.continue_final_message);
@@ -178,24 +202,20 @@ Conversation read_conversation(Fields& fields, const FieldLimits& limits) {
     }
     conversation.add_generation_prompt = false;
   }
-  if (const Json* kwargs = fields.ok() ? fields.find("chat_template_kwargs") : nullptr) {
-    if (kwargs->is_object()) {
-      conversation.template_kwargs = *kwargs;
-    } else {
-      fields.fail("chat_template_kwargs", "chat_template_kwargs must be an object");
-    }
-  }
+  read_template(fields, limits, conversation);
   return conversation;
 }
 
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits) {
   ChatRequest request;
-  Fields fields(body);
+  Fields fields(body, {kGenerationFields, kChatFields, kTemplateFields}, limits);
   fields.read("model", request.model);
-  request.conversation = read_conversation(fields, limits.fields);
-  request.options = read_generation_options(fields, limits);
-  read_logprobs(fields, limits.fields, request.options.sampling);
+  request.conversation = read_conversation(fields, limits);
+  request.options = read_generation_options(fields);
+  read_logprobs(fields, request.options.sampling);
+  read_modalities(fields);
   request.format = read_structured_output(fields);
+  fields.read("echo", request.echo);
   if (fields.ok()) refuse_unsupported(fields, limits.fields);
   if (!fields.ok()) return fields.status();
   return request;

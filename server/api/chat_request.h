@@ -12,6 +12,7 @@ namespace saccade::api {
 struct ChatRequest {
   std::string model;  // empty: whatever is served
   Conversation conversation;
+  bool echo = false;  // the answer begins with the message that it continues
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
 };
@@ -19,6 +20,6 @@ struct ChatRequest {
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits);
 
 // `messages` and what concerns the template; shared with /tokenize. Mistakes are kept in `fields`.
-Conversation read_conversation(Fields& fields, const FieldLimits& limits);
+Conversation read_conversation(Fields& fields, const ModelLimits& limits);
 
 }  // namespace saccade::api

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "server/api/generation_options.h"
+#include "server/api/prompt_input.h"
 #include "server/api/structured_output.h"
 
 namespace saccade::api {
@@ -12,9 +12,13 @@ namespace saccade::api {
 // POST /v1/completions in native types.
 struct CompletionRequest {
   std::string model;
-  // Each prompt is text or token ids.
-  std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
+  std::vector<TextOrIds> prompts;
   bool echo = false;
+  bool echo_logprobs = false;    // the prompt's tokens are in `logprobs`, too
+  bool logprobs = false;         // in the answer
+  bool prompt_logprobs = false;  // in the answer
+  int choices = 1;               // returned for each prompt, of options.n generated ones
+  int max_tokens = 16;           // shortened to what fits where options.max_tokens names none
   bool add_special_tokens = true;
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text

@@ -1,30 +1,15 @@
 #include "server/api/completions.h"
 
+#include <algorithm>
+
 #include "server/api/answer.h"
 #include "server/api/completion_request.h"
 #include "server/api/logprobs.h"
 #include "server/api/prepare.h"
+#include "server/api/read_request.h"
 
 namespace saccade::api {
 namespace {
-
-constexpr int kDefaultMaxTokens = 16;  // OpenAI's, for this route alone
-
-struct CompletionAnswer {
-  std::string text;
-  std::vector<LogprobEntry> logprobs;
-  FinishReason finish = FinishReason::kStop;
-};
-
-Result<CompletionRequest> read_request(const Service& service, http::HttpRequest& request) {
-  const Result<Json> body = parse_body(request.body);
-  request.body = {};
-  if (!body) return body.status();
-  Result<CompletionRequest> completion = parse_completion_request(*body, service.limits);
-  if (!completion) return completion;
-  if (const Status status = service.check_model(completion->model); !status.ok()) return status;
-  return completion;
-}
 
 Result<std::vector<PreparedPrompt>> prepare(const Service& service,
                                             const CompletionRequest& request) {
@@ -34,8 +19,9 @@ Result<std::vector<PreparedPrompt>> prepare(const Service& service,
     std::vector<TokenId> ids =
         text != nullptr ? service.prompts.build_text(*text, request.add_special_tokens).ids
                         : std::get<std::vector<int32_t>>(prompt);
-    Result<PreparedPrompt> prepared =
-        prepare_text(service, std::move(ids), request.options.max_tokens, kDefaultMaxTokens);
+    Result<PreparedPrompt> prepared = prepare_text(
+        service, std::move(ids), {request.options.max_tokens, request.options.truncate_prompt},
+        request.max_tokens);
     if (!prepared) return prepared.status();
     prompts.push_back(*std::move(prepared));
   }
@@ -54,6 +40,22 @@ std::vector<std::string> prompt_texts(const Service& service, const CompletionRe
   return texts;
 }
 
+// The likeliest `keep` of each prompt's choices by their mean log-probability, renumbered.
+std::vector<ChoiceDelta> best_of(std::vector<ChoiceDelta> answers, int made, int keep) {
+  const auto mean = [](const ChoiceDelta& answer) {
+    double sum = 0;
+    for (const LogprobEntry& entry : answer.logprobs) sum += entry.chosen.logprob;
+    return sum / static_cast<double>(std::max<size_t>(answer.logprobs.size(), 1));
+  };
+  std::vector<ChoiceDelta> kept;
+  for (auto first = answers.begin(); first != answers.end(); first += made) {
+    std::stable_sort(first, first + made,
+                     [&](const ChoiceDelta& a, const ChoiceDelta& b) { return mean(a) > mean(b); });
+    std::move(first, first + keep, std::back_inserter(kept));
+  }
+  return kept;
+}
+
 // Writes whole answers and chunks, which have the same shape here.
 class CompletionFormat {
  public:
@@ -61,56 +63,87 @@ class CompletionFormat {
                    const CompletionRequest& request)
       : service_(service),
         generation_(generation),
-        model_(request.model.empty() ? service.options.names.front() : request.model),
-        with_logprobs_(request.options.sampling.logprobs.has_value()),
-        with_usage_(request.options.include_usage),
-        n_(request.options.n),
+        model_(service.name_of(request.model)),
+        request_(request),
+        started_(generation.choices(), false),
         offsets_(generation.choices(), 0) {
     if (request.echo) echoed_ = prompt_texts(service, request);
   }
 
-  Json object() const {
-    return {{"id", id_}, {"object", "text_completion"}, {"created", created_}, {"model", model_}};
-  }
-  std::string echoed(size_t choice) const {
-    return echoed_.empty() ? std::string() : echoed_[choice / static_cast<size_t>(n_)];
-  }
-  bool with_logprobs() const { return with_logprobs_; }
-
-  Json choice(size_t index, const std::string& text, const std::vector<LogprobEntry>& logprobs,
-              std::optional<FinishReason> finish) {
-    return {{"index", index},
-            {"text", text},
-            {"logprobs", with_logprobs_
-                             ? completion_logprobs(*service_.tokenizer, logprobs, offsets_[index])
-                             : Json()},
-            {"finish_reason", finish ? Json(finish_name(*finish)) : Json()}};
-  }
-
-  std::vector<Json> first() {
-    std::vector<Json> chunks;
-    for (size_t i = 0; !echoed_.empty() && i < offsets_.size(); ++i) {
-      chunks.push_back(chunk(choice(i, echoed(i), {}, std::nullopt)));
+  Json whole(std::vector<ChoiceDelta> answers) {
+    const GenerationOptions& options = request_.options;
+    if (options.n > request_.choices) {
+      answers = best_of(std::move(answers), options.n, request_.choices);
     }
-    return chunks;
+    Json choices = Json::array();
+    for (size_t i = 0; i < answers.size(); ++i) choices.push_back(choice(i, answers[i]));
+    Json body = object();
+    body["choices"] = std::move(choices);
+    body["usage"] = usage_json(generation_.usage());
+    if (options.timings) body["timings"] = timings_json(generation_);
+    return body;
   }
-  Json delta(const ChoiceDelta& delta) {
-    return chunk(choice(delta.choice, delta.text, delta.logprobs, delta.finish));
+
+  std::vector<Json> delta(const ChoiceDelta& delta) {
+    Json chunk = object();
+    chunk["choices"] = Json::array({choice(static_cast<size_t>(delta.choice), delta)});
+    const GenerationOptions& options = request_.options;
+    if (options.continuous_usage) {
+      chunk["usage"] = usage_json(generation_.usage());
+    } else if (options.include_usage) {
+      chunk["usage"] = nullptr;
+    }
+    if (options.timings && !options.include_usage && generation_.done()) {
+      chunk["timings"] = timings_json(generation_);
+    }
+    return {std::move(chunk)};
   }
+
   std::vector<Json> last() {
-    if (!with_usage_) return {};
+    if (!request_.options.include_usage) return {};
     Json chunk = object();
     chunk["choices"] = Json::array();
     chunk["usage"] = usage_json(generation_.usage());
+    if (request_.options.timings) chunk["timings"] = timings_json(generation_);
     return {std::move(chunk)};
   }
 
  private:
-  Json chunk(Json choice) {
-    Json chunk = object();
-    chunk["choices"] = Json::array({std::move(choice)});
-    if (with_usage_) chunk["usage"] = nullptr;
-    return chunk;
+  Json object() const {
+    return {{"id", id_},
+            {"object", "text_completion"},
+            {"created", created_},
+            {"model", model_},
+            {"system_fingerprint", service_.options.fingerprint}};
+  }
+
+  // `index` is the number in the answer, delta.choice that of the generation: they differ where
+  // only the best choices are returned.
+  Json choice(size_t index, const ChoiceDelta& delta) {
+    const GenerationOptions& options = request_.options;
+    const PreparedPrompt& prompt = generation_.prompt(delta.choice);
+    const bool first = !started_[index];
+    started_[index] = true;
+    std::vector<LogprobEntry> entries;
+    if (first && request_.echo_logprobs) entries = prompt_entries(prompt, delta.prompt_logprobs);
+    entries.insert(entries.end(), delta.logprobs.begin(), delta.logprobs.end());
+    const bool echoes = first && request_.echo;
+    Json made = {{"index", index},
+                 {"text", (echoes ? echoed_[delta.choice / options.n] : "") + delta.text},
+                 {"logprobs", request_.logprobs ? completion_logprobs(*service_.tokenizer, entries,
+                                                                      offsets_[index])
+                                                : Json()},
+                 {"finish_reason", delta.finish ? Json(finish_name(*delta.finish)) : Json()}};
+    if (delta.finish) made["stop_reason"] = stop_reason_json(delta);
+    if (first && request_.prompt_logprobs) {
+      made["prompt_logprobs"] =
+          prompt_logprobs_json(*service_.tokenizer, prompt, delta.prompt_logprobs);
+    }
+    if (options.return_token_ids) {
+      made["token_ids"] = token_ids_json(delta.logprobs);
+      if (first) made["prompt_token_ids"] = prompt.ids;
+    }
+    return made;
   }
 
   const Service& service_;
@@ -118,43 +151,17 @@ class CompletionFormat {
   const std::string id_ = response_id("cmpl-");
   const int64_t created_ = unix_time();
   const std::string model_;
-  const bool with_logprobs_;
-  const bool with_usage_;
-  const int n_;
+  const CompletionRequest request_;
   std::vector<std::string> echoed_;  // [prompts]; empty without echo
+  std::vector<bool> started_;        // [choices] whether anything was written
   std::vector<size_t> offsets_;      // [choices] characters written, for text_offset
 };
 
-http::HttpReply whole_answer(Generation& generation, CompletionFormat& format,
-                             http::Client& client) {
-  std::vector<CompletionAnswer> answers(generation.choices());
-  const Status status = collect(generation, client, [&](ChoiceDelta delta) {
-    CompletionAnswer& answer = answers[delta.choice];
-    answer.text += delta.text;
-    if (format.with_logprobs()) {
-      std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(answer.logprobs));
-    }
-    if (delta.finish) answer.finish = *delta.finish;
-  });
-  if (!status.ok()) return error_response(status);
-  Json choices = Json::array();
-  for (size_t i = 0; i < answers.size(); ++i) {
-    choices.push_back(format.choice(i, format.echoed(i) + answers[i].text, answers[i].logprobs,
-                                    answers[i].finish));
-  }
-  Json body = format.object();
-  body["choices"] = std::move(choices);
-  body["usage"] = usage_json(generation.usage());
-  return http::json_reply(to_text(body));
-}
-
 }  // namespace
 
-http::HttpReply completions(Service& service, http::HttpRequest& request, http::Client& client) {
-  auto ticket = service.in_flight.enter();
-  if (!ticket)
-    return error_response(Status(StatusCode::kUnavailable, "the server is shutting down"));
-  Result<CompletionRequest> completion = read_request(service, request);
+http::HttpReply completions(Call& call) {
+  Service& service = call.service;
+  auto completion = read_request(service, call.request, parse_completion_request);
   if (!completion) return error_response(completion.status());
   if (const Status status = constrain(service.grammars, completion->format, completion->options);
       !status.ok()) {
@@ -162,16 +169,20 @@ http::HttpReply completions(Service& service, http::HttpRequest& request, http::
   }
   Result<std::vector<PreparedPrompt>> prompts = prepare(service, *completion);
   if (!prompts) return error_response(prompts.status());
-  auto generation = Generation::start(service, *std::move(prompts), completion->options);
+  auto generation =
+      Generation::start(service, call.admission, *std::move(prompts), completion->options);
   if (!generation) return error_response(generation.status());
 
   const auto format = std::make_shared<CompletionFormat>(service, **generation, *completion);
-  if (!completion->options.stream) return whole_answer(**generation, *format, client);
+  if (!completion->options.stream) {
+    Result<std::vector<ChoiceDelta>> answers = collect(**generation, call.client);
+    if (!answers) return error_response(answers.status());
+    return http::json_reply(to_text(format->whole(*std::move(answers))));
+  }
   return stream_reply(*std::move(generation),
-                      {[format] { return format->first(); },
+                      {[] { return std::vector<Json>(); },
                        [format](const ChoiceDelta& delta) { return format->delta(delta); },
-                       [format] { return format->last(); }},
-                      std::move(ticket));
+                       [format] { return format->last(); }});
 }
 
 }  // namespace saccade::api

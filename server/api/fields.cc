@@ -1,49 +1,29 @@
 #include "server/api/fields.h"
 
 #include <charconv>
-#include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "server/api/generation_options.h"
+
 namespace saccade::api {
-namespace {
-
-std::string format_number(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15) {
-    return std::to_string(static_cast<int64_t>(value));
-  }
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  return text;
-}
-
-std::string range_text(const Fields::Range& range) {
-  if (range.max >= std::numeric_limits<int>::max()) {
-    return (range.above_min ? "greater than " : "at least ") + format_number(range.min);
-  }
-  return std::string("between ") + format_number(range.min) +
-         (range.above_min ? " (excluded) and " : " and ") + format_number(range.max);
-}
-
-}  // namespace
-
-std::string_view kind_of(const Json& value) {
-  switch (value.type()) {
-    case Json::value_t::null:
-      return "null";
-    case Json::value_t::object:
-      return "an object";
-    case Json::value_t::array:
-      return "an array";
-    case Json::value_t::string:
-      return "a string";
-    case Json::value_t::boolean:
-      return "a boolean";
-    default:
-      return "a number";
-  }
-}
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {}
+
+Fields::Fields(const Json& object, std::initializer_list<FieldTable> tables,
+               const ModelLimits& limits, std::string path)
+    : object_(object), tables_(tables), limits_(&limits), path_(std::move(path)) {
+  for (const FieldTable table : tables_) {
+    for (const Field& entry : table) {
+      const Json* member = find(entry.name);
+      if (member == nullptr) {
+        if (entry.required) fail(this->path(entry.name), this->path(entry.name) + " is missing");
+      } else if (ok()) {
+        status_ = check_field(entry, *member, this->path(entry.name), limits);
+      }
+    }
+  }
+}
 
 std::string Fields::path(std::string_view name) const {
   return path_.empty() ? std::string(name) : path_ + "." + std::string(name);
@@ -60,14 +40,43 @@ void Fields::fail(const std::string& path, std::string message) {
   if (ok()) status_ = invalid_argument(std::move(message), path);
 }
 
+void Fields::fail(const Status& status) {
+  if (ok()) status_ = status;
+}
+
+const Field* Fields::field(const char* name) const {
+  for (const FieldTable table : tables_) {
+    for (const Field& entry : table) {
+      if (std::strcmp(entry.name, name) == 0) return &entry;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<double> Fields::default_of(const char* name) const {
+  const Field* entry = field(name);
+  if (entry == nullptr || !entry->has_default) return std::nullopt;
+  return entry->default_value.get(*limits_);
+}
+
 void Fields::read(const char* name, bool& value) {
   const Json* member = wanted(name);
-  if (member == nullptr) return;
+  if (member == nullptr) {
+    if (const auto absent = default_of(name)) value = *absent != 0;
+    return;
+  }
   if (!member->is_boolean()) {
     return fail(path(name),
                 path(name) + " must be a boolean, not " + std::string(kind_of(*member)));
   }
   value = member->get<bool>();
+}
+
+void Fields::read(const char* name, std::optional<bool>& value) {
+  bool given = false;
+  if (wanted(name) == nullptr) return;
+  read(name, given);
+  if (ok()) value = given;
 }
 
 void Fields::read(const char* name, std::string& value) {
@@ -79,49 +88,24 @@ void Fields::read(const char* name, std::string& value) {
   value = member->get<std::string>();
 }
 
-std::optional<double> Fields::number(const Json& value, const std::string& path,
-                                     const Range& range) {
-  if (!value.is_number()) {
-    fail(path, path + " must be a number, not " + std::string(kind_of(value)));
-    return std::nullopt;
-  }
-  const double result = value.get<double>();
-  if (!std::isfinite(result) || result > range.max ||
-      (range.above_min ? result <= range.min : result < range.min)) {
-    fail(path, path + " must be " + range_text(range));
-    return std::nullopt;
-  }
-  return result;
-}
-
-std::optional<int64_t> Fields::integer(const Json& value, const std::string& path,
-                                       const Range& range) {
-  const auto result = number(value, path, range);
-  if (!result) return std::nullopt;
-  if (*result != std::floor(*result)) {
-    fail(path, path + " must be an integer");
-    return std::nullopt;
-  }
-  return static_cast<int64_t>(*result);
-}
-
-void Fields::read(const char* name, float& value, Range range) {
+void Fields::read(const char* name, float& value) {
   if (const Json* member = wanted(name)) {
-    if (const auto result = number(*member, path(name), range)) value = static_cast<float>(*result);
+    value = member->get<float>();
+  } else if (const auto absent = default_of(name)) {
+    value = static_cast<float>(*absent);
   }
 }
 
-void Fields::read(const char* name, int& value, Range range) {
+void Fields::read(const char* name, int& value) {
   if (const Json* member = wanted(name)) {
-    if (const auto result = integer(*member, path(name), range)) value = static_cast<int>(*result);
+    value = static_cast<int>(member->get<double>());
+  } else if (const auto absent = default_of(name)) {
+    value = static_cast<int>(*absent);
   }
 }
 
-void Fields::read(const char* name, std::optional<int>& value, Range range) {
-  if (wanted(name) == nullptr) return;
-  int result = 0;
-  read(name, result, range);
-  if (ok()) value = result;
+void Fields::read(const char* name, std::optional<int>& value) {
+  if (const Json* member = wanted(name)) value = static_cast<int>(member->get<double>());
 }
 
 void Fields::read(const char* name, std::optional<int64_t>& value) {
@@ -135,72 +119,37 @@ void Fields::read(const char* name, std::optional<int64_t>& value) {
   value = member->get<int64_t>();
 }
 
-void Fields::read_strings(const char* name, std::vector<std::string>& values, size_t max_count,
-                          size_t max_bytes) {
+void Fields::read(const char* name, int& value, Range range) {
   const Json* member = wanted(name);
   if (member == nullptr) return;
-  const Json list = member->is_array() ? *member : Json::array({*member});
-  if (list.size() > max_count) {
-    return fail(path(name), path(name) + " holds " + std::to_string(list.size()) +
-                                " strings; at most " + std::to_string(max_count) + " are taken");
-  }
-  for (size_t i = 0; i < list.size(); ++i) {
-    const std::string where =
-        member->is_array() ? path(name) + "[" + std::to_string(i) + "]" : path(name);
-    if (!list[i].is_string()) {
-      return fail(where, where + " must be a string, not " + std::string(kind_of(list[i])));
-    }
-    const auto& text = list[i].get_ref<const std::string&>();
-    if (text.empty()) return fail(where, where + " must not be empty");
-    if (text.size() > max_bytes) {
-      return fail(where, where + " is longer than " + std::to_string(max_bytes) + " bytes");
-    }
-    values.push_back(text);
-  }
+  Field entry{name, FieldType::kInteger};
+  entry.min = range.min;
+  entry.max = range.max;
+  fail(check_field(entry, *member, path(name), ModelLimits()));
+  if (ok()) value = static_cast<int>(member->get<double>());
 }
 
-void Fields::read_ids(const char* name, std::vector<int32_t>& values, int vocab_size,
-                      size_t max_count) {
+void Fields::read_strings(const char* name, std::vector<std::string>& values) {
   const Json* member = wanted(name);
   if (member == nullptr) return;
-  if (!member->is_array()) {
-    return fail(path(name), path(name) + " must be an array, not " + std::string(kind_of(*member)));
-  }
-  if (member->size() > max_count) {
-    return fail(path(name), path(name) + " holds more than " + std::to_string(max_count) + " ids");
-  }
+  if (member->is_string()) return values.push_back(member->get<std::string>());
+  for (const Json& text : *member) values.push_back(text.get<std::string>());
+}
+
+void Fields::read_ids(const char* name, std::vector<int32_t>& values) {
+  const Json* member = wanted(name);
+  if (member == nullptr) return;
   values.reserve(member->size());
-  const Range range{0, static_cast<double>(vocab_size - 1)};
-  for (size_t i = 0; i < member->size(); ++i) {
-    const auto id = integer((*member)[i], path(name) + "[" + std::to_string(i) + "]", range);
-    if (!id) return;
-    values.push_back(static_cast<int32_t>(*id));
-  }
+  for (const Json& id : *member) values.push_back(static_cast<int32_t>(id.get<double>()));
 }
 
-void Fields::read_biases(const char* name, std::vector<std::pair<int32_t, float>>& values,
-                         int vocab_size, size_t max_count) {
+void Fields::read_biases(const char* name, std::vector<std::pair<int32_t, float>>& values) {
   const Json* member = wanted(name);
   if (member == nullptr) return;
-  if (!member->is_object()) {
-    return fail(path(name),
-                path(name) + " must be an object, not " + std::string(kind_of(*member)));
-  }
-  if (member->size() > max_count) {
-    return fail(path(name), path(name) + " holds more than " + std::to_string(max_count) + " keys");
-  }
   for (const auto& [key, bias] : member->items()) {
-    const std::string where = path(name) + "." + key;
-    int32_t id = -1;
-    const char* end = key.data() + key.size();
-    const auto [stop, error] = std::from_chars(key.data(), end, id);
-    if (error != std::errc() || stop != end || id < 0 || id >= vocab_size) {
-      return fail(where, "the keys of " + path(name) + " are token ids below " +
-                             std::to_string(vocab_size));
-    }
-    const auto value = number(bias, where, {-100, 100});
-    if (!value) return;
-    values.emplace_back(id, static_cast<float>(*value));
+    int32_t id = 0;
+    std::from_chars(key.data(), key.data() + key.size(), id);
+    values.emplace_back(id, bias.get<float>());
   }
 }
 

@@ -1,7 +1,9 @@
 #include "server/api/generation.h"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
+#include <utility>
 
 #include "server/output/stop_strings.h"
 #include "server/prompt/tokenizer/detokenizer.h"
@@ -35,24 +37,45 @@ std::vector<TokenId> text_before(const PreparedPrompt& prompt, const GenerationO
 }  // namespace
 
 struct Generation::Choice {
-  Choice(int choice_index, const Tokenizer& tokenizer, const PreparedPrompt& prompt,
+  Choice(int choice_index, const Tokenizer& the_tokenizer, const PreparedPrompt& prompt,
          const GenerationOptions& options)
       : index(choice_index),
+        include_stop(options.include_stop),
+        joins_added_tokens(!options.skip_special_tokens && !options.spaces_between_special_tokens),
+        stop_ids(options.sampling.stop_ids),
+        tokenizer(the_tokenizer),
         stream(std::make_shared<TokenStream>()),
         detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt, options)),
-        stops(options.stop) {}
+        stops(options.stop, options.include_stop) {}
+
+  // As vLLM has it: without spaces between them, an added token behind another one is as spelled.
+  std::string text_of(TokenId token) {
+    std::string text = detokenizer.push(token);
+    const bool added = joins_added_tokens && tokenizer.is_added(token);
+    if (added && last_added && text.starts_with(' ')) text.erase(0, 1);
+    last_added = added;
+    return text;
+  }
 
   const int index;
+  const bool include_stop;
+  const bool joins_added_tokens;
+  const std::vector<TokenId> stop_ids;
+  const Tokenizer& tokenizer;
   std::shared_ptr<TokenStream> stream;
   StreamDetokenizer detokenizer;
   StopStringMatcher stops;
   std::vector<LogprobEntry> pending_logprobs;
+  std::vector<PromptLogprob> prompt_logprobs;
   TimePoint first_token{};
   int generated = 0;
+  bool last_added = false;  // the last token was an added one
+  bool stopped = false;     // by a stop string
   bool open = true;
 };
 
-Generation::Generation(Service& service, const GenerationOptions&) : service_(service) {}
+Generation::Generation(Service& service, const GenerationOptions& options)
+    : service_(service), choices_per_prompt_(options.n) {}
 
 Generation::~Generation() {
   for (const auto& choice : choices_) {
@@ -61,6 +84,7 @@ Generation::~Generation() {
 }
 
 Result<std::unique_ptr<Generation>> Generation::start(Service& service,
+                                                      std::shared_ptr<Admission> admission,
                                                       std::vector<PreparedPrompt> prompts,
                                                       const GenerationOptions& options) {
   std::unique_ptr<Generation> generation(new Generation(service, options));
@@ -76,6 +100,8 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.media = prompt.media;
       request.sampling = options.sampling;
       request.sampling.max_tokens = prompt.max_tokens;
+      request.sampling.prompt_logprobs_from = prompt.score_from;
+      request.pooling = options.pooling;
       // Choices of one seed differ from one another, and are the same every time.
       request.sampling.seed = options.seed
                                   ? static_cast<uint64_t>(*options.seed) + static_cast<uint64_t>(i)
@@ -90,6 +116,8 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
     generation->usage_.prompt_tokens += static_cast<int>(prompt.ids.size());
     generation->usage_.image_tokens += prompt.image_tokens;
   }
+  generation->admission_ = std::move(admission);
+  if (const Status status = generation->charge(options.stream); !status.ok()) return status;
   if (const Status status = service.engine.submit_all(std::move(requests)); !status.ok()) {
     return status;
   }
@@ -98,8 +126,18 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
   for (const PreparedPrompt& prompt : prompts) {
     service.metrics.prompt_accepted(static_cast<int>(prompt.ids.size()), prompt.image_tokens,
                                     static_cast<int>(prompt.media.size()));
+    generation->timings_.media_decode += prompt.media_decode_seconds;
+    generation->timings_.media_preprocess += prompt.media_preprocess_seconds;
   }
+  generation->prompts_ = std::move(prompts);
+  for (PreparedPrompt& prompt : generation->prompts_) prompt.media.clear();  // the engine has them
   return generation;
+}
+
+Status Generation::charge(bool stream) {
+  if (!admission_) return {};
+  const Status status = admission_->take(Account::kTokens, usage_.prompt_tokens);
+  return status.ok() && stream ? admission_->open_stream() : status;
 }
 
 Result<std::optional<ChoiceDelta>> Generation::next(TimePoint deadline) {
@@ -135,42 +173,74 @@ Result<std::optional<ChoiceDelta>> Generation::take(Choice& choice, TokenEvent e
     if (event.finish == FinishReason::kError) return event.error;
     return Status(StatusCode::kUnavailable, "the server is stopping");
   }
+  std::move(event.prompt.begin(), event.prompt.end(), std::back_inserter(choice.prompt_logprobs));
+  take_stats(choice, event);
   ChoiceDelta delta;
   delta.choice = choice.index;
-  bool stopped = false;
-  if (event.token) {
-    if (choice.generated++ == 0) choice.first_token = Clock::now();
-    ++usage_.completion_tokens;
-    LogprobEntry entry{{*event.token, event.logprob}, {}};
-    for (const TokenLogprob& other : event.top) entry.top.push_back({other.token, other.logprob});
-    choice.pending_logprobs.push_back(std::move(entry));
-    // The text of the token that ends the answer is no part of it.
-    if (event.finish != FinishReason::kStop) {
-      const auto matched = choice.stops.push(choice.detokenizer.push(*event.token));
-      delta.text = matched.text;
-      stopped = matched.stopped;
-    }
-  }
-  if (stopped) {
+  if (event.token) take_token(choice, event, delta);
+  if (choice.stopped) {
     delta.finish = FinishReason::kStop;
   } else if (event.finish != FinishReason::kNone) {
     const auto rest = choice.stops.push(choice.detokenizer.flush());
     delta.text += rest.text;
     if (!rest.stopped) delta.text += choice.stops.flush();
+    delta.stop_string = rest.which;
     delta.finish = rest.stopped ? FinishReason::kStop : event.finish;
   }
   if (delta.text.empty() && !delta.finish) return std::optional<ChoiceDelta>();
-  delta.logprobs = std::move(choice.pending_logprobs);
-  choice.pending_logprobs.clear();
-  if (choice.index == 0) usage_.cached_tokens = event.stats.cached_tokens;
+  delta.logprobs = std::exchange(choice.pending_logprobs, {});
+  delta.prompt_logprobs = std::exchange(choice.prompt_logprobs, {});
+  delta.pooled = std::move(event.pooled);
   if (delta.finish) finish(choice, *delta.finish);
   return std::optional<ChoiceDelta>(std::move(delta));
+}
+
+void Generation::take_token(Choice& choice, TokenEvent& event, ChoiceDelta& delta) {
+  const TokenId token = *event.token;
+  if (choice.generated++ == 0) choice.first_token = Clock::now();
+  ++usage_.completion_tokens;
+  LogprobEntry entry;
+  entry.chosen = {token, event.logprob};
+  for (const TokenLogprob& other : event.top) entry.top.push_back({other.token, other.logprob});
+  choice.pending_logprobs.push_back(std::move(entry));
+  const bool ends = event.finish == FinishReason::kStop;
+  const auto& stops = choice.stop_ids;
+  if (ends && std::find(stops.begin(), stops.end(), token) != stops.end()) delta.stop_token = token;
+  // The text of the token that ends the answer is no part of it, unless that was asked for.
+  if (ends && !choice.include_stop) return;
+  const auto matched = choice.stops.push(choice.text_of(token));
+  delta.text = matched.text;
+  delta.stop_string = matched.which;
+  choice.stopped = matched.stopped;
+}
+
+void Generation::take_stats(Choice& choice, const TokenEvent& event) {
+  const bool first = choice.generated == 0 && (event.token || event.finish != FinishReason::kNone);
+  if (first && choice.index % choices_per_prompt_ == 0) {
+    usage_.cached_tokens += event.stats.cached_tokens;
+  }
+  if (event.finish == FinishReason::kNone && !first) return;
+  const auto seconds = [](TimePoint from, TimePoint to) {
+    return std::max(std::chrono::duration<double>(to - from).count(), 0.0);
+  };
+  const RequestStats& stats = event.stats;
+  if (choice.index == 0 && first) {
+    timings_.queue = seconds(arrival_, stats.admitted);
+    timings_.prefill =
+        std::max(seconds(stats.admitted, stats.first_token) - stats.encode_seconds, 0.0);
+    engine_first_token_ = stats.first_token;
+  }
+  if (first) timings_.encode += stats.encode_seconds;
+  if (engine_first_token_ != TimePoint{}) {
+    timings_.decode = seconds(engine_first_token_, Clock::now());
+  }
 }
 
 void Generation::finish(Choice& choice, FinishReason reason) {
   choice.open = false;
   --open_;
   choice.stream->close();
+  if (admission_) admission_->take_anyway(Account::kTokens, choice.generated);
   service_.metrics.request_finished(reason, arrival_, choice.first_token, Clock::now(),
                                     choice.generated);
 }

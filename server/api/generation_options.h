@@ -11,7 +11,8 @@
 
 namespace saccade::api {
 
-// Limits of interface.md that concern single fields of a request. Enforced where they are read.
+// Limits of interface.md that concern single fields of a request. Enforced by the tables of
+// request_tables.cc.
 struct FieldLimits {
   int max_n = 128;
   size_t max_stop_strings = 4;
@@ -36,13 +37,21 @@ struct GenerationOptions {
   SamplingParams sampling;        // max_tokens is set from `max_tokens` once the prompt is known
   std::optional<int> max_tokens;  // none: what the model's length leaves
   std::optional<int64_t> seed;
-  int n = 1;
+  Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
+  int n = 1;                         // choices that are generated for each prompt
   std::vector<std::string> stop;
+  bool include_stop = false;  // the stop string or token that ended the answer is part of its text
   bool stream = false;
   bool include_usage = false;
+  bool continuous_usage = false;  // in every chunk
   bool skip_special_tokens = true;
+  bool spaces_between_special_tokens = true;
+  std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
+  bool return_token_ids = false;
+  bool timings = false;
   // Makes the constraint of one choice; empty: none. Set once the request is known to be valid.
   std::function<std::shared_ptr<TokenConstraint>()> constraint;
+  std::string service_tier;  // echoed; empty: not asked for
 };
 
 // What the parsers know of the model.
@@ -51,9 +60,10 @@ struct ModelLimits {
   int max_model_len = 0;
   FieldLimits fields;
   SamplingDefaults defaults;
+  bool allow_chat_template = false;  // of a request
 };
 
-// Reads the shared fields; mistakes are kept in `fields`.
-GenerationOptions read_generation_options(Fields& fields, const ModelLimits& limits);
+// Reads the fields of kGenerationFields; mistakes are kept in `fields`, whose tables hold them.
+GenerationOptions read_generation_options(Fields& fields);
 
 }  // namespace saccade::api

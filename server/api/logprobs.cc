@@ -44,21 +44,69 @@ Json completion_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEn
   Json offsets = Json::array();
   for (const LogprobEntry& entry : entries) {
     const std::string text = tokenizer.token_bytes(entry.chosen.id);
-    Json top = Json::object();
-    top[text] = finite(entry.chosen.logprob);
-    for (const TokenText& other : entry.top) {
-      top[tokenizer.token_bytes(other.id)] = finite(other.logprob);
+    Json top;
+    if (entry.known) {
+      top[text] = finite(entry.chosen.logprob);
+      for (const TokenText& other : entry.top) {
+        top[tokenizer.token_bytes(other.id)] = finite(other.logprob);
+      }
     }
     tokens.push_back(text);
-    logprobs.push_back(finite(entry.chosen.logprob));
+    logprobs.push_back(entry.known ? Json(finite(entry.chosen.logprob)) : Json());
     top_logprobs.push_back(std::move(top));
     offsets.push_back(text_offset);
-    text_offset += characters(text);
+    if (!tokenizer.is_special(entry.chosen.id)) text_offset += characters(text);
   }
   return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},
           {"top_logprobs", std::move(top_logprobs)},
           {"text_offset", std::move(offsets)}};
+}
+
+std::vector<LogprobEntry> prompt_entries(const PreparedPrompt& prompt,
+                                         const std::vector<PromptLogprob>& scores) {
+  std::vector<LogprobEntry> entries(prompt.ids.size());
+  const size_t unscored = entries.size() - std::min(scores.size(), entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    LogprobEntry& entry = entries[i];
+    entry.chosen.id = prompt.ids[i];
+    entry.known = i >= unscored;
+    if (!entry.known) continue;
+    const PromptLogprob& score = scores[i - unscored];
+    entry.chosen.logprob = score.token.logprob;
+    for (const TokenLogprob& other : score.top) entry.top.push_back({other.token, other.logprob});
+  }
+  return entries;
+}
+
+Json prompt_logprobs_json(const Tokenizer& tokenizer, const PreparedPrompt& prompt,
+                          const std::vector<PromptLogprob>& scores) {
+  const auto entry = [&](const TokenLogprob& token, int rank) -> Json {
+    return {{"logprob", finite(token.logprob)},
+            {"rank", rank},
+            {"decoded_token", tokenizer.token_bytes(token.token)}};
+  };
+  Json list = Json::array();
+  const size_t unscored = prompt.ids.size() - std::min(scores.size(), prompt.ids.size());
+  size_t span = 0;
+  for (size_t i = 0; i < prompt.ids.size(); ++i) {
+    const auto position = static_cast<int>(i);
+    while (span < prompt.spans.size() &&
+           prompt.spans[span].position + prompt.spans[span].length <= position) {
+      ++span;
+    }
+    const bool visual = span < prompt.spans.size() && prompt.spans[span].position <= position;
+    Json& tokens = list.emplace_back();
+    if (i < unscored || visual) continue;
+    const PromptLogprob& score = scores[i - unscored];
+    tokens[std::to_string(score.token.token)] = entry(score.token, score.rank);
+    for (size_t k = 0; k < score.top.size(); ++k) {
+      const TokenLogprob& other = score.top[k];
+      if (other.token == score.token.token) continue;
+      tokens[std::to_string(other.token)] = entry(other, static_cast<int>(k) + 1);
+    }
+  }
+  return list;
 }
 
 }  // namespace saccade::api

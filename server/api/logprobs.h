@@ -18,4 +18,14 @@ Json chat_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& 
 Json completion_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& entries,
                          size_t& text_offset);
 
+// A prompt's tokens as entries, the first without a log-probability. `scores` are those of the
+// last scores.size() tokens.
+std::vector<LogprobEntry> prompt_entries(const PreparedPrompt& prompt,
+                                         const std::vector<PromptLogprob>& scores);
+
+// vLLM's prompt_logprobs: for each token of the prompt null (the first one, and those of pictures)
+// or {"id": {logprob, rank, decoded_token}}, the token itself and its alternatives.
+Json prompt_logprobs_json(const Tokenizer& tokenizer, const PreparedPrompt& prompt,
+                          const std::vector<PromptLogprob>& scores);
+
 }  // namespace saccade::api

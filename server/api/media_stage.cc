@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/media/image_decoder.h"
+#include "server/media/media_fetcher.h"
 #include "server/media/media_loader.h"
 #include "server/media/sha256.h"
 
@@ -34,15 +35,28 @@ MemoryBudget::Share::~Share() {
 }
 
 MediaStage::MediaStage(const ImageProcessor* processor, MediaLimits image_limits,
-                       RequestMediaLimits limits, Metrics& metrics)
+                       RequestMediaLimits limits, FetchPolicy fetch, FileStore& files,
+                       Metrics& metrics)
     : processor_(processor),
       image_limits_(image_limits),
       limits_(limits),
+      fetch_(std::move(fetch)),
+      files_(files),
       metrics_(metrics),
       budget_(limits.decode_memory) {}
 
-Result<std::vector<ProbedImage>> MediaStage::probe(
-    std::span<const ContentPart* const> images) const {
+Result<std::string> MediaStage::load(const std::string& url, int owner) const {
+  if (is_file_reference(url)) {
+    const Result<StoredFile> file = files_.find(url, owner);
+    if (!file) return file.status();
+    return *file->bytes;
+  }
+  if (!fetch_.domains.empty() && !url.starts_with("data:")) return fetch_media(url, fetch_);
+  return decode_data_url(url, image_limits_);
+}
+
+Result<std::vector<ProbedImage>> MediaStage::probe(std::span<const ContentPart* const> images,
+                                                   int owner) const {
   std::vector<ProbedImage> probed;
   if (images.empty()) return probed;
   if (processor_ == nullptr) {
@@ -56,7 +70,7 @@ Result<std::vector<ProbedImage>> MediaStage::probe(
   }
   int64_t pixels = 0;
   for (const ContentPart* part : images) {
-    Result<std::string> bytes = decode_data_url(part->text, image_limits_);
+    Result<std::string> bytes = load(part->text, owner);
     if (!bytes) return bytes.status().with_param(part->param);
     const Result<ImageHeader> header = probe_image(*bytes, image_limits_);
     if (!header) return header.status().with_param(part->param);
@@ -71,17 +85,21 @@ Result<std::vector<ProbedImage>> MediaStage::probe(
   return probed;
 }
 
-Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedImage image) {
+Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedImage image,
+                                                            double& decode_seconds,
+                                                            double& preprocess_seconds) {
   const MemoryBudget::Share memory(budget_, decode_cost(image));
   const Stopwatch decode_time;
   const ContentHash file_hash = sha256(image.bytes);
   Result<RgbImage> pixels = decode_image(image.bytes, image.header);
   if (!pixels) return pixels.status().with_param(image.param);
+  decode_seconds += decode_time.seconds();
   metrics_.media_decode(decode_time.seconds());
   image.bytes = {};
   const Stopwatch preprocess_time;
   Result<MediaItem> item = processor_->process(*pixels, file_hash);
   if (!item) return item.status().with_param(image.param);
+  preprocess_seconds += preprocess_time.seconds();
   metrics_.media_preprocess(preprocess_time.seconds());
   return std::make_shared<const MediaItem>(*std::move(item));
 }

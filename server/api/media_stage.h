@@ -10,9 +10,11 @@
 
 #include "engine/core/media.h"
 #include "server/api/metrics.h"
+#include "server/media/file_store.h"
 #include "server/media/image_probe.h"
 #include "server/media/image_processor.h"
 #include "server/media/media_limits.h"
+#include "server/media/url_guard.h"
 #include "server/prompt/conversation.h"
 
 namespace saccade::api {
@@ -61,16 +63,25 @@ class MediaStage {
  public:
   // `processor` null: a text-only model.
   MediaStage(const ImageProcessor* processor, MediaLimits image_limits, RequestMediaLimits limits,
-             Metrics& metrics);
+             FetchPolicy fetch, FileStore& files, Metrics& metrics);
 
-  Result<std::vector<ProbedImage>> probe(std::span<const ContentPart* const> images) const;
+  // `owner`: the API key whose stored files may be referred to.
+  Result<std::vector<ProbedImage>> probe(std::span<const ContentPart* const> images,
+                                         int owner) const;
   // Takes the encoded bytes; they are freed before pixels are normalised.
-  Result<std::shared_ptr<const MediaItem>> decode(ProbedImage image);
+  // Adds the seconds it took.
+  Result<std::shared_ptr<const MediaItem>> decode(ProbedImage image, double& decode_seconds,
+                                                  double& preprocess_seconds);
 
  private:
+  // The encoded file behind a data: URL, a reference to a stored file, or an http(s) URL.
+  Result<std::string> load(const std::string& url, int owner) const;
+
   const ImageProcessor* processor_;
   const MediaLimits image_limits_;
   const RequestMediaLimits limits_;
+  const FetchPolicy fetch_;
+  FileStore& files_;
   Metrics& metrics_;
   MemoryBudget budget_;
 };

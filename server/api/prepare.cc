@@ -17,7 +17,8 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
                             std::optional<int> max_tokens, const char* prompt_field) {
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
-  if (length >= limit) {
+  const bool silent = max_tokens == 0;  // no room is needed for an answer
+  if (silent ? length > limit : length >= limit) {
     return invalid_argument("the prompt has " + std::to_string(length) +
                                 " tokens; this model takes " + std::to_string(limit) +
                                 " for prompt and answer together",
@@ -33,12 +34,39 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   return max_tokens.value_or(static_cast<int>(limit - length));
 }
 
+// Keeps the last tokens, as vLLM does. A picture is never cut: a prompt that holds one has to fit.
+Status truncate(const Service& service, const LengthOptions& length, int default_max_tokens,
+                bool has_media, std::vector<TokenId>& ids) {
+  if (!length.truncate_prompt) return {};
+  const int answer = std::max(length.max_tokens.value_or(default_max_tokens), 1);
+  const int room = std::max(service.limits.max_model_len - answer, 1);
+  const int wanted = *length.truncate_prompt;
+  const size_t keep = static_cast<size_t>(wanted < 0 ? room : wanted);
+  if (ids.size() <= keep) return {};
+  if (has_media) {
+    return invalid_argument("the prompt has " + std::to_string(ids.size()) +
+                                " tokens and holds pictures, which are not cut",
+                            "truncate_prompt_tokens");
+  }
+  ids.erase(ids.begin(), ids.end() - static_cast<long>(keep));
+  return {};
+}
+
 // Names the encoder's output: of these pixels for this instruction.
 ContentHash encoder_key(const ContentHash& media, const std::vector<TokenId>& instruction) {
   if (instruction.empty()) return media;
   return sha256(
       {as_bytes(media), std::string_view(reinterpret_cast<const char*>(instruction.data()),
                                          instruction.size() * sizeof(TokenId))});
+}
+
+Status pay_for(const std::vector<ProbedImage>& images, Admission* admission) {
+  if (admission == nullptr) return {};
+  double pixels = 0;
+  for (const ProbedImage& image : images) {
+    pixels += double(image.header.stored_width) * image.header.stored_height;
+  }
+  return admission->take(Account::kPixels, pixels);
 }
 
 Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
@@ -52,23 +80,32 @@ Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
 }  // namespace
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::optional<int> max_tokens) {
-  Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images());
+                                    const LengthOptions& length, Admission* admission) {
+  Result<std::vector<ProbedImage>> images =
+      service.media.probe(conversation.images(), admission != nullptr ? admission->key() : -1);
   if (!images) return images.status();
-  return prepare_chat(service, conversation, *std::move(images), max_tokens);
+  return prepare_chat(service, conversation, *std::move(images), length, admission);
 }
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedImage> images,
-                                    std::optional<int> max_tokens) {
+                                    std::vector<ProbedImage> images, const LengthOptions& length,
+                                    Admission* admission) {
   Result<Prompt> prompt = build_prompt(service, conversation, images);
   if (!prompt) return prompt.status();
-  const Result<int> room = room_for_answer(service, prompt->ids.size(), max_tokens, "messages");
+  if (const Status status = truncate(service, length, 1, !images.empty(), prompt->ids);
+      !status.ok()) {
+    return status;
+  }
+  const Result<int> room =
+      room_for_answer(service, prompt->ids.size(), length.max_tokens, "messages");
   if (!room) return room.status();
+
+  if (const Status status = pay_for(images, admission); !status.ok()) return status;
 
   PreparedPrompt prepared;
   for (ProbedImage& image : images) {
-    Result<std::shared_ptr<const MediaItem>> item = service.media.decode(std::move(image));
+    Result<std::shared_ptr<const MediaItem>> item = service.media.decode(
+        std::move(image), prepared.media_decode_seconds, prepared.media_preprocess_seconds);
     if (!item) return item.status();
     const ContentHash key = encoder_key((*item)->hash, prompt->instruction);
     prepared.media.push_back({*std::move(item), prompt->instruction, key});
@@ -82,19 +119,23 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
 }
 
 Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
-                                    std::optional<int> max_tokens, int default_max_tokens) {
+                                    const LengthOptions& length, int default_max_tokens) {
   if (ids.empty()) return invalid_argument("the prompt has no tokens", "prompt");
-  const Result<int> room = room_for_answer(service, ids.size(), max_tokens, "prompt");
+  if (const Status status = truncate(service, length, default_max_tokens, false, ids);
+      !status.ok()) {
+    return status;
+  }
+  const Result<int> room = room_for_answer(service, ids.size(), length.max_tokens, "prompt");
   if (!room) return room.status();
   PreparedPrompt prepared;
   prepared.ids = std::move(ids);
   prepared.continues_text = true;
-  prepared.max_tokens = max_tokens ? *room : std::min(*room, default_max_tokens);
+  prepared.max_tokens = length.max_tokens ? *room : std::min(*room, default_max_tokens);
   return prepared;
 }
 
-Result<Prompt> count_chat(Service& service, const Conversation& conversation) {
-  const Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images());
+Result<Prompt> count_chat(Service& service, const Conversation& conversation, int owner) {
+  const Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images(), owner);
   if (!images) return images.status();
   return build_prompt(service, conversation, *images);
 }

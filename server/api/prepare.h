@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/core/request.h"
+#include "server/api/call.h"
 #include "server/api/service.h"
 
 namespace saccade::api {
@@ -16,25 +17,37 @@ struct PreparedPrompt {
   std::vector<EncoderInput> media;
   int image_tokens = 0;
   int max_tokens = 0;  // of the answer: as asked for, or what the model's length leaves
+  int score_from = 1;  // the first position whose log-probability counts, where they are asked for
+  double media_decode_seconds = 0;
+  double media_preprocess_seconds = 0;
   // The answer goes on in the middle of the prompt's text: a space it begins with counts. After a
   // chat's prompt it does not, as in the reference's decode() of the new tokens.
   bool continues_text = false;
 };
 
+// What a request says of the length of its prompt and its answer.
+struct LengthOptions {
+  std::optional<int> max_tokens;       // none: what the model's length leaves
+  std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
+};
+
 // From messages to ids and pixels: headers of all pictures, template and tokeniser, the check
-// against the model's length, and only then the decoding.
+// against the model's length, and only then the decoding. `admission` (may be null) pays for the
+// pixels.
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::optional<int> max_tokens);
+                                    const LengthOptions& length, Admission* admission);
 // The same with the pictures' headers read already.
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedImage> images, std::optional<int> max_tokens);
+                                    std::vector<ProbedImage> images, const LengthOptions& length,
+                                    Admission* admission);
 
 // A prompt without pictures. `default_max_tokens` counts where the request names none; it is
 // shortened to what fits.
 Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
-                                    std::optional<int> max_tokens, int default_max_tokens);
+                                    const LengthOptions& length, int default_max_tokens);
 
 // Counts only: what /tokenize needs. No pixel is decoded.
-Result<Prompt> count_chat(Service& service, const Conversation& conversation);
+// `owner`: the API key whose stored files may be referred to.
+Result<Prompt> count_chat(Service& service, const Conversation& conversation, int owner);
 
 }  // namespace saccade::api

@@ -3,7 +3,14 @@
 #include "server/api/answer.h"
 #include "server/api/chat.h"
 #include "server/api/completions.h"
+#include "server/api/embeddings.h"
+#include "server/api/files.h"
+#include "server/api/messages.h"
 #include "server/api/models.h"
+#include "server/api/openapi.h"
+#include "server/api/request_tables.h"
+#include "server/api/responses.h"
+#include "server/api/score.h"
 #include "server/api/tokenize.h"
 #include "server/web/page.h"
 
@@ -11,6 +18,7 @@ namespace saccade::api {
 namespace {
 
 using ServiceHandler = std::function<http::HttpReply(Service&, http::HttpRequest&, http::Client&)>;
+using CallHandler = std::function<http::HttpReply(Call&)>;
 
 // Answers 503 until there is a service.
 http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler) {
@@ -23,10 +31,33 @@ http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler) {
   };
 }
 
+// For routes that give the engine work: refuses while draining, and counts against the key's
+// limits. `error_body`: the shape of refusals; null: OpenAI's.
+ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullptr) {
+  return [handler = std::move(handler), error_body](Service& service, http::HttpRequest& request,
+                                                    http::Client& client) {
+    const auto refusal = [&](const Status& status) {
+      http::HttpReply reply = error_response(status);
+      if (error_body != nullptr) {
+        reply.body = error_body(reply.status, status.message(), status.param(), {});
+      }
+      return reply;
+    };
+    auto ticket = service.in_flight.enter();
+    if (!ticket) return refusal(kShuttingDown);
+    Account& account = service.account(request.key);
+    Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key),
+              request, client};
+    const Status status = call.admission->take(Account::kRequests, 1);
+    http::HttpReply reply = status.ok() ? handler(call) : refusal(status);
+    if (reply.status == 429) set_retry_after(reply, call.admission->retry_after());
+    for (auto& header : account.headers(Clock::now())) reply.headers.push_back(std::move(header));
+    return reply;
+  };
+}
+
 http::HttpReply health(Service& service, http::HttpRequest&, http::Client&) {
-  if (service.in_flight.closed()) {
-    return error_response(Status(StatusCode::kUnavailable, "the server is shutting down"));
-  }
+  if (service.in_flight.closed()) return error_response(kShuttingDown);
   return http::json_reply(R"({"status":"ok"})");
 }
 
@@ -34,6 +65,14 @@ http::HttpReply metrics(Service& service, http::HttpRequest&, http::Client&) {
   http::HttpReply reply = http::json_reply(service.metrics.text(service.engine.stats()));
   reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return reply;
+}
+
+http::HttpReply models(Service& service, http::HttpRequest&, http::Client&) {
+  return list_models(service);
+}
+
+http::HttpReply model(Service& service, http::HttpRequest& request, http::Client&) {
+  return get_model(service, request.suffix);
 }
 
 http::HttpReply page(http::HttpRequest&, http::Client&) {
@@ -46,25 +85,76 @@ http::HttpReply page(http::HttpRequest&, http::Client&) {
   return reply;
 }
 
+// The description of every route but the page and the description itself.
+std::vector<RouteDoc> route_docs() {
+  const std::vector<FieldTable> chat = {kGenerationFields, kChatFields, kTemplateFields};
+  const std::vector<FieldTable> none;
+  std::vector<RouteDoc> docs = {
+      {"POST", "/v1/chat/completions", "OpenAI's chat completions", chat, true},
+      {"POST",
+       "/v1/completions",
+       "OpenAI's completions",
+       {kGenerationFields, kCompletionFields},
+       true},
+      {"POST", "/v1/responses", "OpenAI's responses", {kGenerationFields, kResponsesFields}, true},
+      {"GET", "/v1/responses/{id}", "A stored response", none},
+      {"DELETE", "/v1/responses/{id}", "Forgets a response", none},
+      {"GET", "/v1/responses/{id}/input_items", "What it answered", none},
+      {"POST", "/v1/responses/{id}/cancel", "Only for what runs in the background", none},
+      {"POST", "/v1/messages", "Anthropic's messages", {kGenerationFields, kMessagesFields}, true},
+      {"POST",
+       "/v1/messages/count_tokens",
+       "Tokens of the messages",
+       {kGenerationFields, kMessagesFields}},
+      {"POST", "/v1/embeddings", "Pooled hidden states", {kEmbeddingsFields, kTemplateFields}},
+      {"POST", "/v1/score", "Log-probabilities of options", {kScoreFields, kTemplateFields}},
+      {"POST", "/v1/files", "Sends a picture once", none, false, true},
+      {"GET", "/v1/files", "The files there are", none},
+      {"GET", "/v1/files/{id}", "One file", none},
+      {"DELETE", "/v1/files/{id}", "Forgets a file", none},
+      {"POST", "/tokenize", "Token ids and counts", {kTokenizeFields, kTemplateFields}},
+      {"POST", "/detokenize", "Text of token ids", {kDetokenizeFields}},
+      {"GET", "/v1/models", "The served names", none},
+      {"GET", "/v1/models/{id}", "One of them", none},
+      {"GET", "/health", "Whether requests are answered", none, false, false, false},
+      {"GET", "/metrics", "Prometheus text", none},
+  };
+  docs.back().content_type = "text/plain";
+  return docs;
+}
+
+http::HttpReply openapi(Service& service, http::HttpRequest&, http::Client&) {
+  return http::json_reply(to_text(openapi_document(route_docs(), service.limits, SACCADE_VERSION)));
+}
+
 }  // namespace
 
 std::vector<http::Route> make_routes(const ServiceSlot& slot) {
-  const auto list = [](Service& service, http::HttpRequest&, http::Client&) {
-    return list_models(service);
-  };
-  const auto get = [](Service& service, http::HttpRequest& request, http::Client&) {
-    return get_model(service, request.suffix);
-  };
   std::vector<http::Route> routes;
   const auto add = [&](const char* method, const char* path, ServiceHandler handler) {
     routes.push_back({method, path, when_ready(slot, std::move(handler))});
   };
-  add("POST", "/v1/chat/completions", chat_completions);
-  add("POST", "/v1/completions", completions);
-  add("GET", "/v1/models", list);
-  add("GET", "/v1/models/*", get);
+  add("POST", "/v1/chat/completions", admitted(chat_completions));
+  add("POST", "/v1/completions", admitted(completions));
+  add("POST", "/v1/responses", admitted(create_response));
+  add("GET", "/v1/responses/*", get_response);
+  add("DELETE", "/v1/responses/*", delete_response);
+  add("POST", "/v1/responses/*", cancel_response);
+  add("POST", "/v1/messages", admitted(create_message, message_error_body));
+  routes.back().error_body = message_error_body;
+  add("POST", "/v1/messages/count_tokens", admitted(count_message_tokens, message_error_body));
+  routes.back().error_body = message_error_body;
+  add("POST", "/v1/embeddings", admitted(embeddings));
+  add("POST", "/v1/score", admitted(score));
+  add("POST", "/v1/files", upload_file);
+  add("GET", "/v1/files", list_files);
+  add("GET", "/v1/files/*", get_file);
+  add("DELETE", "/v1/files/*", delete_file);
   add("POST", "/tokenize", tokenize);
   add("POST", "/detokenize", detokenize);
+  add("GET", "/v1/models", models);
+  add("GET", "/v1/models/*", model);
+  add("GET", "/openapi.json", openapi);
   add("GET", "/metrics", metrics);
   add("GET", "/health", health);
   routes.back().needs_key = false;

@@ -16,6 +16,7 @@ ModelLimits model_limits(const ServiceOptions& options, const ModelInfo& info,
                              : info.max_model_len;
   limits.fields = options.fields;
   limits.defaults = defaults;
+  limits.allow_chat_template = options.allow_chat_template;
   return limits;
 }
 
@@ -54,9 +55,28 @@ Service::Service(ServiceOptions service_options, ModelInfo model_info, TextSide 
               text.globals),
       created(unix_time()),
       metrics(options.names.front()),
-      media(image_processor ? &*image_processor : nullptr, options.image, options.media, metrics),
+      files(options.files),
+      responses(options.responses),
+      media(image_processor ? &*image_processor : nullptr, options.image, options.media,
+            options.fetch, files, metrics),
       grammars(tokenizer, info.vocab_size, info.eos_ids),
-      engine(std::move(engine_config), std::move(executor)) {}
+      engine(std::move(engine_config), std::move(executor)),
+      model_defaults_(read_model_defaults(options.model_defaults, options.names, limits)) {
+  for (const KeyLimits& key : options.key_limits) {
+    accounts_.push_back(std::make_unique<Account>(key));
+  }
+  accounts_.push_back(std::make_unique<Account>(options.keyless_limits));
+}
+
+Account& Service::account(int key) {
+  const bool known = key >= 0 && static_cast<size_t>(key) + 1 < accounts_.size();
+  return known ? *accounts_[static_cast<size_t>(key)] : *accounts_.back();
+}
+
+const Json* Service::defaults_of(const std::string& model) const {
+  const auto found = model_defaults_.find(name_of(model));
+  return found == model_defaults_.end() ? nullptr : &found->second;
+}
 
 Status Service::check_model(const std::string& model) const {
   const auto& names = options.names;

@@ -14,6 +14,9 @@
 #include "server/api/generation_options.h"
 #include "server/api/media_stage.h"
 #include "server/api/metrics.h"
+#include "server/api/model_defaults.h"
+#include "server/api/rate_limiter.h"
+#include "server/api/response_store.h"
 #include "server/media/image_processor.h"
 #include "server/output/grammar/compiler.h"
 #include "server/prompt/prompt_builder.h"
@@ -40,7 +43,16 @@ struct ServiceOptions {
   FieldLimits fields;
   MediaLimits image;
   RequestMediaLimits media;
-  int max_model_len = 0;  // of prompt and answer; 0: the model's
+  int max_model_len = 0;                        // of prompt and answer; 0: the model's
+  bool allow_chat_template = false;             // of requests
+  std::chrono::milliseconds keepalive{10'000};  // a comment in streams that are silent for so long
+  std::vector<KeyLimits> key_limits;            // of each API key
+  KeyLimits keyless_limits;  // of all without a key together, where none is needed
+  std::filesystem::path model_defaults;
+  FetchPolicy fetch;
+  FileStoreLimits files;
+  ResponseStoreLimits responses;
+  std::string fingerprint;  // names this build, this model and how it is computed
 };
 
 // Counts the requests that are being answered, so that a drain can wait for them.
@@ -81,6 +93,16 @@ class Service {
   // kNotFound unless `model` is empty or one of the served names.
   Status check_model(const std::string& model) const;
 
+  // What an answer calls the model: as the request did, else the first name.
+  const std::string& name_of(const std::string& model) const {
+    return model.empty() ? options.names.front() : model;
+  }
+
+  // Of the key that a request brought; -1: none.
+  Account& account(int key);
+  // Fields that a request to this model gets where it has none; null: there are no such.
+  const Json* defaults_of(const std::string& model) const;
+
   const ServiceOptions options;
   const ModelInfo info;
   const ModelLimits limits;
@@ -89,10 +111,16 @@ class Service {
   const PromptBuilder prompts;
   const int64_t created;  // Unix time the model became ready
   Metrics metrics;
+  FileStore files;
+  ResponseStore responses;
   MediaStage media;
   GrammarCompiler grammars;
   InFlight in_flight;
   Engine engine;
+
+ private:
+  std::vector<std::unique_ptr<Account>> accounts_;  // [keys + 1], the last for those without one
+  const std::map<std::string, Json> model_defaults_;
 };
 
 }  // namespace saccade::api

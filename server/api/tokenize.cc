@@ -3,50 +3,72 @@
 #include "server/api/answer.h"
 #include "server/api/chat_request.h"
 #include "server/api/prepare.h"
+#include "server/api/read_request.h"
+#include "server/api/request_tables.h"
 
 namespace saccade::api {
 namespace {
 
-constexpr size_t kMaxDetokenizeIds = 1 << 18;
-
 struct TokenizeRequest {
   std::optional<Conversation> conversation;  // else `prompt`
   std::string prompt;
-  bool add_special_tokens = true;
+  std::optional<bool> add_special_tokens;
   bool with_strings = false;
 };
 
-Result<TokenizeRequest> read_tokenize(const Service& service, http::HttpRequest& request) {
-  const Result<Json> body = parse_body(request.body);
-  request.body = {};
-  if (!body) return body.status();
+Result<TokenizeRequest> parse_tokenize(const Json& body, const ModelLimits& limits) {
   TokenizeRequest tokenize;
-  Fields fields(*body);
-  std::string model;
-  fields.read("model", model);
+  Fields fields(body, {kTokenizeFields, kTemplateFields}, limits);
   fields.read("add_special_tokens", tokenize.add_special_tokens);
   fields.read("return_token_strs", tokenize.with_strings);
   if (fields.find("messages") != nullptr) {
-    tokenize.conversation = read_conversation(fields, service.limits.fields);
+    tokenize.conversation = read_conversation(fields, limits);
   } else if (fields.find("prompt") != nullptr) {
     fields.read("prompt", tokenize.prompt);
   } else {
     fields.fail("prompt", "prompt or messages is missing");
   }
   if (!fields.ok()) return fields.status();
-  if (const Status status = service.check_model(model); !status.ok()) return status;
   return tokenize;
+}
+
+Result<std::vector<TokenId>> parse_detokenize(const Json& body, const ModelLimits& limits) {
+  Fields fields(body, {kDetokenizeFields}, limits);
+  std::vector<TokenId> ids;
+  fields.read_ids("tokens", ids);
+  if (!fields.ok()) return fields.status();
+  return ids;
+}
+
+// Tokens of each part of the messages. A picture's are those of the prompt; a text's are counted as
+// it stands alone, for in the prompt its ends may join what the template writes around it.
+Json part_counts(const Service& service, const Conversation& conversation, const Prompt& prompt) {
+  std::vector<int> pictures(conversation.images().size());
+  for (const MediaSpan& span : prompt.spans) pictures[span.media] += span.length;
+  Json counts = Json::array();
+  size_t picture = 0;
+  for (size_t m = 0; m < conversation.messages.size(); ++m) {
+    const auto& parts = conversation.messages[m].parts;
+    for (size_t p = 0; p < parts.size(); ++p) {
+      const bool image = parts[p].kind == ContentPart::Kind::kImage;
+      const size_t tokens = image ? static_cast<size_t>(pictures[picture++])
+                                  : service.prompts.build_text(parts[p].text, false).ids.size();
+      counts.push_back(
+          {{"message", m}, {"part", p}, {"type", image ? "image" : "text"}, {"tokens", tokens}});
+    }
+  }
+  return counts;
 }
 
 }  // namespace
 
 http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Client&) {
-  const Result<TokenizeRequest> wanted = read_tokenize(service, request);
+  const auto wanted = read_request(service, request, parse_tokenize);
   if (!wanted) return error_response(wanted.status());
   const Result<Prompt> prompt =
-      wanted->conversation
-          ? count_chat(service, *wanted->conversation)
-          : Result<Prompt>(service.prompts.build_text(wanted->prompt, wanted->add_special_tokens));
+      wanted->conversation ? count_chat(service, *wanted->conversation, request.key)
+                           : Result<Prompt>(service.prompts.build_text(
+                                 wanted->prompt, wanted->add_special_tokens.value_or(true)));
   if (!prompt) return error_response(prompt.status());
   Json strings;
   if (wanted->with_strings) {
@@ -54,28 +76,21 @@ http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Cli
     for (const TokenId id : prompt->ids) strings.push_back(service.tokenizer->token_text(id));
   }
   const size_t count = prompt->ids.size();
-  return http::json_reply(
-      to_text({{"count", count},
-               {"max_model_len", service.limits.max_model_len},
-               {"tokens", prompt->ids},
-               {"token_strs", std::move(strings)},
-               {"text_tokens", count - static_cast<size_t>(prompt->image_tokens)},
-               {"image_tokens", prompt->image_tokens},
-               {"connector_tokens", prompt->instruction.size()}}));
+  Json answer = {{"count", count},
+                 {"max_model_len", service.limits.max_model_len},
+                 {"tokens", prompt->ids},
+                 {"token_strs", std::move(strings)},
+                 {"text_tokens", count - static_cast<size_t>(prompt->image_tokens)},
+                 {"image_tokens", prompt->image_tokens},
+                 {"connector_tokens", prompt->instruction.size()}};
+  if (wanted->conversation) answer["parts"] = part_counts(service, *wanted->conversation, *prompt);
+  return http::json_reply(to_text(answer));
 }
 
 http::HttpReply detokenize(Service& service, http::HttpRequest& request, http::Client&) {
-  const Result<Json> body = parse_body(request.body);
-  if (!body) return error_response(body.status());
-  Fields fields(*body);
-  std::string model;
-  std::vector<TokenId> ids;
-  fields.read("model", model);
-  if (fields.find("tokens") == nullptr) fields.fail("tokens", "tokens is missing");
-  fields.read_ids("tokens", ids, service.limits.vocab_size, kMaxDetokenizeIds);
-  if (!fields.ok()) return error_response(fields.status());
-  if (const Status status = service.check_model(model); !status.ok()) return error_response(status);
-  return http::json_reply(to_text({{"prompt", service.tokenizer->decode(ids, false)}}));
+  const auto ids = read_request(service, request, parse_detokenize);
+  if (!ids) return error_response(ids.status());
+  return http::json_reply(to_text({{"prompt", service.tokenizer->decode(*ids, false)}}));
 }
 
 }  // namespace saccade::api

@@ -25,7 +25,10 @@ constexpr int kStopGraceMilliseconds = 2000;
 }  // namespace
 
 Connection::Connection(int fd, int stop_fd, const ConnectionLimits& limits)
-    : fd_(fd), stop_fd_(stop_fd), limits_(limits) {
+    : fd_(fd),
+      stop_fd_(stop_fd),
+      limits_(limits),
+      awaited_since_(Clock::now().time_since_epoch().count()) {
   const int on = 1;
   setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   sockaddr_storage address{};
@@ -84,7 +87,13 @@ ssize_t Connection::fill(Clock::time_point deadline) {
   }
 }
 
+void Connection::cut() {
+  was_cut_ = true;
+  shutdown(fd_, SHUT_RDWR);
+}
+
 int Connection::read_head(RequestHead& head, std::string& why) {
+  awaited_since_ = Clock::now().time_since_epoch().count();
   const auto deadline = Clock::now() + limits_.read_timeout;
   size_t searched = 0;
   while (true) {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,15 @@ class Connection {
   // False when the client is gone or takes nothing for the write timeout.
   bool write(std::string_view data);
 
+  // The request has been read. Until the next read_head() the server owes the client something,
+  // not the other way round.
+  void answer() { awaited_since_ = kAnswering; }
+  // For the pool, under its lock, from any thread: since when the client is waited for.
+  bool awaited() const { return awaited_since_ != kAnswering; }
+  int64_t awaited_since() const { return awaited_since_; }
+  void cut();  // as if the client had gone
+  bool was_cut() const { return was_cut_; }
+
   // The client closed its side, or the connection broke.
   bool peer_gone() const;
 
@@ -50,6 +60,9 @@ class Connection {
   int remote_port_ = 0;
   std::string buffer_;  // received, not yet consumed
   bool broken_ = false;
+  static constexpr int64_t kAnswering = -1;
+  std::atomic<int64_t> awaited_since_;  // ticks of Clock, or kAnswering
+  std::atomic<bool> was_cut_{false};
   Clock::time_point window_start_;  // of the body rate
   size_t window_bytes_ = 0;
 };

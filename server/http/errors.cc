@@ -47,11 +47,13 @@ ErrorReply error_reply(const Status& status) {
     case StatusCode::kInvalidArgument:
       return reply(400, "");
     case StatusCode::kNotFound:
-      return reply(404, "model_not_found");
+      return reply(404, status.param() == "model" ? "model_not_found" : "not_found");
     case StatusCode::kPayloadTooLarge:
       return reply(413, "request_too_large");
     case StatusCode::kResourceExhausted:
       return reply(429, "queue_full");
+    case StatusCode::kRateLimited:
+      return reply(429, "rate_limit_exceeded");
     case StatusCode::kUnavailable:
       return reply(503, "unavailable");
     case StatusCode::kCancelled:

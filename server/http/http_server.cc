@@ -1,7 +1,6 @@
 #include "server/http/http_server.h"
 
 #include <httplib.h>
-#include <openssl/crypto.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,12 +8,15 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
-#include <random>
 #include <stdexcept>
 #include <thread>
 
-#include "server/http/connection.h"
+#include "server/http/body_reader.h"
+#include "server/http/connection_pool.h"
+#include "server/http/cors.h"
 #include "server/http/errors.h"
+#include "server/http/gunzip.h"
+#include "server/http/head_text.h"
 
 // What httplib 0.11.4 does with hostile input, and what is done about it here:
 // - It reads the request line and each header line into memory without a bound, does not bound
@@ -37,67 +39,6 @@ namespace {
 
 constexpr int kBacklog = 1024;
 
-std::string random_id() {
-  thread_local std::mt19937_64 generator{std::random_device{}()};
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(generator()),
-                static_cast<unsigned long long>(generator()));
-  return text;
-}
-
-bool is_plain_id(std::string_view id) {
-  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](unsigned char c) {
-    return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == ':';
-  });
-}
-
-std::string percent_decoded(std::string_view text) {
-  const auto hex = [](char c) {
-    return std::isdigit(static_cast<unsigned char>(c)) ? c - '0' : (std::tolower(c) - 'a' + 10);
-  };
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::isxdigit(static_cast<unsigned char>(text[i + 1])) &&
-        std::isxdigit(static_cast<unsigned char>(text[i + 2]))) {
-      decoded += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
-      i += 2;
-    } else {
-      decoded += text[i];
-    }
-  }
-  return decoded;
-}
-
-// Time does not depend on where the texts differ. The length of the key is no secret.
-bool same_secret(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
-
-const char* reason_phrase(int status) {
-  switch (status) {
-    case 408:
-      return "Request Timeout";
-    case 414:
-      return "URI Too Long";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 501:
-      return "Not Implemented";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Bad Request";
-  }
-}
-
-HttpReply error(int status, const std::string& message, const std::string& code = {}) {
-  HttpReply reply;
-  reply.status = status;
-  reply.body = error_body(status, message, {}, code);
-  return reply;
-}
-
 // One request on one connection, from its head to its last byte.
 struct Exchange : BodyWriter {
   explicit Exchange(Connection& the_connection) : connection(the_connection) {}
@@ -106,6 +47,16 @@ struct Exchange : BodyWriter {
   bool write(std::string_view bytes) override {
     if (!sink->write(bytes.data(), bytes.size())) client_left = true;
     return !client_left;
+  }
+
+  // A refusal in the shape that the route's clients read.
+  HttpReply error(int status, const std::string& message, const std::string& code = {}) const {
+    HttpReply refusal;
+    refusal.status = status;
+    refusal.body = route != nullptr && route->error_body != nullptr
+                       ? route->error_body(status, message, {}, code)
+                       : error_body(status, message, {}, code);
+    return refusal;
   }
 
   // The rest of an unread body would be taken for the next request.
@@ -167,46 +118,21 @@ class CheckedStream : public httplib::Stream {
   uint64_t body_budget_;  // raw bytes, chunk sizes included
 };
 
-// A thread for each connection, up to a number.
+// The library's idea of a pool over ours.
 class ConnectionThreads : public httplib::TaskQueue {
  public:
-  explicit ConnectionThreads(int limit) : state_(std::make_shared<State>()), limit_(limit) {}
+  explicit ConnectionThreads(ConnectionPool& pool) : pool_(pool) {}
 
   void enqueue(std::function<void()> serve) override {
-    {
-      std::lock_guard lock(state_->mutex);
-      if (state_->active < limit_) {
-        try {
-          std::thread([state = state_, serve] {
-            serve();
-            std::lock_guard done_lock(state->mutex);
-            --state->active;
-            state->idle.notify_all();
-          }).detach();
-          ++state_->active;
-          return;
-        } catch (const std::system_error&) {  // no thread to be had: as if at the limit
-        }
-      }
-    }
+    if (pool_.start(serve)) return;
     refuse_connection = true;  // the socket is inside `serve`, which closes it
     serve();
     refuse_connection = false;
   }
-
-  void shutdown() override {
-    std::unique_lock lock(state_->mutex);
-    state_->idle.wait(lock, [this] { return state_->active == 0; });
-  }
+  void shutdown() override { pool_.wait_until_empty(); }
 
  private:
-  struct State {
-    std::mutex mutex;
-    std::condition_variable idle;
-    int active = 0;
-  };
-  std::shared_ptr<State> state_;
-  const int limit_;
+  ConnectionPool& pool_;
 };
 
 }  // namespace
@@ -216,8 +142,10 @@ class HttpServer::Impl : public httplib::Server {
   Impl(HttpServerOptions options, std::vector<Route> routes)
       : options_(std::move(options)),
         routes_(std::move(routes)),
+        pool_(options_.limits.max_connections),
+        bodies_(options_.limits.max_bodies_bytes),
         stop_fd_(eventfd(0, EFD_CLOEXEC)) {
-    new_task_queue = [this] { return new ConnectionThreads(options_.limits.max_connections); };
+    new_task_queue = [this] { return new ConnectionThreads(pool_); };
     set_socket_options([this](socket_t fd) {
       const int on = 1;  // the library's own default also sets SO_REUSEPORT: two servers, one port
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -287,6 +215,7 @@ class HttpServer::Impl : public httplib::Server {
   bool process_and_close_socket(socket_t socket) override {
     if (refuse_connection) return ::close(socket) == 0;
     Connection connection(socket, stop_fd_, options_.limits);
+    const ConnectionPool::Member member(pool_, connection);
     while (serve_one(connection)) {
     }
     return true;
@@ -321,7 +250,10 @@ class HttpServer::Impl : public httplib::Server {
     const std::string_view id = head.header("X-Request-Id");
     request.id = is_plain_id(id) ? std::string(id) : random_id();
     request.method = head.method;
-    request.path = percent_decoded(std::string_view(head.target).substr(0, head.target.find('?')));
+    const size_t question = std::min(head.target.find('?'), head.target.size());
+    request.path = percent_decoded(std::string_view(head.target).substr(0, question));
+    request.query = head.target.substr(std::min(question + 1, head.target.size()));
+    request.content_type = head.header("Content-Type");
     request.remote_address = exchange.connection.remote_address();
   }
 
@@ -354,11 +286,15 @@ class HttpServer::Impl : public httplib::Server {
     return nullptr;
   }
 
-  bool has_key(const Exchange& exchange) const {
+  // Which key the request brings, as OpenAI's or Anthropic's clients send it; -1: none of ours.
+  int key_of(const Exchange& exchange) const {
     std::string_view given = exchange.head.header("Authorization");
+    if (given.empty()) given = exchange.head.header("x-api-key");
     if (given.size() > 7 && strncasecmp(given.data(), "Bearer ", 7) == 0) given.remove_prefix(7);
-    bool found = false;  // every key is compared, always
-    for (const std::string& key : options_.api_keys) found |= same_secret(given, key);
+    int found = -1;  // every key is compared, always
+    for (size_t i = 0; i < options_.api_keys.size(); ++i) {
+      if (same_secret(given, options_.api_keys[i])) found = static_cast<int>(i);
+    }
     return found;
   }
 
@@ -368,21 +304,25 @@ class HttpServer::Impl : public httplib::Server {
     exchange.route = find_route(exchange, allowed);
     const bool open = exchange.route != nullptr && !exchange.route->needs_key;
     const RequestHead& head = exchange.head;
-    if (!options_.api_keys.empty() && !open && !has_key(exchange)) {
-      exchange.reply =
-          error(401, "a valid API key is needed: Authorization: Bearer KEY", "invalid_api_key");
+    exchange.request.key = key_of(exchange);
+    if (head.method == "OPTIONS" && !allowed.empty()) {  // without a key: browsers send none
+      exchange.reply.headers = options_headers(options_.cors_origins, head, allowed);
+    } else if (!options_.api_keys.empty() && !open && exchange.request.key < 0) {
+      exchange.reply = exchange.error(401, "a valid API key is needed: Authorization: Bearer KEY",
+                                      "invalid_api_key");
       exchange.reply.headers.emplace_back("WWW-Authenticate", "Bearer");
     } else if (exchange.route == nullptr && !allowed.empty()) {
-      exchange.reply =
-          error(405, head.method + " is not allowed here, only " + allowed, "method_not_allowed");
+      exchange.reply = exchange.error(405, head.method + " is not allowed here, only " + allowed,
+                                      "method_not_allowed");
       exchange.reply.headers.emplace_back("Allow", allowed);
     } else if (exchange.route == nullptr) {
-      exchange.reply = error(404, "there is no such route", "not_found");
+      exchange.reply = exchange.error(404, "there is no such route", "not_found");
     } else if (head.content_length.value_or(0) > options_.limits.max_body_bytes) {
-      exchange.reply = body_too_large();
+      exchange.reply = body_too_large(exchange);
     } else if (const std::string_view encoding = head.header("Content-Encoding");
-               !encoding.empty() && encoding != "identity") {
-      exchange.reply = error(415, "compressed request bodies are not accepted");
+               !encoding.empty() && encoding != "identity" && encoding != "gzip") {
+      exchange.reply = exchange.error(415, "request bodies may be sent as they are or as gzip");
+      exchange.reply.headers.emplace_back("Accept-Encoding", "gzip, identity");
     } else {
       return false;
     }
@@ -390,45 +330,64 @@ class HttpServer::Impl : public httplib::Server {
     return true;
   }
 
-  HttpReply body_too_large() const {
-    return error(413,
-                 "the request body is larger than " +
-                     std::to_string(options_.limits.max_body_bytes) + " bytes",
-                 "request_too_large");
+  HttpReply body_too_large(const Exchange& exchange) const {
+    return exchange.error(413,
+                          "the request body is larger than " +
+                              std::to_string(options_.limits.max_body_bytes) + " bytes",
+                          "request_too_large");
   }
 
   bool read_body(Exchange& exchange, httplib::Response& response,
-                 const httplib::ContentReader& reader) const {
-    std::string& body = exchange.request.body;
-    bool too_large = false;
-    const bool complete = reader([&](const char* data, size_t size) {
-      too_large = body.size() + size > options_.limits.max_body_bytes;
-      if (!too_large) body.append(data, size);
-      return !too_large;
+                 const httplib::ContentReader& reader) {
+    BodyReader body(exchange.request, options_.limits.max_body_bytes, bodies_,
+                    exchange.head.header("Content-Encoding") == "gzip");
+    const bool arrived = reader([&](const char* data, size_t size) {
+      return body.push({data, size});
     });
-    exchange.body_read = complete;
-    if (complete) return true;
-    exchange.client_left = !too_large && exchange.connection.peer_gone();
-    exchange.reply = too_large
-                         ? body_too_large()
-                         : error(408, "the request body did not arrive in time, or is malformed");
+    exchange.body_read = arrived;
+    const BodyReader::Fault fault = body.end(arrived);
+    if (fault == BodyReader::Fault::kNone) return true;
+    exchange.client_left =
+        fault == BodyReader::Fault::kIncomplete && exchange.connection.peer_gone();
+    switch (fault) {
+      case BodyReader::Fault::kTooLarge:
+        exchange.reply = body_too_large(exchange);
+        break;
+      case BodyReader::Fault::kNoMemory:
+        exchange.reply = exchange.error(503, "too many request bodies at a time", "unavailable");
+        exchange.reply.headers.emplace_back("Retry-After", "1");
+        break;
+      case BodyReader::Fault::kMalformed:
+        exchange.reply = exchange.error(400, "the request body is not valid gzip");
+        break;
+      default:
+        exchange.reply =
+            exchange.error(408, "the request body did not arrive in time, or is malformed");
+    }
     apply(exchange, response);
     return false;
   }
 
   void run(Exchange& exchange, httplib::Response& response) const {
+    exchange.connection.answer();
     try {
       exchange.reply = exchange.route->handler(exchange.request, exchange);
     } catch (const std::exception& failure) {
       exchange.reply =
-          error(500, std::string("internal error: ") + failure.what(), "internal_error");
+          exchange.error(500, std::string("internal error: ") + failure.what(), "internal_error");
     }
     if (exchange.reply.status == 499) exchange.client_left = true;
     apply(exchange, response);
   }
 
-  static void apply(Exchange& exchange, httplib::Response& response) {
+  void apply(Exchange& exchange, httplib::Response& response) const {
+    exchange.connection.answer();
     HttpReply& reply = exchange.reply;
+    if (exchange.head.method != "OPTIONS") {
+      for (const auto& [name, value] : cors_headers(options_.cors_origins, exchange.head)) {
+        response.set_header(name, value);
+      }
+    }
     response.status = reply.status;
     for (const auto& [name, value] : reply.headers) response.set_header(name, value);
     if (!reply.stream) {
@@ -452,7 +411,7 @@ class HttpServer::Impl : public httplib::Server {
 
   // A head that is wrong never reaches the library.
   void refuse_head(Exchange& exchange, int status, const std::string& why) const {
-    exchange.reply = error(status, why);
+    exchange.reply = exchange.error(status, why);
     const std::string& body = exchange.reply.body;
     exchange.connection.write("HTTP/1.1 " + std::to_string(status) + " " + reason_phrase(status) +
                               "\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -473,6 +432,8 @@ class HttpServer::Impl : public httplib::Server {
 
   const HttpServerOptions options_;
   const std::vector<Route> routes_;
+  ConnectionPool pool_;
+  BodyBudget bodies_;
   const int stop_fd_;
   std::string host_;
   int port_ = 0;
@@ -484,6 +445,17 @@ HttpReply json_reply(std::string body) {
   HttpReply reply;
   reply.body = std::move(body);
   return reply;
+}
+
+std::string query_value(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(pair.size() + 1, query.size()));
+    const size_t equals = std::min(pair.find('='), pair.size());
+    if (percent_decoded(pair.substr(0, equals)) != name) continue;
+    return percent_decoded(pair.substr(std::min(equals + 1, pair.size())));
+  }
+  return {};
 }
 
 HttpServer::HttpServer(HttpServerOptions options, std::vector<Route> routes)

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/http/body_budget.h"
 #include "server/http/limits.h"
 
 namespace saccade::http {
@@ -14,11 +15,21 @@ namespace saccade::http {
 // One request as a route sees it. Complete: the body has been read and is within its limit.
 struct HttpRequest {
   std::string method;
-  std::string path;    // percent-decoded, without the query
-  std::string suffix;  // what follows a prefix route's path
+  std::string path;          // percent-decoded, without the query
+  std::string suffix;        // what follows a prefix route's path
+  std::string query;         // behind the path's "?", as sent
+  std::string content_type;  // of the body, as sent
   std::string body;
+  std::shared_ptr<BodyBudget::Share> body_share;  // what the body holds of all bodies' memory
+  int key = -1;    // which API key it brought, by its place in the options; -1: none
   std::string id;  // X-Request-Id of the client, or a generated one
   std::string remote_address;
+
+  // Once its text is not needed any more: it may be as large as its pictures.
+  void free_body() {
+    body = {};
+    body_share.reset();
+  }
 };
 
 // The client while it waits for its answer. Valid during the handler and the stream that it
@@ -47,14 +58,21 @@ struct HttpReply {
 
 HttpReply json_reply(std::string body);
 
+// The value of `name` in a query, percent-decoded; empty when it is not there.
+std::string query_value(std::string_view query, std::string_view name);
+
 // May empty the body to free its memory.
 using Handler = std::function<HttpReply(HttpRequest&, Client&)>;
 
+using ErrorBody = std::string (*)(int status, const std::string& message, const std::string& param,
+                                  const std::string& code);
+
 struct Route {
-  std::string method;  // "GET" (HEAD comes with it) or "POST"
+  std::string method;  // "GET" (HEAD comes with it), "POST" or "DELETE"
   std::string path;    // one that ends in "/*" takes every path below
   Handler handler;
   bool needs_key = true;
+  ErrorBody error_body = nullptr;  // the shape of refusals on this route; null: OpenAI's
 };
 
 // One finished request, for the log and the counters.
@@ -70,7 +88,8 @@ struct AccessRecord {
 
 struct HttpServerOptions {
   ConnectionLimits limits;
-  std::vector<std::string> api_keys;  // none: open to everybody
+  std::vector<std::string> api_keys;      // none: open to everybody
+  std::vector<std::string> cors_origins;  // "*" or origins; none: no cross-origin requests
   std::function<void(const AccessRecord&)> on_finished;
 };
 

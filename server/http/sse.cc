@@ -2,9 +2,10 @@
 
 namespace saccade::http {
 
-std::string sse_event(std::string_view data) {
+std::string sse_event(std::string_view data, std::string_view name) {
   std::string event;
-  event.reserve(data.size() + 8);
+  event.reserve(data.size() + name.size() + 16);
+  if (!name.empty()) event.append("event: ").append(name).append("\n");
   event.append("data: ").append(data).append("\n\n");
   return event;
 }

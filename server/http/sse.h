@@ -8,8 +8,8 @@ namespace saccade::http {
 
 inline constexpr std::string_view kEventStreamType = "text/event-stream; charset=utf-8";
 
-// One event. `data` is a JSON text, which never holds a line break.
-std::string sse_event(std::string_view data);
+// One event, with or without a name. `data` is a JSON text, which never holds a line break.
+std::string sse_event(std::string_view data, std::string_view name = {});
 
 // The event that ends a stream.
 std::string sse_done();

@@ -17,10 +17,6 @@ struct MediaLimits {
   // All pictures of one request; held by MediaBudget.
   int max_request_images = 64;
   int64_t max_request_pixels = 256'000'000;
-
-  // http(s) picture URLs. Fetching is not part of this version, so both settings refuse them; the
-  // message differs.
-  bool allow_remote = false;
 };
 
 }  // namespace saccade

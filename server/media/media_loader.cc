@@ -41,13 +41,10 @@ bool is_picture_type(std::string_view type) {
                      [&](std::string_view known) { return equals_ignoring_case(type, known); });
 }
 
-Status refuse_non_data_url(std::string_view url, const MediaLimits& limits) {
+Status refuse_non_data_url(std::string_view url) {
   if (starts_with_ignoring_case(url, "http://") || starts_with_ignoring_case(url, "https://")) {
-    return invalid_argument(limits.allow_remote
-                                ? "fetching http(s) pictures is not supported by this version; "
-                                  "send the picture as a data: URL"
-                                : "http(s) picture URLs are not allowed on this server; send the "
-                                  "picture as a data: URL");
+    return invalid_argument(
+        "http(s) picture URLs are not allowed on this server; send the picture as a data: URL");
   }
   if (starts_with_ignoring_case(url, "file:")) {
     return invalid_argument("file: URLs are not allowed; send the picture as a data: URL");
@@ -106,7 +103,7 @@ Result<std::string> decode_base64(std::string_view text, size_t max_bytes) {
 
 Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
   constexpr std::string_view kScheme = "data:";
-  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url, limits);
+  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
   // The header of a data: URL is short; a comma further on belongs to nothing we accept.
   constexpr size_t kMaxHeader = 1024;
   const size_t comma = url.substr(0, kMaxHeader).find(',');

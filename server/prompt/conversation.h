@@ -30,6 +30,8 @@ struct Conversation {
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // the last message is left open for the model to go on
   nlohmann::ordered_json template_kwargs = nlohmann::ordered_json::object();
+  std::string chat_template;               // instead of the model's; empty: the model's
+  std::optional<bool> add_special_tokens;  // none: as the model's processor does
 
   // The pictures, in the order of the conversation.
   std::vector<const ContentPart*> images() const {

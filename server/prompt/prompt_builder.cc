@@ -89,21 +89,26 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
     : info_(std::move(info)),
       tokenizer_(std::move(tokenizer)),
       connector_tokenizer_(std::move(connector_tokenizer)),
-      template_(std::move(chat_template)),
       globals_(std::move(globals)) {
   if (info_.placement == MediaPlacement::kAtPlaceholder) {
     placeholder_ = tokenizer_->token_text(info_.image_token);
   }
-  if (template_) {
-    takes_parts_ = template_shows(Json::array({{{"type", "text"}, {"text", kProbeText}}}));
-    takes_strings_ = template_shows(kProbeText) || !takes_parts_;
-  }
+  if (chat_template) template_ = probe(*std::move(chat_template));
+}
+
+PromptBuilder::ProbedTemplate PromptBuilder::probe(ChatTemplate chat_template) const {
+  ProbedTemplate probed{std::move(chat_template)};
+  const Json part = {{"type", "text"}, {"text", kProbeText}};
+  probed.takes_parts = shows(probed.chat_template, Json::array({part}));
+  probed.takes_strings = shows(probed.chat_template, kProbeText) || !probed.takes_parts;
+  return probed;
 }
 
 // Whether the template prints a message's content of this shape, as words and not as the shape.
-bool PromptBuilder::template_shows(const Json& content) const {
+bool PromptBuilder::shows(const ChatTemplate& chat_template, const Json& content) const {
   const Json messages = Json::array({{{"role", "user"}, {"content", content}}});
-  const auto rendered = template_->render(globals(TemplateValue::from_json(messages, false), true));
+  const auto rendered =
+      chat_template.render(globals(TemplateValue::from_json(messages, false), true));
   if (!rendered) return false;
   const std::string text = plain_text(*rendered);
   return text.find(kProbeText) != std::string::npos && text.find("'type'") == std::string::npos &&
@@ -120,9 +125,10 @@ std::map<std::string, TemplateValue> PromptBuilder::globals(TemplateValue messag
           {"eos_token", TemplateValue::string(globals_.eos_token, false)}};
 }
 
-TemplateValue PromptBuilder::content_value(const ChatMessage& message) const {
+TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
+                                           const ChatMessage& message) const {
   if (!message.has_content) return TemplateValue();
-  if (takes_parts_ && !(message.plain_string && takes_strings_)) {
+  if (probed.takes_parts && !(message.plain_string && probed.takes_strings)) {
     std::vector<TemplateValue> parts;
     for (const ContentPart& part : message.parts) {
       const bool image = part.kind == ContentPart::Kind::kImage;
@@ -141,11 +147,21 @@ TemplateValue PromptBuilder::content_value(const ChatMessage& message) const {
 }
 
 Result<std::vector<TextSegment>> PromptBuilder::render(const Conversation& conversation) const {
-  if (!template_) return flatten(conversation);
+  if (conversation.chat_template.empty()) {
+    return template_ ? render(*template_, conversation) : flatten(conversation);
+  }
+  Result<ChatTemplate> own = ChatTemplate::parse(conversation.chat_template);
+  if (!own) return own.status().with_param("chat_template");
+  return render(probe(*std::move(own)), conversation);
+}
+
+Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& probed,
+                                                       const Conversation& conversation) const {
   std::vector<TemplateValue> messages;
   for (const ChatMessage& message : conversation.messages) {
     std::vector<std::pair<std::string, TemplateValue>> entries = {
-        {"role", TemplateValue::string(message.role, false)}, {"content", content_value(message)}};
+        {"role", TemplateValue::string(message.role, false)},
+        {"content", content_value(probed, message)}};
     for (const auto& [name, value] : message.extra.items()) {
       entries.emplace_back(name, TemplateValue::from_json(value, true));
     }
@@ -155,7 +171,7 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const Conversation& conve
   for (const auto& [name, value] : conversation.template_kwargs.items()) {
     variables.emplace(name, TemplateValue::from_json(value, true));  // ours stay
   }
-  Result<std::vector<TextSegment>> rendered = template_->render(variables);
+  Result<std::vector<TextSegment>> rendered = probed.chat_template.render(variables);
   if (!rendered) return rendered.status().with_param("messages");
   if (conversation.continue_final_message)
     return cut_after_final_message(*std::move(rendered), conversation);
@@ -175,9 +191,10 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
   // A multimodal processor adds BOS unless the text begins with it; for text alone the template has
   // to hold it.
   const bool by_tokenizer = !template_ || info_.placement != MediaPlacement::kNone;
-  EncodeOptions options;
-  options.add_special_tokens =
+  const bool as_reference =
       info_.adds_special_tokens && by_tokenizer && !begins_with(*text, globals_.bos_token);
+  EncodeOptions options;
+  options.add_special_tokens = conversation.add_special_tokens.value_or(as_reference);
 
   Prompt prompt;
   if (info_.placement == MediaPlacement::kAtPlaceholder) {

@@ -49,11 +49,20 @@ class PromptBuilder {
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
 
  private:
+  // A chat template and what contents it knows to print.
+  struct ProbedTemplate {
+    ChatTemplate chat_template;
+    bool takes_parts = false;   // it walks over lists of content parts
+    bool takes_strings = true;  // it prints a content that is a string
+  };
+  ProbedTemplate probe(ChatTemplate chat_template) const;
+  bool shows(const ChatTemplate& chat_template, const nlohmann::ordered_json& content) const;
   Result<std::vector<TextSegment>> render(const Conversation& conversation) const;
-  bool template_shows(const nlohmann::ordered_json& content) const;
+  Result<std::vector<TextSegment>> render(const ProbedTemplate& probed,
+                                          const Conversation& conversation) const;
   std::map<std::string, TemplateValue> globals(TemplateValue messages,
                                                bool add_generation_prompt) const;
-  TemplateValue content_value(const ChatMessage& message) const;
+  TemplateValue content_value(const ProbedTemplate& probed, const ChatMessage& message) const;
   Status place_images(const std::vector<TokenId>& ids, std::span<const ImageSize> sizes,
                       Prompt& prompt) const;
   std::vector<TokenId> instruction_ids(const Conversation& conversation) const;
@@ -62,11 +71,9 @@ class PromptBuilder {
   const ModelInfo info_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const Tokenizer> connector_tokenizer_;
-  const std::optional<ChatTemplate> template_;
   const TemplateGlobals globals_;
-  std::string placeholder_;    // text of info.image_token; empty when there is none
-  bool takes_parts_ = false;   // the template walks over lists of content parts
-  bool takes_strings_ = true;  // it prints a content that is a string
+  std::string placeholder_;  // text of info.image_token; empty when there is none
+  std::optional<ProbedTemplate> template_;
 };
 
 }  // namespace saccade

@@ -144,6 +144,7 @@ def test_a_user_cannot_write_special_tokens(llama):
         assert tokens.count(special) == plain.count(special)
 
 
+@pytest.mark.compatibility("openai (Python)", "errors")
 def test_the_official_client_reads_errors(llama):
     client = openai.OpenAI(base_url=llama.url + "/v1", api_key="none", max_retries=0)
     with pytest.raises(openai.BadRequestError) as error:

@@ -1,10 +1,14 @@
 """Pictures: counting, failing alone, and what the metrics say of them."""
 
 import base64
+import io
+import pathlib
+import re
 import struct
 import threading
 import zlib
 
+import PIL.Image
 import pytest
 
 from conftest import data_url, with_data_urls
@@ -76,6 +80,11 @@ def test_tokenize_counts_pictures_without_decoding(llava):
     answer = llava.post("/tokenize", {"messages": with_data_urls(case["messages"])}).json()
     assert answer["tokens"] == case["input_ids"]
     assert answer["image_tokens"] == 9 and answer["text_tokens"] == answer["count"] - 9
+    kinds = [part["type"] for part in case["messages"][0]["content"]]
+    assert [part["type"] for part in answer["parts"]] == [kind.removesuffix("_url") for kind in kinds]
+    assert [part["tokens"] for part in answer["parts"] if part["type"] == "image"] == [9]
+    assert all(0 < part["tokens"] <= answer["count"] and part["message"] == 0 for part in answer["parts"])
+    assert [part["part"] for part in answer["parts"]] == list(range(len(kinds)))
     assert llava.metric("saccade_media_decode_seconds_count") == before
 
 
@@ -125,3 +134,37 @@ def test_every_media_stage_is_timed(llava, picture):
         assert llava.metric(f"saccade_media_{stage}_seconds_count") > 0
     assert llava.metric("saccade_images_total") > 0
     assert llava.metric("saccade_image_tokens_total") > 0
+
+
+def resident_bytes(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return 1024 * int(re.search(r"VmRSS:\s+(\d+)", status)[1])
+
+
+def test_memory_does_not_grow_with_pictures(llava):
+    """Pictures of 3 MB of pixels each, all different: what the first ones took is enough for all."""
+    def ask(number):
+        buffer = io.BytesIO()
+        PIL.Image.new("RGB", (1000, 1000), (number % 256, number // 256, 7)).save(buffer, "PNG")
+        url = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        assert llava.chat([image(url), TEXT], max_tokens=1).status_code == 200
+
+    for number in range(40):
+        ask(number)
+    before = resident_bytes(llava)
+    for number in range(40, 140):
+        ask(number)
+    assert resident_bytes(llava) - before < 30 << 20  # 100 pictures that stayed would be 300 MB
+
+
+def test_many_pictures_in_one_dialogue(llava, picture):
+    messages = []
+    for turn in range(14):
+        messages.append({"role": "user", "content": [image(picture), {"type": "text", "text": f"{turn}?"}]})
+        body = {"messages": messages, "max_tokens": 1, "ignore_eos": True}
+        answer = llava.post("/v1/chat/completions", body)
+        if answer.status_code != 200:
+            break
+        assert answer.json()["usage"]["prompt_tokens_details"]["image_tokens"] == 9 * (turn + 1)
+        messages.append({"role": "assistant", "content": answer.json()["choices"][0]["message"]["content"] or "a"})
+    assert turn >= 11, answer.text

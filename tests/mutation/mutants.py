@@ -364,7 +364,7 @@ PREFIX = _in(
     (
         "prefix_takes_last_token",
         "a prompt found whole in the cache leaves nothing to compute",
-        "(sequence.length() - 1) / config_.block_size",
+        "sequence.cacheable() / config_.block_size",
         "sequence.length() / config_.block_size",
     ),
 ) + _in(

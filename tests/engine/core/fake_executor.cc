@@ -68,6 +68,14 @@ Answer solo_run(const Request& request, const SchedulerConfig& config) {
   Answer answer;
   std::vector<TokenId> tokens = request.prompt;
   const SamplingParams& sampling = request.sampling;
+  if (sampling.max_tokens == 0) answer.finish = FinishReason::kLength;
+  if (sampling.prompt_logprobs) {
+    const int length = static_cast<int>(tokens.size());
+    const std::vector<uint64_t> states = digests(tokens, request.spans, request.media, length);
+    for (int i = sampling.prompt_logprobs_from; i < length; ++i) {
+      answer.prompt_logprobs.push_back(fake_logprob(states[i - 1], tokens[i]));
+    }
+  }
   while (answer.finish == FinishReason::kNone) {
     const int generated = static_cast<int>(answer.tokens.size());
     const uint64_t state =
@@ -122,8 +130,10 @@ StepOutput FakeExecutor::execute(const Batch& batch) try {
       output.failures.emplace_back(i, invalid_argument("the picture cannot be encoded"));
     }
   }
+  output.details.resize(batch.entries.size());
   for (size_t i = 0; i < batch.entries.size(); ++i) {
     const BatchEntry& entry = batch.entries[i];
+    describe_prompt(entry, output.details[i]);
     if (happens(faults_.entry_failures)) {
       spoil(entry);
       output.failures.emplace_back(i, Status(StatusCode::kInternal, "injected"));
@@ -187,7 +197,15 @@ void FakeExecutor::check_entry(const BatchEntry& entry) const {
   const int end = entry.start + entry.length;
   const int bs = config_.block_size;
   require(entry.length >= 1 && entry.start >= 0 && end <= known, "a chunk out of range");
-  require(entry.samples == (end == known), "samples at the wrong position");
+  require(entry.samples == (end == known && entry.sampling->max_tokens > 0),
+          "samples at the wrong position");
+  if (entry.score_begin < entry.score_end) {
+    require(entry.score_begin > entry.start && entry.score_end <= end + 1 &&
+                entry.score_end <= entry.prompt_length,
+            "a log-probability is asked for whose hidden state the step does not compute");
+  }
+  require(entry.pooling != Pooling::kMean || entry.start == pooled_to(entry),
+          "a position that is pooled is not computed, or computed twice");
   require(static_cast<int>(entry.block_table.size()) == (end + bs - 1) / bs,
           "a block table of the wrong size");
   std::set<int> table(entry.block_table.begin(), entry.block_table.end());
@@ -216,6 +234,37 @@ void FakeExecutor::compute(const BatchEntry& entry) {
             i % config_.block_size] = content[i];
   }
   tokens += entry.length;
+}
+
+// A digest's stand-ins: the "log-probability" of a token is what memory says of the position before
+// it, the "hidden state" counts positions.
+void FakeExecutor::describe_prompt(const BatchEntry& entry, EntryDetails& details) {
+  for (int i = entry.score_begin; i < entry.score_end; ++i) {
+    PromptLogprob score;
+    score.token = {entry.tokens[i], fake_logprob(cell(entry, i - 1), entry.tokens[i])};
+    score.rank = 1;
+    details.scores.push_back(score);
+  }
+  if (entry.pooling == Pooling::kNone) return;
+  const int end = entry.start + entry.length;
+  details.pooled = {entry.pooling == Pooling::kMean ? static_cast<float>(entry.length) : 1.0f,
+                    fake_logprob(cell(entry, end - 1), 0)};
+  pooled_[entry.sequence] = end;
+}
+
+int FakeExecutor::pooled_to(const BatchEntry& entry) const {
+  const auto found = pooled_.find(entry.sequence);
+  // Preempted: it starts anew.
+  return found == pooled_.end() || entry.start == 0 ? 0 : found->second;
+}
+
+uint64_t FakeExecutor::cell(const BatchEntry& entry, int position) const {
+  return memory_[entry.block_table[position / config_.block_size] * config_.block_size +
+                 position % config_.block_size];
+}
+
+float fake_logprob(uint64_t state, TokenId token) {
+  return -static_cast<float>(mix(state, static_cast<uint64_t>(token)) % 1000);
 }
 
 void FakeExecutor::spoil(const BatchEntry& entry) {

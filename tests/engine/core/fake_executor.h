@@ -51,6 +51,9 @@ class FakeExecutor : public ModelExecutor {
   void apply_encoder(const Batch& batch);
   void check_entry(const BatchEntry& entry) const;
   void compute(const BatchEntry& entry);
+  void describe_prompt(const BatchEntry& entry, EntryDetails& details);
+  int pooled_to(const BatchEntry& entry) const;
+  uint64_t cell(const BatchEntry& entry, int position) const;
   void spoil(const BatchEntry& entry);
   bool happens(int per_mille);
 
@@ -58,6 +61,7 @@ class FakeExecutor : public ModelExecutor {
   const Faults faults_;
   std::mt19937_64 random_;
   std::vector<uint64_t> memory_;                   // [num_blocks * block_size]
+  std::unordered_map<RequestId, int> pooled_;      // positions seen of requests that pool
   std::unordered_map<ContentHash, int> resident_;  // encoder outputs: rows
 };
 
@@ -65,9 +69,13 @@ class FakeExecutor : public ModelExecutor {
 std::vector<uint64_t> digests(std::span<const TokenId> tokens, std::span<const MediaSpan> spans,
                               std::span<const EncoderInput> media, int count);
 
+// What the fake model says of `token` behind a position whose digest is `state`.
+float fake_logprob(uint64_t state, TokenId token);
+
 struct Answer {
   std::vector<TokenId> tokens;
   FinishReason finish = FinishReason::kNone;
+  std::vector<float> prompt_logprobs;
 };
 
 // The answer to the request when it runs alone, without blocks, chunks or caches.

@@ -70,6 +70,9 @@ Answer answer_of(const std::vector<TokenEvent>& events) {
   Answer answer;
   for (const TokenEvent& event : events) {
     if (event.token) answer.tokens.push_back(*event.token);
+    for (const PromptLogprob& score : event.prompt) {
+      answer.prompt_logprobs.push_back(score.token.logprob);
+    }
     answer.finish = event.finish;
   }
   return answer;

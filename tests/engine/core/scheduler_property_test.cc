@@ -107,6 +107,14 @@ Request Scenario::random_request() {
   request.sampling.min_tokens = chance(20) ? between(0, 6) : 0;
   if (chance(20)) request.sampling.stop_ids = {3};
   if (chance(50)) splice_pictures(request);
+  if (chance(15)) {
+    request.sampling.prompt_logprobs = 0;
+    request.sampling.prompt_logprobs_from = between(1, 12);
+    if (chance(50)) request.sampling.max_tokens = request.sampling.min_tokens = 0;
+  } else if (chance(10)) {
+    request.pooling = chance(50) ? Pooling::kMean : Pooling::kLast;
+    request.sampling.max_tokens = request.sampling.min_tokens = 0;
+  }
   return request;
 }
 
@@ -199,6 +207,20 @@ void Scenario::run() {
   check_end();
 }
 
+// Each position counts once for the mean, the last one's state is there in any case.
+void check_pooled(const Request& request, const std::vector<float>& pooled) {
+  if (request.pooling == Pooling::kNone) {
+    REQUIRE(pooled.empty());
+    return;
+  }
+  REQUIRE(pooled.size() == 2);
+  REQUIRE(pooled[0] == 1.0f);
+  if (request.pooling == Pooling::kMean) return;  // made of the chunks' ends, wherever they were
+  const int length = static_cast<int>(request.prompt.size());
+  const auto states = digests(request.prompt, request.spans, request.media, length);
+  REQUIRE(pooled[1] == fake_logprob(states.back(), 0));
+}
+
 void Scenario::check_end() {
   bench_.scheduler.blocks().check();
   REQUIRE(bench_.scheduler.blocks().num_used() == 0);
@@ -212,6 +234,9 @@ void Scenario::check_end() {
     // What was streamed is what the request gets when it runs alone, or the beginning of it.
     REQUIRE(got.tokens.size() <= client.alone.tokens.size());
     REQUIRE(std::equal(got.tokens.begin(), got.tokens.end(), client.alone.tokens.begin()));
+    REQUIRE(got.prompt_logprobs.size() <= client.alone.prompt_logprobs.size());
+    REQUIRE(std::equal(got.prompt_logprobs.begin(), got.prompt_logprobs.end(),
+                       client.alone.prompt_logprobs.begin()));
     if (client.closed) {
       REQUIRE_FALSE(client.answered());
       ++by_reason[static_cast<int>(FinishReason::kCancelled)];
@@ -225,6 +250,8 @@ void Scenario::check_end() {
     } else {
       REQUIRE(got.tokens == client.alone.tokens);
       REQUIRE(got.finish == client.alone.finish);
+      REQUIRE(got.prompt_logprobs == client.alone.prompt_logprobs);
+      check_pooled(client.request, client.events.back().pooled);
     }
   }
   REQUIRE(stats.ended_stop == by_reason[static_cast<int>(FinishReason::kStop)]);

@@ -36,9 +36,13 @@ TEST_CASE("a mistake in a completion request is refused with the path of its fie
       {R"({"prompt":[[1],[2,999]]})", "prompt[1][1]"},
       {R"({"prompt":[1,2,3,4,5,6,7,8,9]})", "prompt"},
       {R"({"prompt":"a","suffix":"b"})", "suffix"},
-      {R"({"prompt":"a","best_of":3})", "best_of"},
+      {R"({"prompt":"a","best_of":1,"n":2})", "best_of"},
+      {R"({"prompt":"a","best_of":129})", "best_of"},
+      {R"({"prompt":"a","best_of":2,"stream":true})", "best_of"},
+      {R"({"prompt":["a","b"],"best_of":65})", "best_of"},
+      {R"({"prompt":"a","max_tokens":0})", "max_tokens"},
+      {R"({"prompt":"a","max_tokens":-1,"echo":true})", "max_tokens"},
       {R"({"prompt":"a","echo":1})", "echo"},
-      {R"({"prompt":"a","echo":true,"logprobs":1})", "echo"},
       {R"({"prompt":"a","logprobs":true})", "logprobs"},
       {R"({"prompt":"a","logprobs":21})", "logprobs"},
       {R"({"prompt":["a","b"],"n":100})", "n"},
@@ -49,6 +53,21 @@ TEST_CASE("a mistake in a completion request is refused with the path of its fie
     REQUIRE_FALSE(request.ok());
     CHECK(request.status().param() == row.param);
   }
+}
+
+TEST_CASE("what is generated and what is returned may differ") {
+  const auto best = parse(R"({"prompt":"a","best_of":5,"n":2})");
+  REQUIRE(best.ok());
+  CHECK(best->options.n == 5);
+  CHECK(best->choices == 2);
+  CHECK(best->options.sampling.logprobs == 0);  // to compare them
+  CHECK_FALSE(best->logprobs);
+  const auto echo = parse(R"({"prompt":"a","echo":true,"logprobs":2,"max_tokens":0})");
+  REQUIRE(echo.ok());
+  CHECK(echo->echo_logprobs);
+  CHECK(echo->options.sampling.prompt_logprobs == 2);
+  CHECK_FALSE(echo->prompt_logprobs);
+  CHECK(parse(R"({"prompt":"a"})")->max_tokens == 16);
 }
 
 TEST_CASE("a prompt is text or ids, one or several") {

@@ -282,7 +282,7 @@ TEST_CASE("a handler sees that its client left") {
   CHECK(record.get().status == 499);
 }
 
-TEST_CASE("connections beyond the limit are closed at once") {
+TEST_CASE("beyond the limit the longest idle connection makes room, none that is being answered") {
   HttpServerOptions options;
   options.limits.max_connections = 3;
   TestServer server(options);
@@ -292,8 +292,20 @@ TEST_CASE("connections beyond the limit are closed at once") {
     CHECK(open.back()->send("GET /open HTTP/1.1\r\n\r\n").read_until("|").find(" 200 ") !=
           std::string::npos);
   }
-  CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).empty());
+  CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).find(" 200 ") != std::string::npos);
+  CHECK(open[0]->read_until().empty());  // it was the oldest
+  CHECK(open[2]->send("GET /open HTTP/1.1\r\n\r\n").read_until("|").find(" 200 ") !=
+        std::string::npos);
+
+  std::vector<std::unique_ptr<Socket>> waiting;
   open.clear();
+  for (int i = 0; i < 3; ++i) {
+    waiting.push_back(std::make_unique<Socket>(server.port()));
+    waiting.back()->send("GET /wait HTTP/1.1\r\n\r\n");
+  }
+  std::this_thread::sleep_for(200ms);
+  CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).empty());
+  waiting.clear();
   std::string again;
   for (int i = 0; i < 100 && again.empty(); ++i) {
     std::this_thread::sleep_for(20ms);

@@ -17,6 +17,7 @@ TEST_CASE("each failure has one status and OpenAI's error body") {
       {StatusCode::kNotFound, 404, "not_found_error", false},
       {StatusCode::kPayloadTooLarge, 413, "invalid_request_error", false},
       {StatusCode::kResourceExhausted, 429, "rate_limit_error", true},
+      {StatusCode::kRateLimited, 429, "rate_limit_error", true},
       {StatusCode::kUnavailable, 503, "service_unavailable_error", true},
       {StatusCode::kCancelled, 499, "invalid_request_error", false},
       {StatusCode::kInternal, 500, "server_error", false},

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <vector>
+
+#include "server/api/call.h"
+#include "server/api/prompt_input.h"
+
+namespace saccade::api {
+
+// POST /v1/embeddings in native types.
+struct EmbeddingsRequest {
+  std::string model;
+  std::optional<Conversation> conversation;  // one vector, of text and pictures; else `inputs`
+  std::vector<TextOrIds> inputs;
+  Pooling pooling = Pooling::kMean;
+  bool normalize = true;  // to length 1, as OpenAI's are
+  bool base64 = false;    // little-endian float32
+};
+
+Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const ModelLimits& limits);
+
+http::HttpReply embeddings(Call& call);
+
+}  // namespace saccade::api

@@ -1,0 +1,213 @@
+#include "server/api/field.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "server/api/generation_options.h"
+
+namespace saccade::api {
+namespace {
+
+std::string format_number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) {
+    return std::to_string(static_cast<int64_t>(value));
+  }
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  return text;
+}
+
+std::string count_text(double value) { return std::to_string(static_cast<int64_t>(value)); }
+
+std::string indexed(const std::string& path, size_t i) {
+  return path + "[" + std::to_string(i) + "]";
+}
+
+Status wrong_kind(const std::string& path, const char* wanted, const Json& value) {
+  return invalid_argument(path + " must be " + wanted + ", not " + std::string(kind_of(value)),
+                          path);
+}
+
+struct Bounds {
+  double min;
+  double max;
+  bool above_min = false;
+};
+
+std::string range_text(const Bounds& bounds) {
+  if (bounds.max >= std::numeric_limits<int>::max()) {
+    return (bounds.above_min ? "greater than " : "at least ") + format_number(bounds.min);
+  }
+  return std::string("between ") + format_number(bounds.min) +
+         (bounds.above_min ? " (excluded) and " : " and ") + format_number(bounds.max);
+}
+
+Status check_number(const Json& value, const std::string& path, const Bounds& bounds) {
+  if (!value.is_number()) return wrong_kind(path, "a number", value);
+  const double number = value.get<double>();
+  if (!std::isfinite(number) || number > bounds.max ||
+      (bounds.above_min ? number <= bounds.min : number < bounds.min)) {
+    return invalid_argument(path + " must be " + range_text(bounds), path);
+  }
+  return {};
+}
+
+Status check_integer(const Json& value, const std::string& path, const Bounds& bounds) {
+  if (const Status status = check_number(value, path, bounds); !status.ok()) return status;
+  const double number = value.get<double>();
+  if (number != std::floor(number)) return invalid_argument(path + " must be an integer", path);
+  return {};
+}
+
+Status check_string(const Field& field, const Json& value, const std::string& path,
+                    const ModelLimits& limits) {
+  if (!value.is_string()) return wrong_kind(path, "a string", value);
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.empty() && !field.may_be_empty) {
+    return invalid_argument(path + " must not be empty", path);
+  }
+  const double max_bytes = field.max_bytes.get(limits);
+  if (static_cast<double>(text.size()) > max_bytes) {
+    return invalid_argument(path + " is longer than " + count_text(max_bytes) + " bytes", path);
+  }
+  if (field.choices == nullptr) return {};
+  const std::string known = "|" + std::string(field.choices) + "|";
+  if (text.find('|') == std::string::npos && known.find("|" + text + "|") != std::string::npos) {
+    return {};
+  }
+  std::string listed;
+  for (const char* c = field.choices; *c != '\0'; ++c) {
+    listed += *c == '|' ? std::string(", ") : std::string(1, *c);
+  }
+  return invalid_argument(path + " must be one of " + listed, path);
+}
+
+Status check_count(const Field& field, const Json& value, const std::string& path,
+                   const ModelLimits& limits, const char* what) {
+  const double max_count = field.max_count.get(limits);
+  if (static_cast<double>(value.size()) <= max_count) return {};
+  return invalid_argument(path + " holds " + std::to_string(value.size()) + " " + what +
+                              "; at most " + count_text(max_count) + " are taken",
+                          path);
+}
+
+Status check_strings(const Field& field, const Json& value, const std::string& path,
+                     const ModelLimits& limits) {
+  if (!value.is_array()) {
+    if (!value.is_string()) return wrong_kind(path, "a string or an array of strings", value);
+    return check_string(field, value, path, limits);
+  }
+  Status status = check_count(field, value, path, limits, "strings");
+  for (size_t i = 0; i < value.size() && status.ok(); ++i) {
+    status = check_string(field, value[i], indexed(path, i), limits);
+  }
+  return status;
+}
+
+Status check_string_map(const Field& field, const Json& value, const std::string& path,
+                        const ModelLimits& limits) {
+  if (!value.is_object()) return wrong_kind(path, "an object of strings", value);
+  Status status = check_count(field, value, path, limits, "entries");
+  for (auto entry = value.begin(); entry != value.end() && status.ok(); ++entry) {
+    status = check_string(field, *entry, path + "." + entry.key(), limits);
+  }
+  return status;
+}
+
+Status check_ids(const Field& field, const Json& value, const std::string& path,
+                 const ModelLimits& limits) {
+  if (!value.is_array()) return wrong_kind(path, "an array", value);
+  Status status = check_count(field, value, path, limits, "ids");
+  const Bounds bounds{0, static_cast<double>(limits.vocab_size - 1)};
+  for (size_t i = 0; i < value.size() && status.ok(); ++i) {
+    status = check_integer(value[i], indexed(path, i), bounds);
+  }
+  return status;
+}
+
+Status check_biases(const Field& field, const Json& value, const std::string& path,
+                    const ModelLimits& limits) {
+  if (!value.is_object()) return wrong_kind(path, "an object", value);
+  Status status = check_count(field, value, path, limits, "keys");
+  const Bounds bounds{field.min.get(limits), field.max.get(limits)};
+  for (auto entry = value.begin(); entry != value.end() && status.ok(); ++entry) {
+    const std::string& key = entry.key();
+    const std::string where = path + "." + key;
+    int32_t id = -1;
+    const char* end = key.data() + key.size();
+    const auto [stop, error] = std::from_chars(key.data(), end, id);
+    if (error != std::errc() || stop != end || id < 0 || id >= limits.vocab_size) {
+      return invalid_argument(
+          "the keys of " + path + " are token ids below " + std::to_string(limits.vocab_size),
+          where);
+    }
+    status = check_number(*entry, where, bounds);
+  }
+  return status;
+}
+
+Status check_object(const Field& field, const Json& value, const std::string& path,
+                    const ModelLimits& limits) {
+  if (!value.is_object()) return wrong_kind(path, "an object", value);
+  for (const Field& member : field.members) {
+    const auto found = value.find(member.name);
+    const bool absent = found == value.end() || found->is_null();
+    const std::string where = path + "." + member.name;
+    if (absent && member.required) return invalid_argument(where + " is missing", where);
+    if (absent) continue;
+    if (const Status status = check_field(member, *found, where, limits); !status.ok()) {
+      return status;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view kind_of(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::object:
+      return "an object";
+    case Json::value_t::array:
+      return "an array";
+    case Json::value_t::string:
+      return "a string";
+    case Json::value_t::boolean:
+      return "a boolean";
+    default:
+      return "a number";
+  }
+}
+
+Status check_field(const Field& field, const Json& value, const std::string& path,
+                   const ModelLimits& limits) {
+  const Bounds bounds{field.min.get(limits), field.max.get(limits), field.above_min};
+  switch (field.type) {
+    case FieldType::kBoolean:
+      return value.is_boolean() ? Status() : wrong_kind(path, "a boolean", value);
+    case FieldType::kInteger:
+      return check_integer(value, path, bounds);
+    case FieldType::kNumber:
+      return check_number(value, path, bounds);
+    case FieldType::kString:
+      return check_string(field, value, path, limits);
+    case FieldType::kStringMap:
+      return check_string_map(field, value, path, limits);
+    case FieldType::kStrings:
+      return check_strings(field, value, path, limits);
+    case FieldType::kTokenIds:
+      return check_ids(field, value, path, limits);
+    case FieldType::kBiases:
+      return check_biases(field, value, path, limits);
+    case FieldType::kObject:
+      return check_object(field, value, path, limits);
+    case FieldType::kCustom:
+      break;
+  }
+  return {};
+}
+
+}  // namespace saccade::api

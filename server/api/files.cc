@@ -1,0 +1,149 @@
+#include "server/api/files.h"
+
+#include <charconv>
+
+#include "server/api/answer.h"
+#include "server/http/multipart.h"
+#include "server/media/image_probe.h"
+
+namespace saccade::api {
+namespace {
+
+constexpr int kMaxListed = 10'000;
+
+Json file_json(const StoredFile& file) {
+  return {{"id", file.id},
+          {"object", "file"},
+          {"bytes", file.bytes->size()},
+          {"created_at", file.created_at},
+          {"expires_at", file.expires_at},
+          {"filename", file.filename},
+          {"purpose", file.purpose},
+          {"status", "processed"},
+          {"status_details", nullptr},
+          {"sha256", file.sha256}};
+}
+
+Result<int64_t> positive_number(std::string_view text, const char* field, int64_t max) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > max) {
+    return invalid_argument(
+        std::string(field) + " must be a number between 1 and " + std::to_string(max), field);
+  }
+  return value;
+}
+
+struct Upload {
+  StoredFile file;
+  std::optional<std::chrono::seconds> lifetime;
+};
+
+Result<Upload> read_upload(const http::HttpRequest& request) {
+  const auto parts = http::parse_multipart(request.content_type, request.body);
+  if (!parts) return parts.status();
+  Upload upload;
+  for (const http::FormPart& part : *parts) {
+    if (part.name == "file") {
+      upload.file.bytes = std::make_shared<const std::string>(part.body);
+      upload.file.filename = part.filename.substr(0, 256);
+    } else if (part.name == "purpose") {
+      upload.file.purpose = std::string(part.body);
+    } else if (part.name == "expires_after[seconds]") {
+      const auto seconds = positive_number(part.body, "expires_after[seconds]", 2'592'000);
+      if (!seconds) return seconds.status();
+      upload.lifetime = std::chrono::seconds(*seconds);
+    }
+  }
+  if (upload.file.bytes == nullptr) return invalid_argument("file is missing", "file");
+  if (upload.file.purpose != "vision" && upload.file.purpose != "user_data") {
+    return invalid_argument("purpose must be vision: pictures are all that is taken here",
+                            "purpose");
+  }
+  return upload;
+}
+
+struct ListQuery {
+  std::string purpose;
+  std::string after;
+  bool oldest_first = false;
+  int64_t limit = kMaxListed;
+};
+
+Result<ListQuery> read_list_query(const http::HttpRequest& request) {
+  ListQuery query;
+  query.purpose = http::query_value(request.query, "purpose");
+  query.after = http::query_value(request.query, "after");
+  const std::string order = http::query_value(request.query, "order");
+  if (!order.empty() && order != "asc" && order != "desc") {
+    return invalid_argument("order must be asc or desc", "order");
+  }
+  query.oldest_first = order == "asc";
+  if (const std::string limit = http::query_value(request.query, "limit"); !limit.empty()) {
+    const auto number = positive_number(limit, "limit", kMaxListed);
+    if (!number) return number.status();
+    query.limit = *number;
+  }
+  return query;
+}
+
+}  // namespace
+
+http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::Client&) {
+  Result<Upload> upload = read_upload(request);
+  request.free_body();
+  if (!upload) return error_response(upload.status());
+  const auto header = probe_image(*upload->file.bytes, service.options.image);
+  if (!header) return error_response(header.status().with_param("file"));
+  upload->file.owner = request.key;
+  const auto stored = service.files.add(std::move(upload->file), upload->lifetime);
+  if (!stored) return error_response(stored.status());
+  return http::json_reply(to_text(file_json(*stored)));
+}
+
+http::HttpReply list_files(Service& service, http::HttpRequest& request, http::Client&) {
+  const Result<ListQuery> query = read_list_query(request);
+  if (!query) return error_response(query.status());
+  std::vector<StoredFile> files = service.files.list(request.key);
+  if (query->oldest_first) std::reverse(files.begin(), files.end());
+  Json data = Json::array();
+  bool started = query->after.empty();
+  bool more = false;
+  for (const StoredFile& file : files) {
+    if (started && (query->purpose.empty() || query->purpose == file.purpose)) {
+      more = static_cast<int64_t>(data.size()) == query->limit;
+      if (more) break;
+      data.push_back(file_json(file));
+    }
+    started = started || file.id == query->after;
+  }
+  Json first = data.empty() ? Json() : data.front()["id"];
+  Json last = data.empty() ? Json() : data.back()["id"];
+  return http::json_reply(to_text({{"object", "list"},
+                                   {"data", std::move(data)},
+                                   {"first_id", std::move(first)},
+                                   {"last_id", std::move(last)},
+                                   {"has_more", more}}));
+}
+
+http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {
+  constexpr std::string_view kContent = "/content";
+  std::string id = request.suffix;
+  const bool content = id.ends_with(kContent);
+  if (content) id.resize(id.size() - kContent.size());
+  const auto file = service.files.find(id, request.key);
+  if (!file) return error_response(file.status().with_param("file_id"));
+  if (!content) return http::json_reply(to_text(file_json(*file)));
+  http::HttpReply reply = http::json_reply(*file->bytes);
+  reply.content_type = "application/octet-stream";
+  reply.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  return reply;
+}
+
+http::HttpReply delete_file(Service& service, http::HttpRequest& request, http::Client&) {
+  const Status status = service.files.remove(request.suffix, request.key);
+  if (!status.ok()) return error_response(status.with_param("file_id"));
+  return http::json_reply(to_text({{"id", request.suffix}, {"object", "file"}, {"deleted", true}}));
+}
+
+}  // namespace saccade::api

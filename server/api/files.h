@@ -1,0 +1,18 @@
+#pragma once
+
+#include "server/api/service.h"
+#include "server/http/http_server.h"
+
+namespace saccade::api {
+
+// POST /v1/files: multipart/form-data with `file` and `purpose` ("vision" or "user_data"), and
+// perhaps expires_after[seconds].
+http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::Client& client);
+// GET /v1/files
+http::HttpReply list_files(Service& service, http::HttpRequest& request, http::Client& client);
+// GET /v1/files/{id} and /v1/files/{id}/content
+http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client& client);
+// DELETE /v1/files/{id}
+http::HttpReply delete_file(Service& service, http::HttpRequest& request, http::Client& client);
+
+}  // namespace saccade::api

@@ -1,0 +1,209 @@
+#include "server/api/messages_request.h"
+
+#include "server/api/request_tables.h"
+
+namespace saccade::api {
+namespace {
+
+std::string indexed(const std::string& path, size_t i) {
+  return path + "[" + std::to_string(i) + "]";
+}
+
+// {"type": "base64", "media_type", "data"}, {"type": "url", "url"} or {"type": "file", "file_id"}.
+void read_source(const Json& source, const std::string& path, const ModelLimits& limits,
+                 Fields& fields, ContentPart& content) {
+  const Fields checked(source, {kMessageSourceFields}, limits, path);
+  fields.fail(checked.status());
+  if (!fields.ok()) return;
+  const auto& type = checked.find("type")->get_ref<const std::string&>();
+  const char* name = type == "base64" ? "data" : type == "url" ? "url" : "file_id";
+  content.kind = ContentPart::Kind::kImage;
+  content.param = checked.path(name);
+  const Json* value = checked.find(name);
+  if (value == nullptr) return fields.fail(content.param, content.param + " is missing");
+  if (type != "base64") {
+    content.text = value->get<std::string>();
+    return;
+  }
+  const Json* media_type = checked.find("media_type");
+  if (media_type == nullptr) {
+    return fields.fail(checked.path("media_type"), checked.path("media_type") + " is missing");
+  }
+  content.text = "data:" + media_type->get<std::string>() + ";base64," + value->get<std::string>();
+}
+
+void read_text(const Fields& block, Fields& fields, ChatMessage& message) {
+  const Json* text = block.find("text");
+  const std::string path = block.path("text");
+  if (text == nullptr) return fields.fail(path, path + " is missing");
+  message.parts.push_back({ContentPart::Kind::kText, text->get<std::string>(), path});
+}
+
+void read_image(const Fields& block, const ModelLimits& limits, Fields& fields,
+                ChatMessage& message) {
+  const Json* source = block.find("source");
+  const std::string path = block.path("source");
+  if (source == nullptr) return fields.fail(path, path + " is missing");
+  ContentPart content;
+  read_source(*source, path, limits, fields, content);
+  message.parts.push_back(std::move(content));
+}
+
+// A call of the assistant, as templates know it.
+void read_tool_use(const Fields& block, Fields& fields, ChatMessage& message) {
+  for (const char* name : {"id", "name", "input"}) {
+    if (block.find(name) == nullptr) {
+      return fields.fail(block.path(name), block.path(name) + " is missing");
+    }
+  }
+  Json& calls = message.extra["tool_calls"];
+  if (calls.is_null()) calls = Json::array();
+  calls.push_back(
+      {{"id", *block.find("id")},
+       {"type", "function"},
+       {"function",
+        {{"name", *block.find("name")}, {"arguments", to_text(*block.find("input"))}}}});
+}
+
+void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
+                  Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results);
+
+// What a tool gave back becomes a message of its own, before the user's words.
+void read_tool_result(const Fields& block, const ModelLimits& limits, Fields& fields,
+                      std::vector<ChatMessage>* results) {
+  const Json* id = block.find("tool_use_id");
+  if (id == nullptr || results == nullptr) {
+    return fields.fail(block.path("tool_use_id"), block.path("tool_use_id") + " is missing");
+  }
+  ChatMessage result;
+  result.role = "tool";
+  result.extra["tool_call_id"] = *id;
+  if (const Json* content = block.find("content")) {
+    read_content(*content, block.path("content"), limits, fields, result, nullptr);
+  }
+  results->push_back(std::move(result));
+}
+
+void read_block(const Json& value, const std::string& path, const ModelLimits& limits,
+                Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results) {
+  if (!value.is_object()) {
+    return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
+  }
+  const Fields block(value, {kMessageBlockFields}, limits, path);
+  fields.fail(block.status());
+  if (!fields.ok()) return;
+  const auto& type = block.find("type")->get_ref<const std::string&>();
+  if (type == "text") return read_text(block, fields, message);
+  if (type == "image") return read_image(block, limits, fields, message);
+  if (type == "tool_use") return read_tool_use(block, fields, message);
+  if (type == "tool_result") return read_tool_result(block, limits, fields, results);
+  if (type == "thinking" || type == "redacted_thinking") return;
+  fields.fail(block.path("type"), "unknown content block type '" + type.substr(0, 64) +
+                                      "'; known are text, image, tool_use and tool_result");
+}
+
+// `results` null: a result inside a result is refused.
+void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
+                  Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results) {
+  if (content.is_string()) {
+    message.plain_string = true;
+    message.parts.push_back({ContentPart::Kind::kText, content.get<std::string>(), path});
+    return;
+  }
+  if (!content.is_array() || content.empty()) {
+    return fields.fail(path, path + " must be a string or an array of blocks");
+  }
+  for (size_t i = 0; i < content.size() && fields.ok(); ++i) {
+    read_block(content[i], indexed(path, i), limits, fields, message, results);
+  }
+}
+
+void read_message(const Json& value, const std::string& path, const ModelLimits& limits,
+                  Fields& fields, Conversation& conversation) {
+  if (!value.is_object()) {
+    return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
+  }
+  const Fields checked(value, {kMessageFields}, limits, path);
+  fields.fail(checked.status());
+  if (!fields.ok()) return;
+  ChatMessage message;
+  message.role = checked.find("role")->get<std::string>();
+  std::vector<ChatMessage> results;
+  read_content(*checked.find("content"), checked.path("content"), limits, fields, message,
+               &results);
+  auto& messages = conversation.messages;
+  std::move(results.begin(), results.end(), std::back_inserter(messages));
+  message.has_content = !message.parts.empty();
+  if (message.has_content || message.extra.contains("tool_calls")) {
+    messages.push_back(std::move(message));
+  }
+}
+
+void read_system(Fields& fields, const ModelLimits& limits, Conversation& conversation) {
+  const Json* system = fields.ok() ? fields.find("system") : nullptr;
+  if (system == nullptr) return;
+  ChatMessage message;
+  message.role = "system";
+  read_content(*system, "system", limits, fields, message, nullptr);
+  conversation.messages.push_back(std::move(message));
+}
+
+void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conversation) {
+  const Json* messages = fields.ok() ? fields.find("messages") : nullptr;
+  if (messages == nullptr) return;
+  if (!messages->is_array() || messages->empty()) {
+    return fields.fail("messages", "messages must be an array with at least one message");
+  }
+  if (messages->size() > limits.fields.max_messages) {
+    return fields.fail("messages", "messages holds more than " +
+                                       std::to_string(limits.fields.max_messages) + " messages");
+  }
+  for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
+    read_message((*messages)[i], indexed("messages", i), limits, fields, conversation);
+  }
+  if (!fields.ok()) return;
+  if (conversation.messages.empty()) {
+    return fields.fail("messages", "the messages hold nothing to answer");
+  }
+  // The words of an assistant at the end are the beginning of the answer.
+  if (conversation.messages.back().role == "assistant") {
+    conversation.continue_final_message = true;
+    conversation.add_generation_prompt = false;
+  }
+}
+
+void refuse_unsupported(Fields& fields) {
+  const Json* tools = fields.find("tools");
+  if (tools != nullptr && !(tools->is_array() && tools->empty())) {
+    fields.fail("tools", "tools are not supported on this route by this version");
+  }
+}
+
+Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool count_only) {
+  MessagesRequest request;
+  Fields fields(body, {kGenerationFields, kMessagesFields}, limits);
+  fields.read("model", request.model);
+  read_system(fields, limits, request.conversation);
+  read_messages(fields, limits, request.conversation);
+  request.options = read_generation_options(fields);
+  fields.read_strings("stop_sequences", request.options.stop);
+  if (request.options.n != 1) fields.fail("n", "a message has one answer: n must be 1");
+  if (!count_only && !request.options.max_tokens) {
+    fields.fail("max_tokens", "max_tokens is missing");
+  }
+  if (fields.ok()) refuse_unsupported(fields);
+  if (!fields.ok()) return fields.status();
+  return request;
+}
+
+}  // namespace
+
+Result<MessagesRequest> parse_messages_request(const Json& body, const ModelLimits& limits) {
+  return parse(body, limits, false);
+}
+
+Result<MessagesRequest> parse_count_request(const Json& body, const ModelLimits& limits) {
+  return parse(body, limits, true);
+}
+
+}  // namespace saccade::api

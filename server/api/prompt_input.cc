@@ -1,0 +1,56 @@
+#include "server/api/prompt_input.h"
+
+#include "server/api/generation_options.h"
+
+namespace saccade::api {
+namespace {
+
+void read_ids(Fields& fields, const std::string& path, const Json& list, const ModelLimits& limits,
+              std::vector<TextOrIds>& texts) {
+  Field field{"", FieldType::kTokenIds};
+  field.max_count = limits.max_model_len;
+  fields.fail(check_field(field, list, path, limits));
+  if (!fields.ok()) return;
+  std::vector<int32_t> ids;
+  ids.reserve(list.size());
+  for (const Json& id : list) ids.push_back(static_cast<int32_t>(id.get<double>()));
+  texts.emplace_back(std::move(ids));
+}
+
+}  // namespace
+
+std::vector<TextOrIds> read_texts(Fields& fields, const char* name, const ModelLimits& limits,
+                                  size_t max_count) {
+  std::vector<TextOrIds> texts;
+  if (!fields.ok()) return texts;
+  const Json* value = fields.find(name);
+  const std::string path = fields.path(name);
+  if (value == nullptr) {
+    fields.fail(path, path + " is missing");
+  } else if (value->is_string()) {
+    texts.emplace_back(value->get<std::string>());
+  } else if (!value->is_array()) {
+    fields.fail(path, path + " must be a string or an array, not " + std::string(kind_of(*value)));
+  } else if (value->empty()) {
+    fields.fail(path, path + " must not be empty");
+  } else if (value->front().is_number()) {
+    read_ids(fields, path, *value, limits, texts);
+  } else if (value->size() > max_count) {
+    fields.fail(path, path + " holds more than " + std::to_string(max_count) + " texts");
+  } else {
+    for (size_t i = 0; i < value->size() && fields.ok(); ++i) {
+      const Json& item = (*value)[i];
+      const std::string where = path + "[" + std::to_string(i) + "]";
+      if (item.is_string()) {
+        texts.emplace_back(item.get<std::string>());
+      } else if (item.is_array() && !item.empty()) {
+        read_ids(fields, where, item, limits, texts);
+      } else {
+        fields.fail(where, where + " must be a string or a list of token ids");
+      }
+    }
+  }
+  return texts;
+}
+
+}  // namespace saccade::api

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "server/api/field.h"
+
+// The fields of every route that takes a JSON body: name, type, range, default. The one place where
+// they are written down.
+namespace saccade::api {
+
+extern const FieldTable kGenerationFields;  // chat and completions
+extern const FieldTable kChatFields;
+extern const FieldTable kTemplateFields;  // of routes that render messages
+extern const FieldTable kCompletionFields;
+extern const FieldTable kScoreFields;
+extern const FieldTable kEmbeddingsFields;
+extern const FieldTable kTokenizeFields;
+extern const FieldTable kDetokenizeFields;
+
+extern const FieldTable kResponsesFields;
+extern const FieldTable kResponsesItemFields;
+extern const FieldTable kResponsesPartFields;
+extern const FieldTable kTextFormatFields;
+extern const FieldTable kMessagesFields;  // Anthropic's API
+extern const FieldTable kMessageFields;
+extern const FieldTable kMessageBlockFields;
+extern const FieldTable kMessageSourceFields;
+
+extern const FieldTable kTextPartFields;
+extern const FieldTable kImagePartFields;
+extern const FieldTable kFilePartFields;
+
+}  // namespace saccade::api

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <list>
+#include <mutex>
+#include <string>
+
+#include "server/api/json.h"
+#include "server/prompt/conversation.h"
+
+namespace saccade::api {
+
+struct ResponseStoreLimits {
+  size_t max_entries = 4096;
+  size_t max_bytes = size_t{256} << 20;  // pictures of the conversations, mostly
+};
+
+// One turn that can be gone on from.
+struct StoredResponse {
+  std::string id;  // "resp_..."
+  int owner = -1;  // the API key it came with; nobody else sees it
+  Json response;
+  Json input;                 // items
+  Conversation conversation;  // up to and with the answer, without instructions
+};
+
+// The latest responses, within a limit: the longest unused make room. Thread-safe.
+class ResponseStore {
+ public:
+  explicit ResponseStore(ResponseStoreLimits limits) : limits_(limits) {}
+
+  void add(StoredResponse response);
+  Result<StoredResponse> find(const std::string& id, int owner);
+  Status remove(const std::string& id, int owner);
+
+ private:
+  struct Entry {
+    StoredResponse response;
+    size_t bytes;
+  };
+  std::list<Entry>::iterator locate(const std::string& id, int owner);
+
+  const ResponseStoreLimits limits_;
+  std::mutex mutex_;
+  std::list<Entry> entries_;  // the latest used in front
+  size_t bytes_ = 0;
+};
+
+}  // namespace saccade::api

@@ -1,0 +1,16 @@
+#pragma once
+
+#include "server/api/call.h"
+
+namespace saccade::api {
+
+// POST /v1/responses
+http::HttpReply create_response(Call& call);
+// GET /v1/responses/{id} and /v1/responses/{id}/input_items
+http::HttpReply get_response(Service& service, http::HttpRequest& request, http::Client& client);
+// DELETE /v1/responses/{id}
+http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client& client);
+// POST /v1/responses/{id}/cancel
+http::HttpReply cancel_response(Service& service, http::HttpRequest& request, http::Client& client);
+
+}  // namespace saccade::api

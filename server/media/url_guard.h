@@ -1,0 +1,51 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/status.h"
+
+// What may be fetched: a URL of an allowed host, from a public address.
+namespace saccade {
+
+struct FetchPolicy {
+  // Hosts whose pictures may be fetched: "example.com", or "*.example.com" for all below it. None:
+  // nothing is fetched.
+  std::vector<std::string> domains;
+  // For tests against a server on this machine; lets through what the guard is there to stop.
+  bool allow_private_addresses = false;
+  size_t max_bytes = size_t{32} << 20;
+  int max_redirects = 3;
+  int connect_timeout_ms = 5'000;
+  int total_timeout_ms = 20'000;  // of one picture, redirects included
+};
+
+// A checked http(s) URL, taken apart once: what was checked is what is fetched.
+class MediaUrl {
+ public:
+  // InvalidArgument: no http(s) URL, with a user name, or of a host that is not allowed.
+  static Result<MediaUrl> parse(const std::string& url, const FetchPolicy& policy);
+
+  const std::string& host() const { return host_; }  // lower case, without a final dot
+  const std::string& port() const { return port_; }
+  void* handle() const { return handle_.get(); }  // a CURLU
+
+ private:
+  MediaUrl() = default;
+  std::shared_ptr<void> handle_;
+  std::string host_;
+  std::string port_;
+};
+
+// Whether an address belongs to the public internet: no loopback, private, link-local, shared,
+// documentation, multicast, mapped or translated one (the IANA special-purpose registries).
+bool is_global_address(const sockaddr& address);
+
+// The addresses of a host, found once, the first to be used. InvalidArgument when there is none, or
+// when any of them is not global and the policy wants that.
+Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy);
+
+}  // namespace saccade

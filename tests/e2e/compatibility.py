@@ -1,0 +1,79 @@
+"""docs/compatibility.md: what the tests of this folder prove. SACCADE_WRITE_DOCS=1 pytest tests/e2e writes it anew."""
+
+import collections
+import pathlib
+
+PATH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
+
+# What users of other servers asked for (their issue numbers), how it is here, and the tests that prove it.
+WISHES = [
+    ("time per media stage (vllm#47860, sglang#38676)",
+     "`/metrics` has a histogram per stage; `timings: true` puts them into an answer",
+     ["test_images.py::test_every_media_stage_is_timed", "test_fields.py::test_timings_name_every_stage"]),
+    ("a bad picture fails its own request alone (vllm#55546, llama.cpp#13414)",
+     "400 with the path of the picture; the requests beside it go on",
+     ["test_images.py::test_a_bad_picture_fails_alone", "test_images.py::test_a_bad_picture_names_its_place"]),
+    ("backpressure (vllm#2901, #41250)", "a bounded queue, 429 with `Retry-After`",
+     ["test_limits.py::test_the_queue_is_bounded"]),
+    ("keepalive while queued (vllm#47647)", "SSE comments every `--sse-keepalive` seconds",
+     ["test_http.py::test_silent_streams_get_comments"]),
+    ("send a picture once (llama.cpp#18686, sglang#11785)",
+     "`POST /v1/files`, then its id or its SHA-256; equal pictures are encoded once in any case",
+     ["test_files.py::test_a_picture_is_sent_once_and_referred_to",
+      "test_files.py::test_files_are_private_bounded_and_expire"]),
+    ("count a picture's tokens before sending (vllm#20778, ollama#2058)",
+     "`POST /tokenize` with messages counts every part without decoding; usage tells them apart",
+     ["test_images.py::test_tokenize_counts_pictures_without_decoding"]),
+    ("cancel in every stage (llama.cpp#24496, vllm#54947)", "a closed connection frees everything, queued or running",
+     ["test_lifecycle.py::test_leaving_cancels_and_frees_everything"]),
+    ("memory that does not grow with pictures (llama.cpp#27725, sglang#8902)", "all buffers belong to their request",
+     ["test_images.py::test_memory_does_not_grow_with_pictures"]),
+    ("a body limit fit for pictures, a clear 413 (TGI#1802)", "64 MiB, `--max-body-size`; gzip counts inflated",
+     ["test_limits.py::test_bodies_beyond_the_limit", "test_http.py::test_compressed_bodies"]),
+    ("pictures by URL (ollama#4474)",
+     "`--allow-media-domain`, guarded: public addresses only, pinned, redirects checked, bounded",
+     ["test_files.py::test_a_picture_is_fetched", "test_files.py::test_what_goes_wrong_is_the_requests_own",
+      "test_files.py::test_other_hosts_and_odd_urls_are_refused"]),
+    ("API keys everywhere (TRT-LLM#9950, TGI#1372)", "checked on every route but `/health`",
+     ["test_limits.py::test_keys"]),
+    ("InstructBLIP served (LAVIS#431)", "the reference's ids and log-probabilities",
+     ["test_golden.py::test_chat_equals_reference"]),
+    ("drain (vllm#24885)", "SIGTERM finishes what runs, 503 for what comes",
+     ["test_lifecycle.py::test_drain_finishes_what_runs_and_refuses_what_comes"]),
+    ("many pictures in one dialogue (llama.cpp#14111)", "up to `--max-images`",
+     ["test_images.py::test_many_pictures_in_one_dialogue"]),
+    ("limits per key (nobody)", "requests, tokens and pixels a minute, streams at a time; `x-ratelimit-*`",
+     ["test_key_limits.py::test_requests_a_minute", "test_key_limits.py::test_tokens_a_minute",
+      "test_key_limits.py::test_pixels_a_minute", "test_key_limits.py::test_streams_at_a_time"]),
+]
+
+HEAD = """# Compatibility
+
+Written by the test run (`tests/e2e/compatibility.py`): every row stands for tests that passed against the real server
+over HTTP. A row that stops being true turns the tests red.
+
+## Clients
+"""
+
+
+def claims(items):
+    """{client: [(feature, test)]} of the marked tests."""
+    found = collections.defaultdict(list)
+    for item in items:
+        for mark in item.iter_markers("compatibility"):
+            client, feature = mark.args
+            entry = (feature, item.nodeid.rsplit("/", 1)[-1].split("[")[0])
+            if entry not in found[client]:
+                found[client].append(entry)
+    return found
+
+
+def render(items, versions):
+    lines = [HEAD, "| client | version | what works | test |", "|---|---|---|---|"]
+    for client, features in sorted(claims(items).items(), key=lambda pair: pair[0].lower()):
+        for feature, test in features:
+            lines.append(f"| {client} | {versions[client]} | {feature} | `{test}` |")
+    lines += ["", "## Asked for elsewhere", "", "| wish | here | proof |", "|---|---|---|"]
+    for wish, here, tests in WISHES:
+        lines.append(f"| {wish} | {here} | {', '.join(f'`{test}`' for test in tests)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,151 @@
+"""/v1/messages with Anthropic's official client."""
+
+import base64
+import json
+
+import anthropic
+import httpx
+import pytest
+
+from server_process import GOLDEN, Server, golden
+
+CASE = golden("llama_gqa")["cases"][0]
+MESSAGES = [{"role": "user", "content": CASE["messages"][-1]["content"]}]
+EXTRA = {"extra_body": {"ignore_eos": True}}
+
+
+def client_of(server, key="none"):
+    return anthropic.Anthropic(base_url=server.url, api_key=key, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def client(llama):
+    return client_of(llama)
+
+
+def ask(client, **fields):
+    return client.messages.create(**{"model": "tiny", "max_tokens": 16, "messages": MESSAGES, "temperature": 0,
+                                     **EXTRA, **fields})
+
+
+@pytest.mark.compatibility("anthropic", "messages")
+def test_a_message_is_the_chats_answer(client):
+    message = ask(client)
+    assert message.content[0].text == CASE["text"] and message.stop_reason == "max_tokens"
+    assert message.role == "assistant" and message.type == "message" and message.id.startswith("msg_")
+    usage = message.usage
+    assert usage.input_tokens + usage.cache_read_input_tokens == len(CASE["input_ids"]) and usage.output_tokens == 16
+
+
+def test_stop_sequences(client):
+    stop = CASE["text"][3:5]
+    message = ask(client, stop_sequences=[stop])
+    assert message.content[0].text == CASE["text"][: CASE["text"].find(stop)]
+    assert message.stop_reason == "stop_sequence" and message.stop_sequence == stop
+
+
+@pytest.mark.compatibility("anthropic", "streams, the stream helper")
+def test_the_stream_helper_and_its_events(client, llama):
+    with client.messages.stream(model="tiny", max_tokens=16, messages=MESSAGES, temperature=0, **EXTRA) as stream:
+        assert "".join(stream.text_stream) == CASE["text"]
+        final = stream.get_final_message()
+    assert final.stop_reason == "max_tokens" and final.usage.output_tokens == 16
+    body = {"model": "tiny", "max_tokens": 3, "messages": MESSAGES, "stream": True, "temperature": 0, "ignore_eos": True}
+    with httpx.stream("POST", llama.url + "/v1/messages", json=body) as raw:
+        lines = [line for line in raw.iter_lines() if line]
+    names = [line.removeprefix("event: ") for line in lines[::2]]
+    data = [json.loads(line.removeprefix("data: ")) for line in lines[1::2]]
+    assert names == [event["type"] for event in data]
+    assert names[:3] == ["message_start", "content_block_start", "ping"]
+    assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    assert set(names[3:-3]) == {"content_block_delta"}
+    assert data[0]["message"]["content"] == [] and data[0]["message"]["stop_reason"] is None
+    assert data[-2]["usage"]["output_tokens"] == 3
+
+
+def test_system_blocks_and_turns(client, llama):
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+             {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Who?"}]
+    message = ask(client, system=[{"type": "text", "text": "Be brief."}], messages=turns, max_tokens=8)
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Who?"}]
+    answer = llama.post("/v1/chat/completions", {"messages": chat, "max_tokens": 8, "temperature": 0,
+                                                 "ignore_eos": True}).json()
+    assert message.content[0].text == answer["choices"][0]["message"]["content"]
+
+
+def test_the_answer_may_be_begun(client, llama):
+    turns = MESSAGES + [{"role": "assistant", "content": "The picture"}]
+    answer = llama.post("/v1/chat/completions", {"messages": turns, "max_tokens": 8, "temperature": 0,
+                                                 "ignore_eos": True, "continue_final_message": True}).json()
+    assert ask(client, messages=turns, max_tokens=8).content[0].text == answer["choices"][0]["message"]["content"]
+
+
+def picture_turn(case):
+    data = base64.b64encode((GOLDEN / case["images"][0]).read_bytes()).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    content = [{"type": "image", "source": source} if part["type"] == "image_url" else part
+               for part in case["messages"][0]["content"]]
+    return [{"role": "user", "content": content}]
+
+
+@pytest.mark.compatibility("anthropic", "pictures, count_tokens")
+def test_pictures_and_counting(llava):
+    case = golden("llava")["cases"][0]
+    client = client_of(llava)
+    message = ask(client, model="llava", messages=picture_turn(case))
+    assert message.content[0].text == case["text"]
+    count = client.messages.count_tokens(model="llava", messages=picture_turn(case))
+    assert count.input_tokens == len(case["input_ids"])
+
+
+def test_what_a_tool_gave_back_is_part_of_the_prompt(client):
+    turns = MESSAGES + [{"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+                        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "42"}]}]
+    assert ask(client, messages=turns, max_tokens=2).usage.output_tokens == 2
+
+
+WRONG = [
+    ({}, "messages"), ({"messages": []}, "messages"), ({"messages": [5]}, "messages[0]"),
+    ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user"}]}, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
+    ({"messages": [{"role": "user", "content": [{"type": "sound"}]}]}, "messages[0].content[0].type"),
+    ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content[0].source"),
+    ({"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "ftp"}}]}]},
+     "messages[0].content[0].source.type"),
+    ({"messages": MESSAGES}, "max_tokens"), ({"messages": MESSAGES, "max_tokens": 0}, "max_tokens"),
+    ({"messages": MESSAGES, "max_tokens": 5, "temperature": 1.5}, "temperature"),
+    ({"messages": MESSAGES, "max_tokens": 5, "system": 5}, "system"),
+    ({"messages": MESSAGES, "max_tokens": 5, "stop_sequences": ["a"] * 5}, "stop_sequences"),
+]
+
+
+@pytest.mark.parametrize("body, field", WRONG, ids=range(len(WRONG)))
+def test_wrong_requests_in_anthropics_shape(llama, body, field):
+    response = llama.post("/v1/messages", body)
+    assert response.status_code == 400, response.text
+    answer = response.json()
+    assert answer["type"] == "error" and answer["error"]["type"] == "invalid_request_error"
+    assert field in answer["error"]["message"]
+
+
+@pytest.mark.compatibility("anthropic", "errors")
+def test_the_client_raises_what_it_should(llama):
+    with pytest.raises(anthropic.NotFoundError):
+        ask(client_of(llama), model="claude")
+    server = Server("llama_gqa", "--api-key", "secret", "--max-body-size", "20K", "--requests-per-minute", "2")
+    with pytest.raises(anthropic.AuthenticationError) as error:
+        ask(client_of(server, "wrong"), model="llama_gqa")
+    assert error.value.body["error"]["type"] == "authentication_error"
+    client = client_of(server, "secret")
+    assert ask(client, model="llama_gqa").content[0].text == CASE["text"]
+    with pytest.raises(anthropic.APIStatusError) as error:
+        ask(client, model="llama_gqa", messages=[{"role": "user", "content": "x" * 30_000}])
+    assert error.value.status_code == 413 and error.value.body["error"]["type"] == "request_too_large"
+    ask(client, model="llama_gqa")
+    with pytest.raises(anthropic.RateLimitError) as error:
+        ask(client, model="llama_gqa")
+    assert error.value.response.headers["retry-after"]
+    assert httpx.get(server.url + "/v1/messages", headers={"x-api-key": "secret"}).status_code == 405
+    assert server.stop() == 0
