@@ -1,8 +1,11 @@
 """docs/compatibility.md: what the tests of this folder prove. SACCADE_WRITE_DOCS=1 pytest tests/e2e writes it anew."""
 
 import collections
+import importlib.metadata
+import json
 import pathlib
 
+NODE = pathlib.Path(__file__).parent / "node"
 PATH = pathlib.Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
 
 # What users of other servers asked for (their issue numbers), how it is here, and the tests that prove it.
@@ -50,10 +53,27 @@ WISHES = [
 HEAD = """# Compatibility
 
 Written by the test run (`tests/e2e/compatibility.py`): every row stands for tests that passed against the real server
-over HTTP. A row that stops being true turns the tests red.
+over HTTP. A row that stops being true turns the tests red; those of Node's clients are passed over where npm is missing.
 
 ## Clients
 """
+
+
+def versions():
+    """Of the clients, as the tests use them."""
+    locked = json.loads((NODE / "package.json").read_text())["dependencies"]
+    return {"openai (Python)": importlib.metadata.version("openai"),
+            "anthropic": importlib.metadata.version("anthropic"),
+            "langchain-openai": importlib.metadata.version("langchain-openai"),
+            "openai (Node)": locked["openai"],
+            "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
+            "curl": "of the system"}
+
+
+def is_whole(items):
+    """Whether these are the tests of the whole folder."""
+    ran = {pathlib.Path(item.fspath).name for item in items}
+    return ran == {path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")}
 
 
 def claims(items):

@@ -1,4 +1,5 @@
 import base64
+import os
 import pathlib
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import compatibility  # noqa: E402
 from server_process import GOLDEN, Server  # noqa: E402
 
 
@@ -49,3 +51,9 @@ def with_data_urls(messages):
 @pytest.fixture(scope="session")
 def picture():
     return data_url("images/scene.png")
+
+
+def pytest_collection_finish(session):
+    """SACCADE_WRITE_DOCS=1: docs/compatibility.md anew, when all tests of this folder are there."""
+    if os.environ.get("SACCADE_WRITE_DOCS") and compatibility.is_whole(session.items):
+        compatibility.PATH.write_text(compatibility.render(session.items, compatibility.versions()))

@@ -1,7 +1,6 @@
 """Official clients against the real server. What works is written into docs/compatibility.md (compatibility.py)."""
 
 import asyncio
-import importlib.metadata
 import json
 import pathlib
 import shutil
@@ -134,14 +133,3 @@ def test_vercel(node, expected):
     seen = node["vercel"]
     assert seen["chat"] == seen["stream"] == expected["text"] and seen["picture"] == expected["picture"]
     assert seen["finish"] == "length" and seen["usage"] == 16 and seen["embedding"] > 0
-
-
-def versions():
-    """Of the clients, as the tests use them."""
-    locked = json.loads((NODE / "package.json").read_text())["dependencies"]
-    return {"openai (Python)": importlib.metadata.version("openai"),
-            "anthropic": importlib.metadata.version("anthropic"),
-            "langchain-openai": importlib.metadata.version("langchain-openai"),
-            "openai (Node)": locked["openai"],
-            "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
-            "curl": "of the system"}

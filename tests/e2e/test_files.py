@@ -72,20 +72,22 @@ def test_files_are_private_bounded_and_expire(tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("one\ntwo\n")
     size = PICTURE.stat().st_size
-    server = Server("llava", "--api-key-file", keys, "--max-files-size", str(3 * (size + 1024)),
-                    "--file-lifetime", "2")
+    server = Server("llava", "--api-key-file", keys, "--max-files-size", str(3 * (size + 1024)))
     one, two = client_of(server, "one"), client_of(server, "two")
     files = [one.files.create(file=PICTURE.open("rb"), purpose="vision") for _ in range(4)]
     assert answer_with(server, files[0].id, "one").status_code == 404  # made room
     assert answer_with(server, files[3].id, "one").status_code == 200
     assert answer_with(server, files[3].id, "two").status_code == 404
     assert two.files.list().data == [] and len(one.files.list(limit=2).data) == 2
-    assert files[3].expires_at - files[3].created_at == 2
-    end = time.monotonic() + 10
-    while answer_with(server, files[3].id, "one").status_code == 200:
+    assert files[3].expires_at - files[3].created_at == 86400
+    short = one.files.create(file=PICTURE.open("rb"), purpose="vision",
+                             expires_after={"anchor": "created_at", "seconds": 1})
+    assert short.expires_at - short.created_at == 1
+    end = time.monotonic() + 20
+    while answer_with(server, short.id, "one").status_code == 200:
         assert time.monotonic() < end
         time.sleep(0.2)
-    assert one.files.list().data == []
+    assert short.id not in [file.id for file in one.files.list().data]
     assert server.stop() == 0
 
 
