@@ -48,8 +48,17 @@ Connection::Connection(int fd, int stop_fd, const ConnectionLimits& limits)
 }
 
 Connection::~Connection() {
+  finish();
+  close(fd_);  // nobody knows it any more: its number may be given away
+}
+
+void Connection::finish() {
+  if (finished_) return;
+  finished_ = true;
+  awaited_since_ = Clock::now().time_since_epoch().count();
   if (!broken_) linger();
-  close(fd_);
+  broken_ = true;
+  shutdown(fd_, SHUT_RDWR);
 }
 
 bool Connection::wait(short events, Clock::time_point deadline) {

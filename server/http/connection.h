@@ -17,7 +17,7 @@ class Connection {
  public:
   // Takes the socket over. `stop_fd` stays the caller's.
   Connection(int fd, int stop_fd, const ConnectionLimits& limits);
-  ~Connection();  // lets the client read what was written before the socket closes
+  ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -40,6 +40,9 @@ class Connection {
   void cut();  // as if the client had gone
   bool was_cut() const { return was_cut_; }
 
+  // Lets the client read what was written, for a moment, then ends the connection.
+  void finish();
+
   // The client closed its side, or the connection broke.
   bool peer_gone() const;
 
@@ -60,6 +63,7 @@ class Connection {
   int remote_port_ = 0;
   std::string buffer_;  // received, not yet consumed
   bool broken_ = false;
+  bool finished_ = false;
   static constexpr int64_t kAnswering = -1;
   std::atomic<int64_t> awaited_since_;  // ticks of Clock, or kAnswering
   std::atomic<bool> was_cut_{false};

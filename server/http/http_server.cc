@@ -218,6 +218,7 @@ class HttpServer::Impl : public httplib::Server {
     const ConnectionPool::Member member(pool_, connection);
     while (serve_one(connection)) {
     }
+    connection.finish();  // while it may still lose its place
     return true;
   }
 
