@@ -33,6 +33,7 @@ struct PagedAttentionArgs {
   int head_dim;
   float scale;
   int sliding_window;  // 0: none
+  float soft_cap = 0;  // scores become soft_cap * tanh(score / soft_cap); 0: none
   const void* q;       // [num_tokens, heads, head_dim]; token rows q_stride elements apart
   int64_t q_stride;
   const void* k_pool;

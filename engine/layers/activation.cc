@@ -2,11 +2,23 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "engine/core/status.h"
 #include "engine/kernels/activation.h"
 #include "engine/layers/kernel_type.h"
 
 namespace saccade {
+namespace {
+
+// The activations that have a kernel together with the product behind them.
+std::optional<kernels::Gate> gate_kernel(Activation activation) {
+  if (activation == Activation::kSilu) return kernels::Gate::kSilu;
+  if (activation == Activation::kGeluTanh) return kernels::Gate::kGeluTanh;
+  return std::nullopt;
+}
+
+}  // namespace
 
 Activation parse_activation(const std::string& name, const std::string& field) {
   if (name == "gelu") return Activation::kGelu;
@@ -35,15 +47,16 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   return x;
 }
 
-at::Tensor silu_mul(const at::Tensor& gate_up) {
+at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
   const int64_t inter = gate_up.size(1) / 2;
-  if (has_kernels(gate_up)) {
+  const std::optional<kernels::Gate> gate = gate_kernel(activation);
+  if (gate && has_kernels(gate_up)) {
     at::Tensor out = at::empty({gate_up.size(0), inter}, gate_up.options());
-    kernels::silu_mul(element_type(gate_up), gate_up.size(0), inter, gate_up.const_data_ptr(),
-                      gate_up.stride(0), out.data_ptr(), out.stride(0));
+    kernels::gate_mul(*gate, element_type(gate_up), gate_up.size(0), inter,
+                      gate_up.const_data_ptr(), gate_up.stride(0), out.data_ptr(), out.stride(0));
     return out;
   }
-  return at::silu(gate_up.narrow(1, 0, inter)).mul_(gate_up.narrow(1, inter, inter));
+  return activate(gate_up.narrow(1, 0, inter), activation) * gate_up.narrow(1, inter, inter);
 }
 
 }  // namespace saccade

@@ -13,8 +13,8 @@ Activation parse_activation(const std::string& name, const std::string& field);
 
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
-// silu(gate) * up of rows [gate | up]: [n, 2 * inter] -> [n, inter]. silu is rounded to the run's
-// dtype before the product, as the reference's separate operators do.
-at::Tensor silu_mul(const at::Tensor& gate_up);
+// activation(gate) * up of rows [gate | up]: [n, 2 * inter] -> [n, inter]. The activation is
+// rounded to the run's dtype before the product, as the reference's separate operators do.
+at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation);
 
 }  // namespace saccade

@@ -8,15 +8,19 @@
 namespace saccade {
 namespace {
 
-// x [t, heads, d] rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin).
+// x [t, heads, d], its first dimensions rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos +
+// x1 sin); the rest is kept.
 at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
-  const int64_t half = x.size(2) / 2;
+  if (!rope.defined()) return x;
+  const int64_t half = rope.size(2);
   const at::Tensor wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));
   const at::Tensor first = wide.narrow(2, 0, half);
   const at::Tensor second = wide.narrow(2, half, half);
   const at::Tensor cos = rope[0].unsqueeze(1);
   const at::Tensor sin = rope[1].unsqueeze(1);
-  return at::cat({first * cos - second * sin, second * cos + first * sin}, 2).to(x.scalar_type());
+  const at::Tensor rest = wide.narrow(2, 2 * half, x.size(2) - 2 * half);
+  return at::cat({first * cos - second * sin, second * cos + first * sin, rest}, 2)
+      .to(x.scalar_type());
 }
 
 at::Tensor gather_blocks(const at::Tensor& pool, const kernels::PagedSequence& sequence,
@@ -50,12 +54,13 @@ void write_cache(const at::Tensor& pool, const at::Tensor& rows, const at::Tenso
 }  // namespace
 
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
-                                     const AttentionInput& input, const LayerCache& cache) {
+                                     const at::Tensor& rope, const AttentionInput& input,
+                                     const LayerCache& cache) {
   const int64_t tokens = qkv.size(0);
   const int64_t d = shape.head_dim;
   const at::Tensor heads = qkv.view({tokens, shape.heads + 2 * shape.kv_heads, d});
-  const at::Tensor q = rotate(heads.narrow(1, 0, shape.heads), input.rope);
-  const at::Tensor k = rotate(heads.narrow(1, shape.heads, shape.kv_heads), input.rope);
+  const at::Tensor q = rotate(heads.narrow(1, 0, shape.heads), rope);
+  const at::Tensor k = rotate(heads.narrow(1, shape.heads, shape.kv_heads), rope);
   const at::Tensor v = heads.narrow(1, shape.heads + shape.kv_heads, shape.kv_heads);
 
   at::Tensor slots = input.slots_device;
@@ -76,6 +81,7 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
         q.narrow(0, sequence.query_start, sequence.query_length).transpose(0, 1);
     const at::Tensor mask = visibility_mask(sequence, shape.sliding_window, qkv.device());
     at::Tensor scores = at::matmul(queries, keys.transpose(1, 2)).mul_(shape.scale);
+    if (shape.soft_cap > 0) scores = at::tanh(scores.div_(shape.soft_cap)).mul_(shape.soft_cap);
     scores = scores.to(at::promote_types(qkv.scalar_type(), at::kFloat))
                  .masked_fill_(mask.logical_not(), -INFINITY);
     const at::Tensor mixed = at::matmul(at::softmax(scores, -1).to(qkv.scalar_type()), values);
@@ -85,22 +91,23 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
 }
 
 at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
-                           const AttentionInput& input, const LayerCache& cache) {
-  if (!has_kernels(qkv)) return paged_attention_reference(qkv, shape, input, cache);
+                           const at::Tensor& rope, const AttentionInput& input,
+                           const LayerCache& cache) {
+  if (!has_kernels(qkv)) return paged_attention_reference(qkv, shape, rope, input, cache);
   const int64_t tokens = qkv.size(0);
   const int64_t row = qkv.size(1);
-  const int64_t half = shape.head_dim / 2;
-  const float* cos = input.rope.const_data_ptr<float>();
+  const int64_t half = rope.defined() ? rope.size(2) : 0;
+  const float* cos = rope.defined() ? rope.const_data_ptr<float>() : nullptr;
   kernels::rope_and_write_kv({.type = element_type(qkv),
                               .num_tokens = tokens,
                               .heads = shape.heads,
                               .kv_heads = shape.kv_heads,
                               .head_dim = shape.head_dim,
-                              .rotary_dim = shape.head_dim,
+                              .rotary_dim = static_cast<int>(2 * half),
                               .qkv = qkv.data_ptr(),
                               .qkv_stride = row,
                               .cos = cos,
-                              .sin = cos + tokens * half,
+                              .sin = half > 0 ? cos + tokens * half : nullptr,
                               .table_stride = half,
                               .slots = input.slots.data(),
                               .k_pool = cache.keys.data_ptr(),
@@ -114,6 +121,7 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
                             .head_dim = shape.head_dim,
                             .scale = shape.scale,
                             .sliding_window = shape.sliding_window,
+                            .soft_cap = shape.soft_cap,
                             .q = qkv.const_data_ptr(),
                             .q_stride = row,
                             .k_pool = cache.keys.const_data_ptr(),

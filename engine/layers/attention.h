@@ -16,8 +16,6 @@ struct AttentionInput {
   std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
-  // Filled by the decoder's forward: cos and sin of `positions`, on its device.
-  at::Tensor rope;          // [2, num_tokens, head_dim / 2] float32
   at::Tensor slots_device;  // [num_tokens] int64; off the CPU only
 };
 
@@ -34,19 +32,23 @@ struct AttentionShape {
   int head_dim = 0;
   float scale = 0;
   int sliding_window = 0;  // key j is visible to query i iff i - j < window; 0: no limit
+  float soft_cap = 0;      // scores become cap * tanh(score / cap); 0: none
 };
 
 // Causal attention over the paged cache for one layer. `qkv` holds rows
 // [q (heads) | k (kv_heads) | v (kv_heads)] x head_dim: [num_tokens, (heads + 2 kv_heads)
-// head_dim]. Rotates q and k, writes k and v to their slots, returns [num_tokens, heads *
-// head_dim].
+// head_dim]. Rotates the first rotary_dim dimensions of q and k by `rope`, cos and sin [2,
+// num_tokens, rotary_dim / 2] float32 on the device of qkv (undefined: no rotation), writes k and v
+// to their slots, returns [num_tokens, heads * head_dim].
 at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
-                           const AttentionInput& input, const LayerCache& cache);
+                           const at::Tensor& rope, const AttentionInput& input,
+                           const LayerCache& cache);
 
 // The same from plain ATen operators, on any device: what the kernels are compared with, and what
 // a GPU runs. Leaves `qkv` as it is; paged_attention() rotates its q in place.
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
-                                     const AttentionInput& input, const LayerCache& cache);
+                                     const at::Tensor& rope, const AttentionInput& input,
+                                     const LayerCache& cache);
 
 // Attention of every row to every row, for encoders: q [n, heads, tq, d], k and v [n, heads, tk, d]
 // -> [n, tq, heads * d].

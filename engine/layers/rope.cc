@@ -17,6 +17,9 @@ RopeConfig::Kind parse_kind(const JsonView& scaling) {
   if (name == "linear") return RopeConfig::Kind::kLinear;
   if (name == "dynamic") return RopeConfig::Kind::kDynamic;
   if (name == "llama3") return RopeConfig::Kind::kLlama3;
+  // Early Phi-3 files call LongRoPE "su" or "yarn".
+  const bool has_factors = scaling.has("short_factor");
+  if (name == "longrope" || name == "su" || has_factors) return RopeConfig::Kind::kLong;
   if (name == "yarn") return RopeConfig::Kind::kYarn;
   scaling.fail(key, "rope type \"" + name + "\" is not supported");
 }
@@ -61,7 +64,7 @@ void scale_llama3(std::vector<float>& freq, const RopeConfig& config) {
 
 // Dimension whose wavelength makes `rotations` turns within `length` positions.
 double yarn_correction_dim(double rotations, const RopeConfig& config) {
-  return config.head_dim * std::log(config.original_max_positions / (rotations * 2 * kPi)) /
+  return config.rotary_dim * std::log(config.original_max_positions / (rotations * 2 * kPi)) /
          (2 * std::log(config.theta));
 }
 
@@ -73,7 +76,7 @@ void scale_yarn(std::vector<float>& freq, const RopeConfig& config) {
     high = std::ceil(high);
   }
   low = std::max(low, 0.0);
-  high = std::min(high, config.head_dim - 1.0);
+  high = std::min(high, config.rotary_dim - 1.0);
   if (low == high) high += 0.001;  // the reference's guard against a division by zero
   for (size_t i = 0; i < freq.size(); ++i) {
     const float ramp = std::clamp(
@@ -84,74 +87,144 @@ void scale_yarn(std::vector<float>& freq, const RopeConfig& config) {
   }
 }
 
+std::vector<double> long_factors(const JsonView& scaling, const char* key, int count) {
+  const std::vector<double> factors = scaling.number_list(key);
+  if (static_cast<int>(factors.size()) != count) {
+    scaling.fail(key, "expected " + std::to_string(count) +
+                          " numbers, one for each frequency, got " +
+                          std::to_string(factors.size()));
+  }
+  for (const double factor : factors) {
+    if (!(factor >= 1e-6 && factor <= 1e6)) scaling.fail(key, "holds a number out of range");
+  }
+  return factors;
+}
+
+// LongRoPE (Ding et al. 2024) as Phi-3 has it: the original length stands beside rope_scaling.
+void parse_long(RopeConfig& rope, const JsonView& config, const JsonView& scaling) {
+  const JsonView& place = config.has("original_max_position_embeddings") ? config : scaling;
+  rope.original_max_positions =
+      place.positive_int("original_max_position_embeddings", rope.max_positions);
+  rope.short_factors = long_factors(scaling, "short_factor", rope.rotary_dim / 2);
+  rope.long_factors = long_factors(scaling, "long_factor", rope.rotary_dim / 2);
+  rope.factor = static_cast<double>(rope.max_positions) / rope.original_max_positions;
+  const double recommended =
+      rope.factor <= 1 || rope.original_max_positions == 1
+          ? 1.0
+          : std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_max_positions));
+  rope.attention_factor = scaling.number_in("attention_factor", recommended, 1e-6, 1e6);
+}
+
+void divide(std::vector<float>& freq, const std::vector<double>& factors, double theta) {
+  // As the reference: 1 / (factor * theta^exponent), each step in float32.
+  const int64_t count = static_cast<int64_t>(freq.size());
+  const at::Tensor exponent = at::arange(0, 2 * count, 2, at::kLong).to(at::kFloat) / (2 * count);
+  const at::Tensor scale = at::tensor(factors, at::kFloat);
+  const at::Tensor out = 1.0 / (scale * at::pow(static_cast<float>(theta), exponent));
+  std::copy_n(out.const_data_ptr<float>(), count, freq.begin());
+}
+
+double read_theta(const JsonView& place, double fallback) {
+  return place.number_in("rope_theta", fallback, 1e-3, 1e18);
+}
+
 }  // namespace
 
-RopeConfig RopeConfig::parse(const JsonView& config, int head_dim, int max_positions) {
+RopeConfig RopeConfig::parse(const JsonView& config, int rotary_dim, int max_positions,
+                             double default_theta) {
+  if (const std::optional<JsonView> parameters = config.object("rope_parameters")) {
+    RopeConfig rope = parse_parameters(*parameters, rotary_dim, max_positions, default_theta);
+    if (!parameters->has("rope_theta")) rope.theta = read_theta(config, default_theta);
+    if (rope.kind == Kind::kLong) parse_long(rope, config, *parameters);
+    return rope;
+  }
   RopeConfig rope;
-  rope.head_dim = head_dim;
+  rope.rotary_dim = rotary_dim;
   rope.max_positions = max_positions;
-  const std::optional<JsonView> parameters = config.object("rope_parameters");
-  const std::optional<JsonView> scaling = parameters ? parameters : config.object("rope_scaling");
-  rope.theta = (parameters && parameters->has("rope_theta") ? *parameters : config)
-                   .number_in("rope_theta", 10000.0, 1e-3, 1e18);
-  if (!scaling) return rope;
-  rope.kind = parse_kind(*scaling);
-  if (rope.kind == Kind::kDefault) return rope;
-  if (!scaling->has("factor")) scaling->fail("factor", "is missing");
-  rope.factor = scaling->number_in("factor", 1.0, 1e-3, 1e6);
-  rope.original_max_positions =
-      scaling->positive_int("original_max_position_embeddings", max_positions);
-  rope.low_freq_factor = scaling->number_in("low_freq_factor", 1.0, 1e-6, 1e6);
-  rope.high_freq_factor = scaling->number_in("high_freq_factor", 4.0, 1e-6, 1e6);
-  if (rope.kind == Kind::kLlama3 && rope.high_freq_factor <= rope.low_freq_factor) {
-    scaling->fail("high_freq_factor", "must be larger than low_freq_factor");
-  }
-  if (rope.kind == Kind::kDynamic && head_dim < 4) {
-    scaling->fail("rope_type", "\"dynamic\" needs heads of at least 4");
-  }
-  if (rope.kind == Kind::kYarn) {
-    rope.attention_factor = yarn_attention_factor(*scaling, rope.factor);
-    rope.beta_fast = scaling->number_in("beta_fast", 32.0, 1e-6, 1e6);
-    rope.beta_slow = scaling->number_in("beta_slow", 1.0, 1e-6, 1e6);
-    if (rope.theta <= 1) scaling->fail("rope_type", "\"yarn\" needs a rope_theta above 1");
-    rope.truncate = scaling->boolean("truncate", true);
-  }
+  rope.theta = read_theta(config, default_theta);
+  const std::optional<JsonView> scaling = config.object("rope_scaling");
+  if (scaling) rope.read_scaling(*scaling);
+  if (rope.kind == Kind::kLong) parse_long(rope, config, *scaling);
   return rope;
 }
 
+RopeConfig RopeConfig::parse_parameters(const JsonView& parameters, int rotary_dim,
+                                        int max_positions, double default_theta) {
+  RopeConfig rope;
+  rope.rotary_dim = rotary_dim;
+  rope.max_positions = max_positions;
+  rope.theta = read_theta(parameters, default_theta);
+  rope.read_scaling(parameters);
+  return rope;
+}
+
+void RopeConfig::read_scaling(const JsonView& scaling) {
+  kind = parse_kind(scaling);
+  if (kind == Kind::kDefault || kind == Kind::kLong) return;
+  if (!scaling.has("factor")) scaling.fail("factor", "is missing");
+  factor = scaling.number_in("factor", 1.0, 1e-3, 1e6);
+  original_max_positions = scaling.positive_int("original_max_position_embeddings", max_positions);
+  low_freq_factor = scaling.number_in("low_freq_factor", 1.0, 1e-6, 1e6);
+  high_freq_factor = scaling.number_in("high_freq_factor", 4.0, 1e-6, 1e6);
+  if (kind == Kind::kLlama3 && high_freq_factor <= low_freq_factor) {
+    scaling.fail("high_freq_factor", "must be larger than low_freq_factor");
+  }
+  if (kind == Kind::kDynamic && rotary_dim < 4) {
+    scaling.fail("rope_type", "\"dynamic\" needs heads of at least 4");
+  }
+  if (kind == Kind::kYarn) {
+    attention_factor = yarn_attention_factor(scaling, factor);
+    beta_fast = scaling.number_in("beta_fast", 32.0, 1e-6, 1e6);
+    beta_slow = scaling.number_in("beta_slow", 1.0, 1e-6, 1e6);
+    if (theta <= 1) scaling.fail("rope_type", "\"yarn\" needs a rope_theta above 1");
+    truncate = scaling.boolean("truncate", true);
+  }
+}
+
 Rope::Rope(const RopeConfig& config)
-    : config_(config), inv_freq_(plain_frequencies(config.head_dim, config.theta)) {
+    : config_(config), inv_freq_(plain_frequencies(config.rotary_dim, config.theta)) {
   if (config.kind == RopeConfig::Kind::kLinear) {
     for (float& f : inv_freq_) f /= static_cast<float>(config.factor);
   }
   if (config.kind == RopeConfig::Kind::kLlama3) scale_llama3(inv_freq_, config);
   if (config.kind == RopeConfig::Kind::kYarn) scale_yarn(inv_freq_, config);
+  if (config.kind == RopeConfig::Kind::kLong) {
+    long_freq_ = inv_freq_;
+    divide(inv_freq_, config.short_factors, config.theta);
+    divide(long_freq_, config.long_factors, config.theta);
+  }
 }
 
-const std::vector<float>& Rope::frequencies(int64_t sequence_length) const {
-  if (!depends_on_length() || sequence_length <= config_.max_positions) return inv_freq_;
-  if (sequence_length != dynamic_length_) {
-    const double dim = config_.head_dim;
-    const double stretch =
-        config_.factor * sequence_length / config_.max_positions - (config_.factor - 1);
+const std::vector<float>& Rope::frequencies(const RopePosition& place) const {
+  if (config_.kind == RopeConfig::Kind::kDynamic) return dynamic_frequencies(place.computed_len);
+  const bool beyond = !long_freq_.empty() && place.total_len > config_.original_max_positions;
+  return beyond ? long_freq_ : inv_freq_;
+}
+
+const std::vector<float>& Rope::dynamic_frequencies(int64_t length) const {
+  if (length <= config_.max_positions) return inv_freq_;
+  if (length != dynamic_length_) {
+    const double dim = config_.rotary_dim;
+    const double stretch = config_.factor * length / config_.max_positions - (config_.factor - 1);
     dynamic_freq_ =
-        plain_frequencies(config_.head_dim, config_.theta * std::pow(stretch, dim / (dim - 2)));
-    dynamic_length_ = sequence_length;
+        plain_frequencies(config_.rotary_dim, config_.theta * std::pow(stretch, dim / (dim - 2)));
+    dynamic_length_ = length;
   }
   return dynamic_freq_;
 }
 
 at::Tensor Rope::tables(const std::vector<RopePosition>& tokens) const {
-  const int64_t half = config_.head_dim / 2;
+  const int64_t half = config_.rotary_dim / 2;
   const int64_t count = static_cast<int64_t>(tokens.size());
   at::Tensor table = at::empty({2, count, half}, at::kFloat);
   float* cos = table.data_ptr<float>();
   float* sin = cos + count * half;
   const float scale = static_cast<float>(config_.attention_factor);
   for (int64_t t = 0; t < count; ++t) {
-    const std::vector<float>& freq = frequencies(tokens[t].sequence_length);
+    const std::vector<float>& freq = frequencies(tokens[t]);
+    const auto position = static_cast<float>(tokens[t].axes[0]);
     for (int64_t i = 0; i < half; ++i) {
-      const float angle = static_cast<float>(tokens[t].position) * freq[i];
+      const float angle = position * freq[i];
       cos[t * half + i] = std::cos(angle) * scale;
       sin[t * half + i] = std::sin(angle) * scale;
     }

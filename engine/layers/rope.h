@@ -2,8 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <optional>
-#include <string>
+#include <array>
+#include <cstdint>
 #include <vector>
 
 #include "engine/weights/json.h"
@@ -14,45 +14,65 @@ namespace saccade {
 // computes them. Both config dialects are read: rope_theta + rope_scaling{type | rope_type} (4.x)
 // and rope_parameters{rope_theta, rope_type, …} (5.x).
 struct RopeConfig {
-  enum class Kind { kDefault, kLinear, kDynamic, kLlama3, kYarn };
+  enum class Kind { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLong };
   Kind kind = Kind::kDefault;
-  int head_dim = 0;
+  int rotary_dim = 0;     // dimensions of a head that are rotated, from the first on
   int max_positions = 0;  // config.json's max_position_embeddings
   double theta = 10000.0;
   double factor = 1.0;
-  int original_max_positions = 0;  // llama3, yarn
+  int original_max_positions = 0;  // llama3, yarn, longrope
   double low_freq_factor = 1.0;    // llama3
   double high_freq_factor = 4.0;
-  double attention_factor = 1.0;  // yarn: scales cos and sin
+  double attention_factor = 1.0;  // yarn, longrope: scales cos and sin
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   bool truncate = true;
+  // longrope, [rotary_dim / 2]: divisors of the frequencies, within the original length and beyond.
+  std::vector<double> short_factors;
+  std::vector<double> long_factors;
 
-  static RopeConfig parse(const JsonView& config, int head_dim, int max_positions);
+  // Keys depend on the length of the prompt they were computed in: beyond the trained length,
+  // blocks of one prompt are wrong for another.
+  bool depends_on_length() const { return kind == Kind::kDynamic || kind == Kind::kLong; }
+
+  static RopeConfig parse(const JsonView& config, int rotary_dim, int max_positions,
+                          double default_theta = 10000.0);
+  // The same from a 5.x rope_parameters object alone.
+  static RopeConfig parse_parameters(const JsonView& parameters, int rotary_dim, int max_positions,
+                                     double default_theta);
+
+ private:
+  void read_scaling(const JsonView& scaling);  // all kinds but longrope
 };
 
-// One token's place: its position, and the length that decides a dynamic rope's base.
+// One token's place in its sequence.
 struct RopePosition {
-  int64_t position;
-  int64_t sequence_length;
+  // What is rotated by: frame, row and column for visual tokens where a model tells these apart
+  // (M-RoPE of Qwen2-VL), three times the same number elsewhere.
+  std::array<int64_t, 3> axes;
+  int64_t index;         // tokens before it
+  int64_t computed_len;  // the sequence's length when its key was computed: dynamic rope
+  int64_t total_len;     // the sequence's length now: longrope
+
+  static RopePosition text(int64_t index, int64_t computed_len, int64_t total_len) {
+    return {{index, index, index}, index, computed_len, total_len};
+  }
 };
 
 class Rope {
  public:
   explicit Rope(const RopeConfig& config);
 
-  // cos and sin for a step's tokens: [2, num_tokens, head_dim / 2] float32 on the CPU.
+  // cos and sin for a step's tokens: [2, num_tokens, rotary_dim / 2] float32 on the CPU.
   at::Tensor tables(const std::vector<RopePosition>& tokens) const;
 
-  // A dynamic rope's keys depend on the length of the prompt they were computed in: beyond the
-  // trained length, blocks of one prompt are wrong for another.
-  bool depends_on_length() const { return config_.kind == RopeConfig::Kind::kDynamic; }
-
  private:
-  const std::vector<float>& frequencies(int64_t sequence_length) const;
+  const std::vector<float>& frequencies(const RopePosition& place) const;
+  const std::vector<float>& dynamic_frequencies(int64_t length) const;
 
   RopeConfig config_;
-  std::vector<float> inv_freq_;              // [head_dim / 2]
+  std::vector<float> inv_freq_;              // [rotary_dim / 2]
+  std::vector<float> long_freq_;             // longrope beyond the original length
   mutable std::vector<float> dynamic_freq_;  // for dynamic_length_, engine thread only
   mutable int64_t dynamic_length_ = -1;
 };

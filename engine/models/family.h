@@ -27,8 +27,10 @@ struct ModelFamily {
   std::vector<std::string> (*summary)(const ModelFolder& folder);
 };
 
-const ModelFamily& llama_family();
+// One for each decoder, text alone.
+const std::vector<ModelFamily>& text_families();
 const ModelFamily& llava_family();
+const ModelFamily& blip2_family();
 const ModelFamily& instructblip_family();
 
 }  // namespace saccade

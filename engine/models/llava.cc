@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
+#include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
-#include "engine/models/llama_model.h"
 #include "engine/models/vit.h"
 
 namespace saccade {
@@ -16,7 +16,7 @@ namespace {
 
 struct LlavaConfig {
   VitConfig vision;
-  LlamaConfig text;
+  DecoderConfig text;
   std::vector<int> feature_layers;  // hidden states whose features are concatenated, 0 = embeddings
   bool drop_class_token = true;
   bool projector_bias = true;
@@ -65,6 +65,7 @@ LlavaConfig parse_config(const ModelFolder& folder) {
   LlavaConfig llava;
   llava.vision = parse_vision(folder);
   llava.text = parse_text_config(folder, "llama");
+  llava.text.logit_soft_cap = 0;  // the reference's head is LLaVA's own, which caps nothing
   llava.feature_layers = parse_feature_layers(config, llava.vision.num_layers);
   const std::string strategy = config.string("vision_feature_select_strategy", "default");
   if (strategy != "default" && strategy != "full") {
@@ -78,11 +79,10 @@ LlavaConfig parse_config(const ModelFolder& folder) {
   return llava;
 }
 
-class Llava : public LlamaModel {
+class Llava : public DecoderModel {
  public:
   Llava(const LlavaConfig& config, const WeightScope& root)
-      : LlamaModel(
-            LlamaDecoder(config.text, root("language_model")("model"), root("language_model"))),
+      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
         config_(config),
         tower_(config.vision, root("vision_tower"), config.blocks(), /*with_post_norm=*/false),
         linear1_(root("multi_modal_projector")("linear_1"),

@@ -66,19 +66,23 @@ at::Tensor QFormer::FeedForward::operator()(const at::Tensor& x, Activation acti
 
 QFormer::Layer::Layer(const QFormerConfig& c, const WeightScope& scope, bool crosses)
     : self_attention(c, scope("attention"), c.hidden_size),
-      query_ffn(c, scope("intermediate_query"), scope("output_query")),
-      text_ffn(c, scope("intermediate"), scope("output")) {
+      query_ffn(c, scope("intermediate_query"), scope("output_query")) {
+  if (c.reads_text) text_ffn.emplace(c, scope("intermediate"), scope("output"));
   if (crosses) cross_attention.emplace(c, scope("crossattention"), c.encoder_hidden_size);
 }
 
 QFormer::QFormer(const QFormerConfig& config, const WeightScope& scope, at::Tensor queries)
     : config_(config),
       queries_(std::move(queries)),
-      words_(scope("embeddings")("word_embeddings")
-                 .tensor("weight", {config.vocab_size, config.hidden_size})),
-      positions_(scope("embeddings")("position_embeddings")
-                     .tensor("weight", {config.max_positions, config.hidden_size})),
-      norm_(scope("embeddings")("layernorm"), config.hidden_size, config.layer_norm_eps) {
+      norm_(config.reads_text ? scope("embeddings")("layernorm") : scope("layernorm"),
+            config.hidden_size, config.layer_norm_eps) {
+  if (config.reads_text) {
+    const WeightScope embeddings = scope("embeddings");
+    words_ =
+        embeddings("word_embeddings").tensor("weight", {config.vocab_size, config.hidden_size});
+    positions_ = embeddings("position_embeddings")
+                     .tensor("weight", {config.max_positions, config.hidden_size});
+  }
   for (int i = 0; i < config.num_layers; ++i) {
     layers_.emplace_back(config, scope("encoder")("layer")(i),
                          i % config.cross_attention_frequency == 0);
@@ -87,6 +91,7 @@ QFormer::QFormer(const QFormerConfig& config, const WeightScope& scope, at::Tens
 
 at::Tensor QFormer::embed(const at::Tensor& ids) const {
   const int64_t n = ids.size(0);
+  if (ids.size(1) == 0) return norm_(queries_.expand({n, -1, -1}));
   const at::Tensor text = at::embedding(words_, ids) + positions_.narrow(0, 0, ids.size(1));
   return norm_(at::cat({queries_.expand({n, -1, -1}), text}, 1));
 }
@@ -100,7 +105,7 @@ at::Tensor QFormer::layer(int i, const at::Tensor& x, const at::Tensor& image) c
   const int64_t text_rows = mixed.size(1) - config_.num_queries;
   if (text_rows == 0) return queries;
   const at::Tensor text = mixed.narrow(1, config_.num_queries, text_rows);
-  return at::cat({queries, layer.text_ffn(text, config_.activation)}, 1);
+  return at::cat({queries, (*layer.text_ffn)(text, config_.activation)}, 1);
 }
 
 at::Tensor QFormer::operator()(const at::Tensor& image, const at::Tensor& ids) const {

@@ -22,22 +22,25 @@ struct QFormerConfig {
   int cross_attention_frequency = 0;
   int encoder_hidden_size = 0;  // width of the image tokens
   int num_queries = 0;
+  bool reads_text = true;  // InstructBLIP; BLIP-2's holds query rows alone
   double layer_norm_eps = 0;
   Activation activation = Activation::kGelu;
 
   static QFormerConfig parse(const JsonView& config, int num_queries);
 };
 
-// The instruction-aware Querying Transformer of InstructBLIP (Dai et al. 2023; transformers'
-// modeling_instructblip.py): a post-norm BERT over [queries; text] whose query rows look at the
-// image in every cross_attention_frequency-th layer and have feed-forward weights of their own.
+// The Querying Transformer of BLIP-2 (Li et al. 2023; transformers' modeling_blip_2.py): a
+// post-norm BERT over query rows that look at the image in every cross_attention_frequency-th
+// layer. InstructBLIP's (Dai et al. 2023; modeling_instructblip.py) holds [queries; text], with
+// feed-forward weights of their own for the text rows.
 class QFormer {
  public:
-  // `scope` holds embeddings and encoder; `queries` is [1, num_queries, hidden].
+  // `scope` holds embeddings (BLIP-2: layernorm) and encoder; `queries` is [1, num_queries,
+  // hidden].
   QFormer(const QFormerConfig& config, const WeightScope& scope, at::Tensor queries);
 
   // ids [n, text] -> [n, num_queries + text, hidden]. Queries carry no position; text positions
-  // start at 0.
+  // start at 0. Without text [n, 0].
   at::Tensor embed(const at::Tensor& ids) const;
 
   // One layer: x as embed() gives it, image [n, image tokens, encoder_hidden_size].
@@ -73,13 +76,13 @@ class QFormer {
     Attention self_attention;
     std::optional<Attention> cross_attention;
     FeedForward query_ffn;
-    FeedForward text_ffn;
+    std::optional<FeedForward> text_ffn;
   };
 
   QFormerConfig config_;
   at::Tensor queries_;    // [1, num_queries, hidden]
-  at::Tensor words_;      // [vocab, hidden]
-  at::Tensor positions_;  // [max_positions, hidden]
+  at::Tensor words_;      // [vocab, hidden], where text is read
+  at::Tensor positions_;  // [max_positions, hidden], where text is read
   LayerNorm norm_;
   std::vector<Layer> layers_;
 };

@@ -1,15 +1,26 @@
 #include "engine/models/registry.h"
 
-#include <array>
+#include <vector>
 
 namespace saccade {
 
+namespace {
+
+std::vector<const ModelFamily*> all_families() {
+  std::vector<const ModelFamily*> families;
+  for (const ModelFamily& family : text_families()) families.push_back(&family);
+  for (const ModelFamily* family : {&llava_family(), &blip2_family(), &instructblip_family()}) {
+    families.push_back(family);
+  }
+  return families;
+}
+
+}  // namespace
+
 const ModelFamily& find_family(const ModelFolder& folder) {
-  static const std::array<const ModelFamily*, 3> families = {&llama_family(), &llava_family(),
-                                                             &instructblip_family()};
   const std::string type = folder.model_type();
   std::string known;
-  for (const ModelFamily* family : families) {
+  for (const ModelFamily* family : all_families()) {
     if (family->model_type == type) return *family;
     known += (known.empty() ? "" : ", ") + std::string(family->model_type);
   }

@@ -32,7 +32,8 @@ class VisionLanguageModel {
   // Visual tokens of each input, [len, H]. Throws std::invalid_argument for pixels of a wrong size.
   virtual std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) = 0;
   virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [T] -> [T, H]
-  virtual at::Tensor forward(at::Tensor h, AttentionInput& input, KVCache& cache) = 0;  // [T, H]
+  // [T, H] -> [T, H]
+  virtual at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) = 0;
   virtual at::Tensor logits(const at::Tensor& h) = 0;  // [n, H] -> [n, V]
 };
 

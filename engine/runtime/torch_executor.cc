@@ -87,7 +87,9 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
     for (int p = entry.start; p < entry.start + entry.length; ++p) {
       const int64_t block = entry.block_table[p / options_.block_size];
       input.slots.push_back(block * options_.block_size + p % options_.block_size);
-      input.positions.push_back({p, std::max(p + 1, entry.prompt_length)});
+      const int computed = std::max(p + 1, entry.prompt_length);
+      const auto known = static_cast<int64_t>(entry.tokens.size());
+      input.positions.push_back(RopePosition::text(p, computed, known));
     }
   }
   if (!options_.placement.device.is_cpu()) {

@@ -63,6 +63,11 @@ JsonView::JsonView(const Json& value, std::string path)
   }
 }
 
+bool JsonView::is_null(std::string_view key) const {
+  const Json* member = value_->find(key);
+  return member != nullptr && member->is_null();
+}
+
 const Json* JsonView::find(std::string_view key) const {
   const Json* member = value_->find(key);
   return member == nullptr || member->is_null() ? nullptr : member;

@@ -80,6 +80,8 @@ class JsonView {
   JsonView(const Json& value, std::string path);
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
+  // Present and null: what a file writes to switch a class default off.
+  bool is_null(std::string_view key) const;
   // nullptr when absent or null.
   const Json* find(std::string_view key) const;
 
@@ -120,9 +122,9 @@ class JsonView {
 
   const Json::Object& members() const { return *value_->object(); }
   const std::string& path() const { return path_; }
+  std::string path_of(std::string_view key) const;  // "config.json: text_config.hidden_act"
 
  private:
-  std::string path_of(std::string_view key) const;
   const Json& require(std::string_view key) const;
   const Json::Array& require_array(std::string_view key) const;
 

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken
 
+import decoders
 import prompts
 import text_tokenizers
 from checkpoints import make_tokenizer
@@ -18,9 +19,10 @@ from weights import reinitialize
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
 MODEL_CLASS = {
-    "llama": "LlamaForCausalLM",
+    **{decoder: classes[1] for decoder, classes in decoders.CLASSES.items()},
     "llava": "LlavaForConditionalGeneration",
     "instructblip": "InstructBlipForConditionalGeneration",
+    "blip-2": "Blip2ForConditionalGeneration",
 }
 
 
@@ -49,7 +51,7 @@ def load(spec, folder):
     """(model in float32, processor) from the folder itself."""
     model_class = getattr(hf, MODEL_CLASS[spec.family])
     model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    if spec.family == "llama":
+    if decoders.text_only(spec.family):
         return model, hf.AutoTokenizer.from_pretrained(folder)
     return model, hf.AutoProcessor.from_pretrained(folder)
 
@@ -69,7 +71,7 @@ def stored_dtype(folder):
 
 def _tokenizer(spec):
     backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
-    if spec.family != "llama":
+    if not decoders.text_only(spec.family):
         backend.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
     tokenizer = hf.PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -80,13 +82,14 @@ def _tokenizer(spec):
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
-    if spec.family == "llama":
+    if decoders.text_only(spec.family):
         tokenizer.chat_template = prompts.TEXT_TEMPLATE
     return tokenizer
 
 
 def _text_config(spec, tokenizer):
-    return hf.LlamaConfig(
+    decoder = spec.family if decoders.text_only(spec.family) else spec.decoder
+    return decoders.config_class(decoder)(
         vocab_size=len(tokenizer) + spec.extra_rows,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -96,8 +99,8 @@ def _text_config(spec, tokenizer):
 
 def _model(spec, tokenizer):
     text = _text_config(spec, tokenizer)
-    if spec.family == "llama":
-        return hf.LlamaForCausalLM(text)
+    if decoders.text_only(spec.family):
+        return getattr(hf, MODEL_CLASS[spec.family])(text)
     image = tokenizer.convert_tokens_to_ids("<image>")
     if spec.family == "llava":
         patches = (spec.vision["image_size"] // spec.vision["patch_size"]) ** 2
@@ -110,6 +113,16 @@ def _model(spec, tokenizer):
             **spec.top
         )
         return hf.LlavaForConditionalGeneration(config)
+    if spec.family == "blip-2":
+        config = hf.Blip2Config(
+            vision_config=hf.Blip2VisionConfig(**spec.vision).to_dict(),
+            qformer_config=hf.Blip2QFormerConfig(**spec.qformer).to_dict(),
+            text_config=text.to_dict(),
+            image_token_index=image,
+            tie_word_embeddings=text.tie_word_embeddings,
+            **spec.top
+        )
+        return hf.Blip2ForConditionalGeneration(config)
     qformer = hf.InstructBlipQFormerConfig(vocab_size=len(_qformer_tokenizer()), **spec.qformer)
     vision = hf.InstructBlipVisionConfig(**spec.vision)
     config = hf.InstructBlipConfig(
@@ -142,13 +155,16 @@ def _set_generation(spec, model, tokenizer):
 
 
 def _processor(spec, tokenizer):
-    if spec.family == "llama":
+    if decoders.text_only(spec.family):
         return tokenizer
     side = spec.vision["image_size"]
-    if spec.family == "instructblip":
+    if spec.family in ("instructblip", "blip-2"):
         pictures = hf.BlipImageProcessor(
             size={"height": side, "width": side}, image_mean=CLIP_MEAN, image_std=CLIP_STD
         )
+    if spec.family == "blip-2":
+        return hf.Blip2Processor(pictures, tokenizer, spec.top["num_query_tokens"])
+    if spec.family == "instructblip":
         return hf.InstructBlipProcessor(
             pictures, tokenizer, _qformer_tokenizer(), num_query_tokens=spec.top["num_query_tokens"]
         )

@@ -142,3 +142,19 @@ def few_instructblip_cases():
         Case("wide picture", _ask(5, "wide_palette.png")),
         Case("text only", _ask(3)),
     ]
+
+
+def blip2_cases():
+    pictures = ["scene.png", "tall.jpg", "turned.jpg", "alpha.png", "wide_palette.png"]
+    question = lambda q: f"Question: {q} Answer:"
+    return [
+        Case("picture", [[user(question(q), "scene.png")] for q in QUESTIONS], fp64=True),
+        Case("other picture", [[user(question(q), "tall.jpg")] for q in _turned(4)]),
+        Case("caption of an empty prompt", [[_only_picture(p)] for p in pictures]),
+        Case("text only", _ask(9)),
+    ]
+
+
+def _only_picture(picture):
+    part = {"type": "image_url", "image_url": {"url": f"images/{picture}"}}
+    return {"role": "user", "content": [part]}

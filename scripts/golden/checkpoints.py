@@ -7,6 +7,7 @@ import dataclasses
 from typing import Callable, Optional
 
 import cases
+import decoders
 import text_tokenizers as tt
 
 
@@ -35,6 +36,7 @@ class Checkpoint:
     old_processor: bool = False  # no processor_config.json
     qformer: dict = dataclasses.field(default_factory=dict)
     seed: int = 1
+    decoder: str = "llama"  # of a multimodal family: text_config's model_type
 
 
 GQA = dict(
@@ -91,7 +93,15 @@ def _rope(kind, **fields):
 
 
 def all_checkpoints():
-    return _llama() + _llava() + _instructblip() + _second_dialect()
+    return (
+        _llama()
+        + decoders.checkpoints(Checkpoint)
+        + _llava()
+        + _llava_decoders()
+        + _instructblip()
+        + _blip2()
+        + _second_dialect()
+    )
 
 
 def _llama():
@@ -321,6 +331,77 @@ def _instructblip():
             old_bias=True,
             seed=3,
             weights="bfloat16",
+        ),
+    ]
+
+
+def _blip2():
+    blip = dict(qformer=QFORMER, full=(0,))
+    return [
+        Checkpoint(
+            "blip2_opt",
+            "blip-2",
+            cases.blip2_cases,
+            dict(decoders.OPT, max_position_embeddings=256),
+            EVA,
+            dict(num_query_tokens=7),
+            decoder="opt",
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="bfloat16",
+            **blip
+        ),
+        Checkpoint(
+            "blip2_llama",
+            "blip-2",
+            cases.blip2_cases,
+            SMALL,
+            dict(EVA, image_size=28, num_hidden_layers=2),
+            dict(num_query_tokens=5),
+            tokenizer="metaspace",
+            seed=4,
+            weights="float16",
+            **blip
+        ),
+    ]
+
+
+def _llava_decoders():
+    """LLaVA over other decoders: Vicuna apart, Mistral (1.6), Qwen 2 and Llama 3 are in use."""
+    few = cases.few_llava_cases
+    clip = dict(CLIP, num_hidden_layers=3, num_attention_heads=4)
+    byte_level = dict(tokenizer="bytes", eos=("<|end|>",), weights="bfloat16")
+    llama3 = _rope(
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 48,
+        }
+    )
+    return [
+        Checkpoint(
+            "llava_mistral",
+            "llava",
+            few,
+            decoders.MISTRAL,
+            clip,
+            decoder="mistral",
+            tokenizer="metaspace",
+            weights="bfloat16",
+            seed=5,
+        ),
+        Checkpoint("llava_qwen2", "llava", few, decoders.QWEN2, clip, decoder="qwen2", **byte_level),
+        Checkpoint("llava_llama3", "llava", few, llama3, clip, **byte_level),
+        Checkpoint(
+            "llava_gemma2",
+            "llava",
+            few,
+            dict(decoders.GEMMA, attn_logit_softcapping=1.5),
+            clip,
+            decoder="gemma2",
+            **byte_level
         ),
     ]
 

@@ -10,6 +10,10 @@ CACHE_TOLERANCE = 1e-5
 
 def no_effect(spec, config, name):
     """Parameters that provably change nothing (see README.md)."""
+    if config.get_text_config().model_type == "opt" and re.search(
+        r"decoder\.layers\.\d+\.self_attn\.k_proj\.bias$", name
+    ):
+        return True
     if spec.family == "llava":
         if "vision_tower" in name and name.endswith("k_proj.bias"):
             return True
@@ -24,7 +28,7 @@ def no_effect(spec, config, name):
             and last == 0
             and "class_embedding" in name
         )
-    if spec.family == "instructblip":
+    if spec.family in ("instructblip", "blip-2"):
         final = config.qformer_config.num_hidden_layers - 1
         if re.search(rf"qformer\.encoder\.layer\.{final}\.(intermediate|output)\.", name):
             return True

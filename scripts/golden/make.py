@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 import build
 import checks
 from checkpoints import all_checkpoints
+from decoders import text_only
 from pictures import make_pictures
 from prompts import ROOT, Prompter
-from reference import STEPS, Reference, double_precision, patched_double
+from reference import BLIP, STEPS, Reference, double_precision, patched_double
 
 TAIL = 8  # rows of prefill logits kept for the lesser cases
 FIFTH = int(transformers.__version__.split(".")[0]) >= 5
@@ -140,7 +141,7 @@ def _check_cache(spec, reference, logits, rows, embeds, ids):
 def _check_generate(spec, reference, inputs, ids, rows, end_ids):
     """The library's own greedy generate() must choose the same ids from the same logits."""
     model = reference.model
-    if reference.family == "instructblip" and "pixel_values" not in inputs:
+    if reference.family in BLIP and "pixel_values" not in inputs:
         model = reference.decoder
     reference.reset_rope()
     with torch.no_grad():
@@ -221,7 +222,7 @@ def _image_token(config):
 
 
 def _write(spec, folder, model, prompter, end_ids, records, tensors):
-    image = None if spec.family == "llama" else _image_token(model.config)
+    image = None if text_only(spec.family) else _image_token(model.config)
     version = importlib.metadata.version
     sizes = prompter.sizes(image) if image is not None else None
     golden = {

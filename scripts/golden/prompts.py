@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from transformers.image_utils import load_image
 
+from decoders import text_only
+
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
 
 # In the style of the published files of the family: pictures first, then text; each message ends in a space.
@@ -33,7 +35,7 @@ class Prompter:
     def __init__(self, family, processor):
         self.family = family
         self.processor = processor
-        self.tokenizer = processor if family == "llama" else processor.tokenizer
+        self.tokenizer = processor if text_only(family) else processor.tokenizer
 
     def prepare(self, candidate):
         """(record for golden.json, model inputs)."""
@@ -53,9 +55,9 @@ class Prompter:
         return record, inputs
 
     def _render(self, messages):
-        if self.family == "instructblip":
+        if self.family in ("instructblip", "blip-2"):
             content = messages[-1]["content"]
-            return content if isinstance(content, str) else content[-1]["text"]
+            return content if isinstance(content, str) else content[-1].get("text", "")
         if self.family == "llava":
             messages = [{"role": m["role"], "content": _parts(m["content"])} for m in messages]
         return self.processor.apply_chat_template(
@@ -63,7 +65,7 @@ class Prompter:
         )
 
     def _encode(self, text, pictures, from_chat):
-        if self.family == "llama":
+        if text_only(self.family):
             # A text model's template holds its own begin token; raw text gets it from the tokenizer.
             ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
             return {"input_ids": torch.tensor([ids])}

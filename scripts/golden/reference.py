@@ -15,7 +15,9 @@ class StageRecorder:
         self.tensors = {}
         self._handles = []
         for name, module in model.named_modules():
-            for pattern, key, take_input in _STAGES[family]:
+            if hasattr(module, "embed_tokens") and hasattr(module, "layers"):
+                self._watch_embeddings(module)
+            for pattern, key, take_input in _STAGES.get(family, [_DECODER]):
                 match = re.search(pattern, name)
                 if match:
                     self._watch(module, key.format(*match.groups()), take_input)
@@ -31,6 +33,16 @@ class StageRecorder:
 
         self._handles.append(module.register_forward_hook(hook, with_kwargs=True))
 
+    def _watch_embeddings(self, backbone):
+        """What enters the decoder: the given embeddings, else those of the ids."""
+
+        def hook(module, _args, kwargs):
+            given = kwargs.get("inputs_embeds")
+            found = module.embed_tokens(kwargs["input_ids"]) if given is None else given
+            self.tensors.setdefault("inputs_embeds", found.detach().clone())
+
+        self._handles.append(backbone.register_forward_pre_hook(hook, with_kwargs=True))
+
     def __enter__(self):
         return self
 
@@ -40,9 +52,12 @@ class StageRecorder:
 
 
 # (module name, tensor key, input instead of output)
-_DECODER = (r"(?:^|language_model\.)(?:model\.)?layers\.(\d+)$", "decoder.layer.{}", False)
+_DECODER = (
+    r"(?:^|language_model\.)(?:model\.)?(?:decoder\.)?layers\.(\d+)$",
+    "decoder.layer.{}",
+    False,
+)
 _STAGES = {
-    "llama": [_DECODER],
     "llava": [
         _DECODER,
         (r"vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)$", "vit.block.{}", False),
@@ -59,7 +74,9 @@ _STAGES = {
         (r"language_projection$", "connector", False),
     ],
 }
-_FIRST_INPUT = {"decoder.layer.{}": "inputs_embeds", "vit.block.{}": "vit.embeddings"}
+_STAGES["blip-2"] = [*_STAGES["instructblip"], (r"qformer\.layernorm$", "qformer.embeddings", False)]
+BLIP = ("instructblip", "blip-2")
+_FIRST_INPUT = {"vit.block.{}": "vit.embeddings"}
 
 
 class Reference:
@@ -68,14 +85,14 @@ class Reference:
     def __init__(self, model, family):
         self.model = model.eval()
         self.family = family
-        self.decoder = model.language_model if family == "instructblip" else model
+        self.decoder = model.language_model if family in BLIP else model
         self._embed = model.get_input_embeddings()
 
     def forward(self, inputs):
         """Logits [T,V] of the whole model. inputs: what the processor made (tensors with a batch of 1)."""
         self.reset_rope()
         with torch.no_grad():
-            if self.family == "instructblip" and "pixel_values" not in inputs:
+            if self.family in BLIP and "pixel_values" not in inputs:
                 return self.decoder(input_ids=inputs["input_ids"]).logits[0]
             return self.model(**inputs).logits[0]
 
@@ -91,7 +108,7 @@ class Reference:
             stages["connector"] = connector.reshape(
                 inputs["pixel_values"].shape[0], -1, connector.shape[-1]
             )
-        if self.family == "instructblip" and "vit.post_layernorm" in stages:
+        if self.family in BLIP and "vit.post_layernorm" in stages:
             stages["vit.selected"] = stages["vit.post_layernorm"]
         return logits, stages
 
@@ -134,12 +151,14 @@ def patched_double():
     """Inside, the library's float32 islands (RMSNorm, rotary product, softmax) follow the dtype of their input."""
     from transformers.models.clip import modeling_clip
     from transformers.models.llama import modeling_llama
+    from transformers.models.opt import modeling_opt
 
     places = [
         (modeling_llama.LlamaRMSNorm, "forward", _rms_norm),
         (modeling_llama.LlamaRotaryEmbedding, "forward", _rotary),
         (modeling_llama, "eager_attention_forward", _llama_attention),
         (modeling_clip, "eager_attention_forward", _attention),
+        (modeling_opt, "eager_attention_forward", _attention),
     ]
     saved = [getattr(owner, name) for owner, name, _ in places]
     for owner, name, replacement in places:

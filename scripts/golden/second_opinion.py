@@ -24,11 +24,13 @@ class Model:
 
     def assemble(self):
         """The parts, from config and weights as they are now."""
-        text = self.config if self.family == "llama" else self.config["text_config"]
+        text = self.config.get("text_config", self.config)
         self.decoder = Decoder(text, self.w)
-        if self.family != "llama":
+        if self.family == "llava":  # has a head of its own, which caps nothing
+            self.decoder.logit_cap = None
+        if "vision_config" in self.config:
             self.tower = Tower(self.config["vision_config"], self.w, clip=self.family == "llava")
-        if self.family == "instructblip":
+        if "qformer_config" in self.config:
             self.qformer = QFormer(self.config["qformer_config"], self.w)
 
     def pictures(self, pixels, qformer_ids):

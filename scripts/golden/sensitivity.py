@@ -13,6 +13,7 @@ import sys
 import torch
 from safetensors.torch import load_file
 
+from plain_models import tanh_gelu
 from second_opinion import ROOT, TOLERANCE, Model
 
 # A mistake is a function of (model, case record, golden tensors, key prefix); it may change all of them.
@@ -68,10 +69,6 @@ def tensor(key, change):
     return mistake
 
 
-def tanh_gelu(x):
-    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-
-
 def quick_gelu(x):
     return x * torch.sigmoid(1.702 * x)
 
@@ -102,6 +99,10 @@ def bos_before_picture(ids_, count):
     return [ids_[count]] + ids_[:count] + ids_[count + 1 :], 1
 
 
+def keep(_decoder, _original):
+    return lambda x: x
+
+
 ZERO = torch.zeros_like
 MISTAKES = [
     ("decoder: RMSNorm eps 1e-6 for 1e-5", "llama_gqa", 0, attribute("decoder", "eps", 1e-6)),
@@ -122,6 +123,37 @@ MISTAKES = [
     ),
     ("rope: llama3 ignored", "llama_llama3", 0, config("", "rope_scaling", None)),
     ("rope: yarn ignored", "llama_yarn", 0, config("", "rope_scaling", None)),
+    ("mistral: no window", "mistral", 1, config("", "sliding_window", None)),
+    ("mistral: window one longer", "mistral", 1, config("", "sliding_window", 10)),
+    ("qwen2: q, k and v biases dropped", "qwen2", 0, weights("_proj.bias", ZERO)),
+    (
+        "qwen2: the first layers slide",
+        "qwen2_window",
+        1,
+        config("", "layer_types", ["sliding_attention"] + 2 * ["full_attention"]),
+    ),
+    ("qwen3: head norms without weight", "qwen3", 0, weights("q_norm.weight", torch.ones_like)),
+    ("phi3: whole heads turn", "phi3", 0, config("", "partial_rotary_factor", 1.0)),
+    (
+        "phi3: short factors beyond the original length",
+        "phi3_long",
+        1,
+        config("", "original_max_position_embeddings", 255),
+    ),
+    (
+        "gemma2: score scale of the head size",
+        "gemma2",
+        0,
+        attribute("decoder", "scale", 12**-0.5),
+    ),
+    ("gemma2: scores not capped", "gemma2", 0, attribute("decoder", "cap", None)),
+    ("gemma2: logits not capped", "gemma2", 0, config("", "final_logit_softcapping", None)),
+    ("gemma2: erf gelu for tanh", "gemma2", 0, config("", "hidden_activation", "gelu")),
+    ("gemma2: embeddings not scaled", "gemma2", 0, method("decoder", "_enter", keep)),
+    ("gemma3: one rope", "gemma3_text", 0, config("", "rope_local_base_freq", 20000.0)),
+    ("opt: positions without offset", "opt", 0, weights("embed_positions", lambda t: t.roll(2, 0))),
+    ("opt: gelu for relu", "opt", 0, config("", "activation_function", "gelu")),
+    ("opt: norms before the sublayers", "opt_post", 0, config("", "do_layer_norm_before", True)),
     ("clip: erf gelu for quick_gelu", "llava", 0, config("vision_config", "hidden_act", "gelu")),
     ("clip: last layer for -2", "llava", 0, config("", "vision_feature_layer", -1)),
     ("clip: one layer too early", "llava", 0, config("", "vision_feature_layer", -3)),

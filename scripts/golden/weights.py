@@ -9,19 +9,27 @@ import zlib
 
 import torch
 
-NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.)norm)\.weight$")
-HALF = re.compile(r"(class_embedding|position_embeddings?(\.weight)?|query_tokens)$")
+NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm)\.weight$")
+SUBLAYER_NORM = re.compile(r"post_(attention|feedforward)_layernorm\.weight$")
+HALF = re.compile(
+    r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens)$"
+)
 EMBEDDING = re.compile(r"(embed_tokens|word_embeddings)\.weight$")
 
 
 def reinitialize(model, seed, byte_ids=()):
     """byte_ids: tokens of single bytes. Their head rows are scaled down, so that greedy text is mostly text."""
     tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
+    gemma = model.config.get_text_config().model_type.startswith("gemma")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             generator = torch.Generator().manual_seed(seed * 1000003 + zlib.crc32(name.encode()))
             values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
             parameter.copy_(_scaled(name, values, tied))
+            if gemma and NORM.search(name) and "vision" not in name:  # the factor is 1 + weight
+                parameter -= 1
+            if gemma and SUBLAYER_NORM.search(name):  # else a token's own embedding outweighs all
+                parameter += 1.5
             if name.endswith("lm_head.weight") and not tied:
                 parameter[list(byte_ids)] *= 0.6
 

@@ -25,6 +25,7 @@ def _session_server(model, *args):
 llama = _session_server("llama_gqa", "--served-model-name", "tiny", "--served-model-name", "alias")
 llava = _session_server("llava")
 instructblip = _session_server("instructblip")
+blip2 = _session_server("blip2_opt")
 
 
 def data_url(path):

@@ -32,10 +32,10 @@ def check_answer(answer, case):
         assert entry.token == entry.top_logprobs[0].token
 
 
-@pytest.mark.parametrize("model", ["llama", "llava", "instructblip"])
+@pytest.mark.parametrize("model", ["llama", "llava", "instructblip", "blip2"])
 def test_chat_equals_reference(model, request):
     server = request.getfixturevalue(model)
-    name = {"llama": "llama_gqa"}.get(model, model)
+    name = {"llama": "llama_gqa", "blip2": "blip2_opt"}.get(model, model)
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
     for case in cases(name):
         answer = client.chat.completions.create(

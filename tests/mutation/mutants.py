@@ -110,7 +110,7 @@ LLAVA = _in(
 
 BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
 INSTRUCTBLIP = _in(
-    "engine/models/instructblip.cc",
+    "engine/models/blip.cc",
     (STAGES,),
     (
         "blip_no_post_norm",
@@ -126,7 +126,7 @@ INSTRUCTBLIP = _in(
         "qformer_(image.index_select(0, rows), ids.narrow(1, 0, 0))",
     ),
 ) + _in(
-    "engine/models/instructblip.cc",
+    "engine/models/blip.cc",
     (BATCHED,),
     (
         "blip_batch_mixed_up",
@@ -167,43 +167,136 @@ QFORMER = _in(
         "qformer_shared_ffn",
         "the text's feed-forward used for the queries",
         "layer.query_ffn(queries, config_.activation)",
-        "layer.text_ffn(queries, config_.activation)",
+        "(*layer.text_ffn)(queries, config_.activation)",
     ),
     (
         "qformer_query_ffn_for_text",
         "the queries' feed-forward used for the text",
-        "layer.text_ffn(text, config_.activation)",
+        "(*layer.text_ffn)(text, config_.activation)",
         "layer.query_ffn(text, config_.activation)",
     ),
     ("qformer_gelu_tanh", "tanh gelu for erf gelu", GELU, "Activation::kGeluTanh"),
 )
 
-LLAMA = _in(
-    "engine/models/llama.cc",
+DECODERS = _in(
+    "engine/models/decoder_config.cc",
     (STAGES,),
     (
-        "llama_eps",
+        "decoder_eps",
         "RMSNorm epsilon 1e-6 whatever the file says",
-        'config.number_in("rms_norm_eps", 1e-6, 0, 1)',
+        'config.number_in("rms_norm_eps", defaults.norm_eps, 0, 1)',
         "1e-6",
     ),
     (
         "llama_qkv_bias_dropped",
         "attention biases ignored",
-        'config.boolean("attention_bias", false)',
-        "false",
+        'llama.qkv_bias = llama.output_bias = config.boolean("attention_bias", false);',
+        "llama.qkv_bias = llama.output_bias = false;",
     ),
     (
-        "llama_head_tied",
+        "mistral_no_window",
+        "Mistral without its sliding window",
+        "mistral.slides.assign(mistral.num_layers, mistral.sliding_window > 0);",
+        "",
+    ),
+    ("qwen2_no_bias", "Qwen 2 without the biases of q, k and v", "qwen.qkv_bias = true;", ""),
+    ("qwen_window_layers", "Qwen: the first layers slide", "layer >= first", "layer < first"),
+    ("qwen3_no_head_norm", "Qwen 3 without the norms of q and k", "qwen.qk_norm = true;", ""),
+    (
+        "phi3_whole_rotation",
+        "Phi-3: whole heads rotated",
+        'static_cast<int>(head_dim * place.number_in("partial_rotary_factor", 1, 0, 1))',
+        "head_dim",
+    ),
+    (
+        "gemma_score_scale",
+        "Gemma: scores scaled by the head's size",
+        'config.number_in("query_pre_attn_scalar", 256, 1e-6, 1e9)',
+        "double{1} * gemma.head_dim",
+    ),
+    (
+        "gemma2_input_scale",
+        "Gemma 2: embeddings not scaled",
+        "gemma.input_scale = std::sqrt(static_cast<double>(gemma.hidden_size));",
+        "",
+    ),
+    (
+        "gemma2_no_score_cap",
+        "Gemma 2: scores not capped",
+        'gemma.attention_soft_cap = read_cap(config, "attn_logit_softcapping", 50);',
+        "",
+    ),
+    (
+        "gemma2_other_layers_slide",
+        "Gemma 2: the odd layers slide",
+        "layer % 2 == 0",
+        "layer % 2 != 0",
+    ),
+    (
+        "gemma3_pattern",
+        "Gemma 3: the layer that sees everything is the first of its group",
+        "(layer + 1) % pattern != 0",
+        "layer % pattern != 0",
+    ),
+    (
+        "gemma3_one_rope",
+        "Gemma 3: sliding layers turn as the others",
+        'config.number_in("rope_local_base_freq", kSlidingTheta, 1e-3, 1e18)',
+        "theta",
+    ),
+) + _in(
+    "engine/models/decoder.cc",
+    (STAGES,),
+    (
+        "head_tied",
         "the embedding used as head though the file has one",
         'config.tie_word_embeddings || !scope.has("weight")',
         "true",
     ),
     (
-        "llama_no_final_norm",
+        "no_final_norm",
         "the last layer's output normalised by its own input norm",
-        "i + 1 < layers_.size() ? layers_[i + 1].input_norm : norm_",
-        "layers_[std::min(i + 1, layers_.size() - 1)].input_norm",
+        "next != nullptr ? next->add(h, changed) : h + changed",
+        "layers_[std::min(i + 1, layers_.size() - 1)].attention_norm.add(h, changed)",
+    ),
+    (
+        "sublayer_norm_dropped",
+        "Gemma: attention's output not normalised",
+        "layer.attention_output_norm ? (*layer.attention_output_norm)(out) : out",
+        "out",
+    ),
+    (
+        "head_norms_swapped",
+        "Qwen 3: keys normalised with the queries' weight",
+        "layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);",
+        "layer.query_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);",
+    ),
+    (
+        "logits_not_capped",
+        "Gemma: logits not capped",
+        "soft_capped((*head_)(h), config_.logit_soft_cap)",
+        "(*head_)(h)",
+    ),
+    (
+        "opt_no_position_offset",
+        "OPT: positions from the first row of the table",
+        "place.index + config_.position_offset",
+        "place.index",
+    ),
+    (
+        "windows_mixed_up",
+        "sliding and other layers exchange their ropes",
+        "config_.slides[index] ? rope.sliding : rope.full",
+        "config_.slides[index] ? rope.full : rope.sliding",
+    ),
+) + _in(
+    "engine/layers/norm.cc",
+    (STAGES,),
+    (
+        "gemma_norm_weight",
+        "Gemma: norms multiply by weight, not by 1 + weight",
+        "weight.to(wide_type(weight)) + 1",
+        "weight.to(wide_type(weight))",
     ),
 )
 
@@ -225,7 +318,7 @@ ROPE = _in(
     (
         "rope_yarn_attention_factor",
         "yarn: cos and sin not scaled",
-        "yarn_attention_factor(*scaling, rope.factor)",
+        "yarn_attention_factor(scaling, factor)",
         "1.0",
     ),
     (
@@ -243,18 +336,30 @@ ROPE = _in(
     (
         "rope_dynamic_ignored",
         "dynamic scaling ignored",
-        "sequence_length <= config_.max_positions",
+        "length <= config_.max_positions",
         "true",
     ),
     (
         "rope_theta_of_5x",
         "rope_parameters.rope_theta ignored",
-        '(parameters && parameters->has("rope_theta") ? *parameters : config)',
-        "config",
+        "rope.theta = read_theta(parameters, default_theta);",
+        "rope.theta = default_theta;",
+    ),
+    (
+        "longrope_short_beyond",
+        "longrope: the short factors beyond the original length",
+        "place.total_len > config_.original_max_positions",
+        "false",
+    ),
+    (
+        "longrope_attention_factor",
+        "longrope: cos and sin not scaled",
+        "std::sqrt(1 + std::log(rope.factor) / std::log(rope.original_max_positions))",
+        "1.0",
     ),
 )
 
-POSITION = "input.positions.push_back({p, std::max(p + 1, entry.prompt_length)});"
+POSITION = "input.positions.push_back(RopePosition::text(p, computed, known));"
 EXECUTOR = _in(
     "engine/runtime/torch_executor.cc",
     (ALONE,),
@@ -262,13 +367,13 @@ EXECUTOR = _in(
         "position_in_decode",
         "positions one too high while decoding",
         POSITION,
-        POSITION.replace("{p,", "{p + (entry.start > 0 ? 1 : 0),"),
+        POSITION.replace("text(p,", "text(p + (entry.start > 0 ? 1 : 0),"),
     ),
     (
         "dynamic_length_of_token",
         "dynamic rope by each token's own position, not by the prompt",
-        POSITION,
-        "input.positions.push_back({p, p + 1});",
+        "std::max(p + 1, entry.prompt_length)",
+        "p + 1",
     ),
     (
         "slot_off_by_one",
@@ -405,13 +510,25 @@ KERNEL = (
         (
             "llama_gelu",
             "the decoder's MLP with quick_gelu for silu",
-            "g / (1.0f + vexp(-g))",
-            "g / (1.0f + vexp(-1.702f * g))",
+            "x / (1.0f + vexp(-x))",
+            "x / (1.0f + vexp(-1.702f * x))",
+        ),
+        (
+            "gate_quick_gelu",
+            "Gemma: quick_gelu for tanh gelu",
+            "x / (1.0f + vexp(-2.0f * inner))",
+            "x / (1.0f + vexp(-1.702f * x) + 0.0f * inner)",
         ),
     )
     + _in(
         "engine/kernels/cpu/attention_prefill.h",
         (STAGES,),
+        (
+            "scores_not_capped",
+            "Gemma 2: scores of a prompt not capped",
+            "args_.soft_cap > 0",
+            "false",
+        ),
         (
             "gqa_tiled",
             "key head of query head h: h mod n instead of h div g",
@@ -452,7 +569,7 @@ MUTANTS = [
     *LLAVA,
     *INSTRUCTBLIP,
     *QFORMER,
-    *LLAMA,
+    *DECODERS,
     *ROPE,
     *EXECUTOR,
     *SAMPLING,

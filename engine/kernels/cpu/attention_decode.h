@@ -265,6 +265,9 @@ static void decode_task(const PagedAttentionArgs& args, const AttentionTask& tas
   }
   SoftmaxState states[kMaxGroup];
   for (int h = 0; h < group; ++h) {
+    if (args.soft_cap > 0) {
+      cap_scores(scores + h * kSplitKeys, task.end - task.begin, 1.0f, args.soft_cap);
+    }
     states[h] = exponentiate(scores + h * kSplitKeys, task.end - task.begin);
   }
   if (task.partial >= 0) {

@@ -63,6 +63,14 @@ static inline void fetch(const KeyRun<T>& run, int head_dim) {
   for (int64_t i = 0; i < min_of(bytes, kMost); i += 64) __builtin_prefetch(data + i);
 }
 
+// Soft cap of n scores in place, after `scale`; only where args.soft_cap is set.
+static inline void cap_scores(float* scores, int n, float scale, float cap) {
+  for (int i = 0; i < n; i += kLanes) {
+    const int part = min_of(kLanes, n - i);
+    store_part(scores + i, cap * vtanh(load_part(scores + i, part) * (scale / cap)), part);
+  }
+}
+
 static inline float group_max(const float* values, int n) {
   float best = -__builtin_inff();
   int i = 0;

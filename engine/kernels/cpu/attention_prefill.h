@@ -198,7 +198,12 @@ class QueryTile {
     }
     for (int i = 0; i < from; ++i) scores[i] = -__builtin_inff();
     for (int i = to; i < kTileKeys; ++i) scores[i] = -__builtin_inff();
-    const float scaled_maximum = group_max(scores + from, to - from) * args_.scale;
+    float scale = args_.scale;
+    if (args_.soft_cap > 0) {
+      cap_scores(scores + from, to - from, scale, args_.soft_cap);
+      scale = 1;
+    }
+    const float scaled_maximum = group_max(scores + from, to - from) * scale;
     const float maximum = max_of(maximum_[r], scaled_maximum);
     if (maximum > maximum_[r]) {
       const float factor = vexp(splat(maximum_[r] - maximum))[0];
@@ -209,7 +214,7 @@ class QueryTile {
     }
     Vec sums = splat(0);
     for (int i = 0; i < kTileKeys; i += kLanes) {
-      const Vec e = vexp(load(scores + i) * args_.scale - maximum);
+      const Vec e = vexp(load(scores + i) * scale - maximum);
       store(scores + i, e);
       sums += e;
     }

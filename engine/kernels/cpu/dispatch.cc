@@ -3,7 +3,6 @@
 #include <new>
 #include <utility>
 
-#include "engine/kernels/activation.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/isa.h"
 #include "engine/kernels/sampling.h"
@@ -135,13 +134,16 @@ void* thread_scratch(ScratchSlot slot, size_t bytes) {
 void paged_attention(const PagedAttentionArgs& args) { kernel_table().paged_attention(args); }
 void rope_and_write_kv(const RopeArgs& args) { kernel_table().rope_and_write_kv(args); }
 void rms_norm(const RmsNormArgs& args) { kernel_table().rms_norm(args); }
+void rms_norm_heads(const RmsNormArgs& args, int heads) {
+  kernel_table().rms_norm_heads(args, heads);
+}
 void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stride,
                   const void* delta, int64_t delta_stride) {
   kernel_table().add_rms_norm(args, residual, residual_stride, delta, delta_stride);
 }
-void silu_mul(ElementType type, int64_t rows, int64_t width, const void* gate_up,
+void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
               int64_t gate_up_stride, void* out, int64_t out_stride) {
-  kernel_table().silu_mul(type, rows, width, gate_up, gate_up_stride, out, out_stride);
+  kernel_table().gate_mul(gate, type, rows, width, gate_up, gate_up_stride, out, out_stride);
 }
 float log_sum_exp(const float* logits, int64_t n) { return kernel_table().log_sum_exp(logits, n); }
 

@@ -9,9 +9,9 @@ constexpr float kInfinity = __builtin_inff();
 // Below this many elements a call is not worth a parallel region.
 constexpr int64_t kParallelElements = 8192;
 
-// One row of out = round(weight * round(x * rms)).
-template <typename T>
-void normalise(const T* x, const T* weight, T* out, int64_t width, float eps) {
+// One row of out = round(weight * round(x * rms)); the inner rounding is that of W.
+template <typename T, typename W>
+void normalise(const T* x, const W* weight, T* out, int64_t width, float eps) {
   Vec squares = splat(0);
   for (int64_t i = 0; i < width; i += kLanes) {
     const Vec v = load_part(x + i, static_cast<int>(min_of<int64_t>(kLanes, width - i)));
@@ -20,18 +20,29 @@ void normalise(const T* x, const T* weight, T* out, int64_t width, float eps) {
   const float rms = 1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(width) + eps);
   for (int64_t i = 0; i < width; i += kLanes) {
     const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
-    const Vec scaled = round_to(x, load_part(x + i, n) * rms);
+    const Vec scaled = round_to(weight, load_part(x + i, n) * rms);
     store_part(out + i, load_part(weight + i, n) * scaled, n);
   }
 }
 
 template <typename T>
-void rms_norm_rows(const RmsNormArgs& args) {
-#pragma omp parallel for schedule(static) if (args.rows * args.width > kParallelElements)
+void normalise_row(const RmsNormArgs& args, const T* x, T* out) {
+  if (args.wide_weight) {
+    normalise(x, static_cast<const float*>(args.weight), out, args.width, args.eps);
+  } else {
+    normalise(x, static_cast<const T*>(args.weight), out, args.width, args.eps);
+  }
+}
+
+template <typename T>
+void rms_norm_rows(const RmsNormArgs& args, int heads) {
+#pragma omp parallel for schedule(static) if (args.rows * heads * args.width > kParallelElements)
   for (int64_t row = 0; row < args.rows; ++row) {
-    normalise(static_cast<const T*>(args.x) + row * args.x_stride,
-              static_cast<const T*>(args.weight), static_cast<T*>(args.out) + row * args.out_stride,
-              args.width, args.eps);
+    const T* x = static_cast<const T*>(args.x) + row * args.x_stride;
+    T* out = static_cast<T*>(args.out) + row * args.out_stride;
+    for (int head = 0; head < heads; ++head) {
+      normalise_row(args, x + head * args.width, out + head * args.width);
+    }
   }
 }
 
@@ -46,23 +57,28 @@ void add_rms_norm_rows(const RmsNormArgs& args, T* residual, int64_t residual_st
       const int n = static_cast<int>(min_of<int64_t>(kLanes, args.width - i));
       store_part(sum + i, load_part(sum + i, n) + load_part(added + i, n), n);
     }
-    normalise(sum, static_cast<const T*>(args.weight),
-              static_cast<T*>(args.out) + row * args.out_stride, args.width, args.eps);
+    normalise_row<T>(args, sum, static_cast<T*>(args.out) + row * args.out_stride);
   }
 }
 
+static inline Vec gate_of(Gate gate, Vec x) {
+  if (gate == Gate::kSilu) return x / (1.0f + vexp(-x));
+  constexpr float kSqrtTwoOverPi = 0.797884561f;
+  const Vec inner = kSqrtTwoOverPi * (x + 0.044715f * x * x * x);
+  return x / (1.0f + vexp(-2.0f * inner));  // the same as with tanh, without its cancellation
+}
+
 template <typename T>
-void silu_mul_rows(int64_t rows, int64_t width, const T* gate_up, int64_t gate_up_stride, T* out,
-                   int64_t out_stride) {
+void gate_mul_rows(Gate gate_kind, int64_t rows, int64_t width, const T* gate_up,
+                   int64_t gate_up_stride, T* out, int64_t out_stride) {
 #pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
   for (int64_t row = 0; row < rows; ++row) {
     const T* gate = gate_up + row * gate_up_stride;
     T* to = out + row * out_stride;
     for (int64_t i = 0; i < width; i += kLanes) {
       const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
-      const Vec g = load_part(gate + i, n);
-      const Vec silu = round_to(gate, g / (1.0f + vexp(-g)));
-      store_part(to + i, silu * load_part(gate + width + i, n), n);
+      const Vec opened = round_to(gate, gate_of(gate_kind, load_part(gate + i, n)));
+      store_part(to + i, opened * load_part(gate + width + i, n), n);
     }
   }
 }
@@ -113,7 +129,12 @@ void rope_rows(const RopeArgs& args) {
 }  // namespace
 
 void rms_norm(const RmsNormArgs& args) {
-  args.type == ElementType::kFloat32 ? rms_norm_rows<float>(args) : rms_norm_rows<Bf16>(args);
+  args.type == ElementType::kFloat32 ? rms_norm_rows<float>(args, 1) : rms_norm_rows<Bf16>(args, 1);
+}
+
+void rms_norm_heads(const RmsNormArgs& args, int heads) {
+  args.type == ElementType::kFloat32 ? rms_norm_rows<float>(args, heads)
+                                     : rms_norm_rows<Bf16>(args, heads);
 }
 
 void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stride,
@@ -127,13 +148,13 @@ void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stri
   }
 }
 
-void silu_mul(ElementType type, int64_t rows, int64_t width, const void* gate_up,
+void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
               int64_t gate_up_stride, void* out, int64_t out_stride) {
   if (type == ElementType::kFloat32) {
-    silu_mul_rows(rows, width, static_cast<const float*>(gate_up), gate_up_stride,
+    gate_mul_rows(gate, rows, width, static_cast<const float*>(gate_up), gate_up_stride,
                   static_cast<float*>(out), out_stride);
   } else {
-    silu_mul_rows(rows, width, static_cast<const Bf16*>(gate_up), gate_up_stride,
+    gate_mul_rows(gate, rows, width, static_cast<const Bf16*>(gate_up), gate_up_stride,
                   static_cast<Bf16*>(out), out_stride);
   }
 }

@@ -8,9 +8,10 @@ namespace saccade::kernels::SACCADE_ISA {
 void paged_attention(const PagedAttentionArgs& args);
 void rope_and_write_kv(const RopeArgs& args);
 void rms_norm(const RmsNormArgs& args);
+void rms_norm_heads(const RmsNormArgs& args, int heads);
 void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stride,
                   const void* delta, int64_t delta_stride);
-void silu_mul(ElementType type, int64_t rows, int64_t width, const void* gate_up,
+void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
               int64_t gate_up_stride, void* out, int64_t out_stride);
 void linear(const LinearArgs& args);
 void linear_amx(const LinearArgs& args);  // bf16, k a multiple of 32; `amx` only

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/kernels/activation.h"
 #include "engine/kernels/element.h"
 #include "engine/kernels/norm.h"
 #include "engine/kernels/paged_attention.h"
@@ -36,8 +37,9 @@ struct KernelTable {
   void (*paged_attention)(const PagedAttentionArgs&);
   void (*rope_and_write_kv)(const RopeArgs&);
   void (*rms_norm)(const RmsNormArgs&);
+  void (*rms_norm_heads)(const RmsNormArgs&, int);
   void (*add_rms_norm)(const RmsNormArgs&, void*, int64_t, const void*, int64_t);
-  void (*silu_mul)(ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
+  void (*gate_mul)(Gate, ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
   void (*linear)(const LinearArgs&);
   float (*log_sum_exp)(const float*, int64_t);
 };

@@ -154,4 +154,19 @@ static inline Vec vexp(Vec x) {
   return x < splat(kLow) ? splat(0) : scaled;
 }
 
+// tanh(x) within 3 units in the last place. Around 0 a polynomial: there the quotient would cancel.
+static inline Vec vtanh(Vec x) {
+  constexpr float kSmall = 0.625f;
+  const Vec large = 1.0f - 2.0f / (vexp(2.0f * x) + 1.0f);
+  const Vec z = x * x;
+  Vec y = splat(-5.70498872745e-3f);
+  y = y * z + 2.06390887954e-2f;
+  y = y * z - 5.37397155531e-2f;
+  y = y * z + 1.33314422036e-1f;
+  y = y * z - 3.33332819422e-1f;
+  y = y * z * x + x;
+  const Vec size = x < splat(0) ? -x : x;
+  return size < splat(kSmall) ? y : large;
+}
+
 }  // namespace saccade::kernels::SACCADE_ISA

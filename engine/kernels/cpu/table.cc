@@ -6,8 +6,9 @@ const KernelTable kTable = {
     .paged_attention = paged_attention,
     .rope_and_write_kv = rope_and_write_kv,
     .rms_norm = rms_norm,
+    .rms_norm_heads = rms_norm_heads,
     .add_rms_norm = add_rms_norm,
-    .silu_mul = silu_mul,
+    .gate_mul = gate_mul,
     .linear = linear,
     .log_sum_exp = log_sum_exp,
 };

@@ -12,6 +12,7 @@ namespace {
 
 struct Shape {
   int heads, kv_heads, head_dim, block_size, window;
+  float soft_cap = 0;
 };
 
 struct Chunk {
@@ -56,6 +57,7 @@ class Problem {
                      .head_dim = shape_.head_dim,
                      .scale = scale(),
                      .sliding_window = shape_.window,
+                     .soft_cap = shape_.soft_cap,
                      .q = queries_.data(),
                      .q_stride = stride_,
                      .k_pool = keys_.data(),
@@ -131,7 +133,9 @@ class Problem {
       for (int d = 0; d < shape_.head_dim; ++d) {
         dot += queries_[index_of(s, query, head) + d] * keys_[pool_index(s, j, kv_head) + d];
       }
-      scores.push_back(dot * scale());
+      const double score = dot * scale();
+      const double cap = shape_.soft_cap;
+      scores.push_back(cap > 0 ? cap * std::tanh(score / cap) : score);
       positions.push_back(j);
     }
     const double maximum = *std::max_element(scores.begin(), scores.end());
@@ -159,20 +163,23 @@ class Problem {
 };
 
 const Shape kShapes[] = {
-    {9, 3, 64, 16, 0},    // SmolLM2-135M
-    {6, 2, 8, 16, 0},     // the golden checkpoints
-    {4, 4, 16, 16, 0},    //
-    {8, 1, 128, 32, 0},   //
-    {20, 1, 32, 16, 0},   // a group over the decode path's limit
-    {128, 1, 8, 16, 0},   // a group over a whole prefill tile
-    {2, 1, 80, 16, 0},    //
-    {3, 3, 256, 7, 0},    // block sizes need not be powers of two
-    {2, 2, 13, 5, 0},     //
-    {1, 1, 1, 1, 0},      //
-    {4, 2, 33, 16, 0},    //
-    {4, 2, 64, 16, 1},    // windows: the token itself
-    {4, 2, 24, 16, 10},   //
-    {4, 2, 64, 16, 300},  //
+    {9, 3, 64, 16, 0},        // SmolLM2-135M
+    {6, 2, 8, 16, 0},         // the golden checkpoints
+    {4, 4, 16, 16, 0},        //
+    {8, 1, 128, 32, 0},       //
+    {20, 1, 32, 16, 0},       // a group over the decode path's limit
+    {128, 1, 8, 16, 0},       // a group over a whole prefill tile
+    {2, 1, 80, 16, 0},        //
+    {3, 3, 256, 7, 0},        // block sizes need not be powers of two
+    {2, 2, 13, 5, 0},         //
+    {1, 1, 1, 1, 0},          //
+    {4, 2, 33, 16, 0},        //
+    {4, 2, 64, 16, 1},        // windows: the token itself
+    {4, 2, 24, 16, 10},       //
+    {4, 2, 64, 16, 300},      //
+    {4, 2, 64, 16, 0, 1.5f},  // soft caps
+    {6, 3, 24, 16, 10, 50},   //
+    {20, 1, 13, 16, 0, 0.1f},
 };
 
 // Decodes first, then chunks, as the scheduler lays a step out; borders of splits and tiles.

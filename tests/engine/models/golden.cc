@@ -134,7 +134,7 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
   at::Tensor ids = at::tensor(c.input_ids, at::kInt);
   for (int p = 0; p < length; ++p) {
     input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
-    input.positions.push_back({p, length});
+    input.positions.push_back(RopePosition::text(p, length, length));
   }
   if (!test_device().is_cpu()) input.slots_device = at::tensor(input.slots).to(test_device());
   for (const MediaSpan& span : c.spans) ids.narrow(0, span.position, span.length).zero_();

@@ -40,6 +40,12 @@ std::vector<std::string> names_with(const std::string& prefix) {
   return names;
 }
 
+std::vector<std::string> blip_names() {
+  std::vector<std::string> names = names_with("instructblip");
+  for (const std::string& name : names_with("blip2")) names.push_back(name);
+  return names;
+}
+
 void check_tower(const Vit& vit, const Golden& golden, const GoldenCase& c) {
   const at::Tensor pixels = golden.tensor(c, "pixel_values").to(test_device());
   CHECK(max_abs(vit.embeddings(pixels), golden.tensor(c, "vit.embeddings")) <= kPatches);
@@ -57,16 +63,15 @@ void check_tower(const Vit& vit, const Golden& golden, const GoldenCase& c) {
 
 TEST_CASE("BLIP tower equals the reference block by block") {
   const c10::InferenceMode guard;
-  for_cases_with(
-      names_with("instructblip"), "vit.embeddings", [](const auto& golden, const auto& c) {
-        GoldenWeights weights(golden);
-        const VitConfig config = VitConfig::blip(weights.folder.section("vision_config"));
-        const Vit vit(config, weights.map.root()("vision_model"), config.num_layers, true);
-        check_tower(vit, golden, c);
-        const std::string last = "vit.block." + std::to_string(config.num_layers - 1);
-        const at::Tensor x = golden.tensor(c, last).to(test_device());
-        CHECK(max_abs(vit.post_norm(x), golden.tensor(c, "vit.post_layernorm")) <= kStage);
-      });
+  for_cases_with(blip_names(), "vit.embeddings", [](const auto& golden, const auto& c) {
+    GoldenWeights weights(golden);
+    const VitConfig config = VitConfig::blip(weights.folder.section("vision_config"));
+    const Vit vit(config, weights.map.root()("vision_model"), config.num_layers, true);
+    check_tower(vit, golden, c);
+    const std::string last = "vit.block." + std::to_string(config.num_layers - 1);
+    const at::Tensor x = golden.tensor(c, last).to(test_device());
+    CHECK(max_abs(vit.post_norm(x), golden.tensor(c, "vit.post_layernorm")) <= kStage);
+  });
 }
 
 TEST_CASE("CLIP tower equals the reference block by block") {
@@ -81,29 +86,32 @@ TEST_CASE("CLIP tower equals the reference block by block") {
 
 TEST_CASE("Q-Former equals the reference layer by layer") {
   const c10::InferenceMode guard;
-  for_cases_with(
-      names_with("instructblip"), "qformer.embeddings", [](const auto& golden, const auto& c) {
-        GoldenWeights weights(golden);
-        const JsonView config = weights.folder.config();
-        QFormerConfig qformer_config = QFormerConfig::parse(
-            weights.folder.section("qformer_config"), config.positive_int("num_query_tokens"));
-        const at::Tensor image = golden.tensor(c, "vit.post_layernorm").to(test_device());
-        qformer_config.encoder_hidden_size = static_cast<int>(image.size(2));
-        const WeightScope root = weights.map.root();
-        const QFormer qformer(qformer_config, root("qformer"),
-                              root.tensor("query_tokens", {1, qformer_config.num_queries,
-                                                           qformer_config.hidden_size}));
-        const at::Tensor ids = golden.tensor(c, "qformer_input_ids").unsqueeze(0).to(test_device());
-        at::Tensor before = golden.tensor(c, "qformer.embeddings");
-        CHECK(max_abs(qformer.embed(ids), before) <= kStage);
-        for (int i = 0; i < qformer_config.num_layers; ++i) {
-          INFO("layer " << i);
-          const at::Tensor after = golden.tensor(c, "qformer.layer." + std::to_string(i));
-          CHECK(max_abs(qformer.layer(i, before.to(test_device()), image), after) <= kStage);
-          before = after;
-        }
-        CHECK(max_abs(qformer(image, ids), golden.tensor(c, "qformer.output")) <= kLogits);
-      });
+  for_cases_with(blip_names(), "qformer.embeddings", [](const auto& golden, const auto& c) {
+    GoldenWeights weights(golden);
+    const JsonView config = weights.folder.config();
+    QFormerConfig qformer_config = QFormerConfig::parse(weights.folder.section("qformer_config"),
+                                                        config.positive_int("num_query_tokens"));
+    const at::Tensor image = golden.tensor(c, "vit.post_layernorm").to(test_device());
+    qformer_config.encoder_hidden_size = static_cast<int>(image.size(2));
+    qformer_config.reads_text = golden.has(c, "qformer_input_ids");
+    const WeightScope root = weights.map.root();
+    const QFormer qformer(
+        qformer_config, root("qformer"),
+        root.tensor("query_tokens", {1, qformer_config.num_queries, qformer_config.hidden_size}));
+    const at::Tensor ids =
+        qformer_config.reads_text
+            ? golden.tensor(c, "qformer_input_ids").unsqueeze(0).to(test_device())
+            : at::empty({1, 0}, at::dtype(at::kLong).device(test_device()));
+    at::Tensor before = golden.tensor(c, "qformer.embeddings");
+    CHECK(max_abs(qformer.embed(ids), before) <= kStage);
+    for (int i = 0; i < qformer_config.num_layers; ++i) {
+      INFO("layer " << i);
+      const at::Tensor after = golden.tensor(c, "qformer.layer." + std::to_string(i));
+      CHECK(max_abs(qformer.layer(i, before.to(test_device()), image), after) <= kStage);
+      before = after;
+    }
+    CHECK(max_abs(qformer(image, ids), golden.tensor(c, "qformer.output")) <= kLogits);
+  });
 }
 
 TEST_CASE("the encoder's output equals the reference's connector") {

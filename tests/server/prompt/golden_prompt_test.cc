@@ -38,9 +38,9 @@ ModelInfo model_info(const Json& golden, const Json& config) {
   info.max_images = 64;
   const int side = config.at("vision_config").at("image_size");
   info.encoder_input = {side, side};
-  const bool before = info.family == "instructblip";
+  const bool before = info.family == "instructblip" || info.family == "blip-2";
   info.placement = before ? MediaPlacement::kBeforePrompt : MediaPlacement::kAtPlaceholder;
-  info.instruction_to_connector = before;
+  info.instruction_to_connector = info.family == "instructblip";
   info.max_instruction_tokens = 128;
   return info;
 }

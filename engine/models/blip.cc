@@ -1,0 +1,171 @@
+// BLIP-2 (Li et al. 2023; transformers' modeling_blip_2.py) and InstructBLIP (Dai et al. 2023;
+// modeling_instructblip.py): EVA ViT with its final norm and CLS row -> Q-Former, which in
+// InstructBLIP also reads the instruction -> Linear -> a decoder. Visual tokens stand before the
+// whole prompt, BOS included.
+
+#include <ATen/ATen.h>
+
+#include <map>
+
+#include "engine/models/decoder_model.h"
+#include "engine/models/encoder_batch.h"
+#include "engine/models/family.h"
+#include "engine/models/qformer.h"
+#include "engine/models/vit.h"
+
+namespace saccade {
+namespace {
+
+// The length the published instruction tokenizer truncates to.
+constexpr int kMaxInstructionTokens = 512;
+
+struct BlipConfig {
+  VitConfig vision;
+  QFormerConfig qformer;
+  DecoderConfig text;
+};
+
+bool reads_instruction(const ModelFolder& folder) { return folder.model_type() == "instructblip"; }
+
+// Flan-T5 variants: nothing here runs an encoder-decoder.
+void refuse_encoder_decoder(const ModelFolder& folder) {
+  const JsonView text = folder.section("text_config");
+  const std::string type = text.string("model_type", "opt");
+  if (type == "t5") {
+    text.fail("model_type",
+              "\"t5\" is an encoder-decoder language model; only decoders are "
+              "supported");
+  }
+  if (!folder.config().boolean("use_decoder_only_language_model", true)) {
+    folder.config().fail("use_decoder_only_language_model",
+                         "an encoder-decoder language model is not supported");
+  }
+}
+
+BlipConfig parse_config(const ModelFolder& folder) {
+  refuse_encoder_decoder(folder);
+  const JsonView config = folder.config();
+  BlipConfig blip;
+  blip.vision = VitConfig::blip(folder.section("vision_config"));
+  blip.qformer = QFormerConfig::parse(folder.section("qformer_config"),
+                                      config.positive_int("num_query_tokens", 32));
+  blip.qformer.reads_text = reads_instruction(folder);
+  // The reference sets the cross-attention's input width to the tower's, whatever the file says.
+  blip.qformer.encoder_hidden_size = blip.vision.hidden_size;
+  blip.text = parse_text_config(folder, "opt");
+  return blip;
+}
+
+class Blip : public DecoderModel {
+ public:
+  Blip(const BlipConfig& config, const WeightScope& root)
+      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
+        config_(config),
+        tower_(config.vision, root("vision_model"), config.vision.num_layers,
+               /*with_post_norm=*/true),
+        qformer_(config.qformer, root("qformer"),
+                 root.tensor("query_tokens",
+                             {1, config.qformer.num_queries, config.qformer.hidden_size})),
+        projection_(root("language_projection"), config.qformer.hidden_size,
+                    config.text.hidden_size, Bias::kRequired) {}
+
+  std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) override {
+    const int side = config_.vision.image_size;
+    const at::Tensor pixels = stack_pixels(inputs, side, side);
+    const at::Tensor image =
+        tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0]);
+    std::vector<at::Tensor> tokens(inputs.size());
+    for (const auto& [length, members] : by_instruction_length(inputs)) {
+      const at::Tensor ids = stack_instructions(inputs, members, length, image.device());
+      const at::Tensor rows = at::tensor(members, at::kLong).to(image.device());
+      const at::Tensor queries = qformer_(image.index_select(0, rows), ids);
+      const std::vector<at::Tensor> projected = projection_(queries).unbind(0);
+      for (size_t i = 0; i < members.size(); ++i) tokens[members[i]] = projected[i];
+    }
+    return tokens;
+  }
+
+ private:
+  // Inputs whose instructions are equally long form one batch without padding.
+  static std::map<size_t, std::vector<int64_t>> by_instruction_length(
+      const std::vector<const EncoderInput*>& inputs) {
+    std::map<size_t, std::vector<int64_t>> groups;
+    for (size_t i = 0; i < inputs.size(); ++i) groups[inputs[i]->instruction.size()].push_back(i);
+    return groups;
+  }
+
+  static at::Tensor stack_instructions(const std::vector<const EncoderInput*>& inputs,
+                                       const std::vector<int64_t>& members, size_t length,
+                                       at::Device device) {
+    const auto count = static_cast<int64_t>(members.size());
+    at::Tensor ids = at::empty({count, static_cast<int64_t>(length)}, at::kInt);
+    for (int64_t i = 0; i < count; ++i) {
+      const std::vector<TokenId>& instruction = inputs[members[i]]->instruction;
+      std::copy(instruction.begin(), instruction.end(), ids.data_ptr<int32_t>() + i * length);
+    }
+    return ids.to(device);
+  }
+
+  BlipConfig config_;
+  Vit tower_;
+  QFormer qformer_;
+  Linear projection_;
+};
+
+ModelInfo describe(const ModelFolder& folder) {
+  const BlipConfig config = parse_config(folder);
+  ModelInfo info = describe_decoder(folder, config.text);
+  info.placement = MediaPlacement::kBeforePrompt;
+  // Old files name no placeholder; its embedding is never read, so any id does.
+  info.image_token = image_token_id(folder, 0, config.text);
+  info.max_images = 1;
+  info.encoder_input = {config.vision.image_size, config.vision.image_size};
+  info.image_tokens = [count = config.qformer.num_queries](ImageSize) { return count; };
+  info.instruction_to_connector = config.qformer.reads_text;
+  if (config.qformer.reads_text) {
+    info.max_instruction_tokens = std::min(kMaxInstructionTokens, config.qformer.max_positions);
+  }
+  return info;
+}
+
+std::unique_ptr<VisionLanguageModel> build(const ModelFolder& folder, const WeightScope& root) {
+  return std::make_unique<Blip>(parse_config(folder), root);
+}
+
+std::vector<std::string> summary(const ModelFolder& folder) {
+  const BlipConfig config = parse_config(folder);
+  return {vit_summary(config.vision),
+          "connector: " + std::string(config.qformer.reads_text ? "instruction-aware " : "") +
+              "Q-Former, " + std::to_string(config.qformer.num_layers) + " layers, width " +
+              std::to_string(config.qformer.hidden_size) + ", " +
+              std::to_string(config.qformer.num_queries) + " tokens per image",
+          decoder_summary(config.text)};
+}
+
+ModelFamily make_family(std::string_view model_type) {
+  return {model_type,
+          {{"model.language_model.", "language_model.model."},
+           {"model.vision_model.", "vision_model."},
+           {"model.qformer.", "qformer."},
+           {"model.query_tokens", "query_tokens"},
+           {"model.language_projection.", "language_projection."},
+           {"lm_head.", "language_model.lm_head."}},
+          {"rotary_emb.inv_freq", "position_ids"},
+          describe,
+          build,
+          summary};
+}
+
+}  // namespace
+
+const ModelFamily& blip2_family() {
+  static const ModelFamily family = make_family("blip-2");
+  return family;
+}
+
+const ModelFamily& instructblip_family() {
+  static const ModelFamily family = make_family("instructblip");
+  return family;
+}
+
+}  // namespace saccade

@@ -1,0 +1,189 @@
+#include "engine/models/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace saccade {
+namespace {
+
+Bias required_if(bool condition) { return condition ? Bias::kRequired : Bias::kNone; }
+
+WeightScope stem_of(const DecoderConfig& config, const WeightScope& backbone) {
+  return config.names.stem.empty() ? backbone : backbone(config.names.stem);
+}
+
+Linear make_qkv(const DecoderConfig& c, const WeightScope& attention) {
+  const int64_t queries = int64_t{c.num_heads} * c.head_dim;
+  const int64_t keys = int64_t{c.num_kv_heads} * c.head_dim;
+  const Bias bias = required_if(c.qkv_bias);
+  if (!c.names.qkv.empty()) {
+    return Linear(attention(c.names.qkv), c.hidden_size, queries + 2 * keys, bias);
+  }
+  return Linear(
+      {{attention("q_proj"), queries}, {attention("k_proj"), keys}, {attention("v_proj"), keys}},
+      c.hidden_size, bias);
+}
+
+Linear make_up(const DecoderConfig& c, const WeightScope& mlp) {
+  const Bias bias = required_if(c.mlp_bias);
+  if (!c.gated_mlp) return Linear(mlp(c.names.up), c.hidden_size, c.intermediate_size, bias);
+  if (!c.names.gate_up.empty()) {
+    return Linear(mlp(c.names.gate_up), c.hidden_size, int64_t{2} * c.intermediate_size, bias);
+  }
+  return Linear({{mlp("gate_proj"), c.intermediate_size}, {mlp(c.names.up), c.intermediate_size}},
+                c.hidden_size, bias);
+}
+
+std::optional<Norm> make_norm_if_named(std::string_view name, const DecoderConfig& c,
+                                       const WeightScope& scope) {
+  if (name.empty()) return std::nullopt;
+  return Norm(c.norm, scope(name), c.hidden_size, c.norm_eps);
+}
+
+std::optional<RmsNorm> make_head_norm(const DecoderConfig& c, const WeightScope& scope) {
+  if (!c.qk_norm) return std::nullopt;
+  return RmsNorm(scope, c.head_dim, c.norm_eps, scale_of(c.norm));
+}
+
+WeightScope mlp_scope(const DecoderConfig& c, const WeightScope& layer) {
+  return c.names.mlp.empty() ? layer : layer(c.names.mlp);
+}
+
+std::optional<Linear> make_head(const DecoderConfig& config, const WeightScope& head,
+                                const at::Tensor& embedding) {
+  const WeightScope scope = head("lm_head");
+  if (config.tie_word_embeddings || !scope.has("weight")) return Linear(embedding, std::nullopt);
+  return Linear(scope, config.embedding_size, config.vocab_size, Bias::kNone);
+}
+
+AttentionShape attention_shape(const DecoderConfig& c, int layer) {
+  return {.heads = c.num_heads,
+          .kv_heads = c.num_kv_heads,
+          .head_dim = c.head_dim,
+          .scale = static_cast<float>(c.attention_scale),
+          .sliding_window = c.slides[layer] ? c.sliding_window : 0,
+          .soft_cap = static_cast<float>(c.attention_soft_cap)};
+}
+
+at::Tensor soft_capped(const at::Tensor& logits, double cap) {
+  return cap > 0 ? at::tanh(logits / cap).mul_(cap) : logits;
+}
+
+}  // namespace
+
+Decoder::Layer::Layer(const DecoderConfig& c, const WeightScope& scope)
+    : attention_norm(c.norm, scope(c.names.attention_norm), c.hidden_size, c.norm_eps),
+      qkv(make_qkv(c, scope("self_attn"))),
+      query_norm(make_head_norm(c, scope("self_attn")("q_norm"))),
+      key_norm(make_head_norm(c, scope("self_attn")("k_norm"))),
+      output(scope("self_attn")(c.names.output), int64_t{c.num_heads} * c.head_dim, c.hidden_size,
+             required_if(c.output_bias)),
+      attention_output_norm(make_norm_if_named(c.names.attention_output_norm, c, scope)),
+      mlp_norm(c.norm, scope(c.names.mlp_norm), c.hidden_size, c.norm_eps),
+      up(make_up(c, mlp_scope(c, scope))),
+      down(mlp_scope(c, scope)(c.names.down), c.intermediate_size, c.hidden_size,
+           required_if(c.mlp_bias)),
+      mlp_output_norm(make_norm_if_named(c.names.mlp_output_norm, c, scope)) {}
+
+Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const WeightScope& head)
+    : config_(config) {
+  const WeightScope stem = stem_of(config, backbone);
+  embedding_ = stem("embed_tokens").tensor("weight", {config.vocab_size, config.embedding_size});
+  if (config.rotary) {
+    rope_.emplace(config.rope);
+    if (config.rope_of_sliding_layers) sliding_rope_.emplace(*config.rope_of_sliding_layers);
+  } else {
+    const int64_t rows = int64_t{config.position_offset} + config.max_positions;
+    positions_ = stem("embed_positions").tensor("weight", {rows, config.hidden_size});
+  }
+  if (config.embedding_size != config.hidden_size) {
+    project_in_.emplace(stem("project_in"), config.embedding_size, config.hidden_size, Bias::kNone);
+    project_out_.emplace(stem("project_out"), config.hidden_size, config.embedding_size,
+                         Bias::kNone);
+  }
+  for (int i = 0; i < config.num_layers; ++i) layers_.emplace_back(config, stem("layers")(i));
+  if (config.final_norm) norm_ = make_norm_if_named(config.names.final_norm, config, stem);
+  head_ = make_head(config, head, embedding_);
+}
+
+at::Tensor Decoder::embed(const at::Tensor& ids) const {
+  at::Tensor rows = at::embedding(embedding_, ids);
+  // The factor is rounded to the run's dtype first, as in the reference.
+  if (config_.embedding_scale != 1) {
+    rows = rows * at::scalar_tensor(config_.embedding_scale, rows.options());
+  }
+  return rows;
+}
+
+// The first layer's input from embeddings and visual tokens.
+at::Tensor Decoder::enter(at::Tensor h, const AttentionInput& input) const {
+  if (project_in_) h = (*project_in_)(h);
+  if (config_.input_scale != 1) h = h * at::scalar_tensor(config_.input_scale, h.options());
+  if (config_.rotary) return h;
+  std::vector<int64_t> rows;
+  rows.reserve(input.positions.size());
+  for (const RopePosition& place : input.positions) {
+    rows.push_back(place.index + config_.position_offset);
+  }
+  return h + positions_.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
+}
+
+Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device device) const {
+  RopeTables tables;
+  if (!rope_) return tables;
+  tables.full = rope_->tables(input.positions).to(device);
+  tables.sliding = sliding_rope_ ? sliding_rope_->tables(input.positions).to(device) : tables.full;
+  return tables;
+}
+
+at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rope,
+                           const AttentionInput& input, const LayerCache& cache) const {
+  const Layer& layer = layers_[index];
+  at::Tensor qkv = layer.qkv(x);
+  if (config_.qk_norm) {
+    layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
+    layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
+  }
+  const at::Tensor& table = config_.slides[index] ? rope.sliding : rope.full;
+  const at::Tensor mixed =
+      paged_attention(qkv, attention_shape(config_, index), table, input, cache);
+  const at::Tensor out = layer.output(mixed);
+  return layer.attention_output_norm ? (*layer.attention_output_norm)(out) : out;
+}
+
+at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x) const {
+  const at::Tensor up = layer.up(x);
+  const at::Tensor active =
+      config_.gated_mlp ? activate_gated(up, config_.activation) : activate(up, config_.activation);
+  const at::Tensor out = layer.down(active);
+  return layer.mlp_output_norm ? (*layer.mlp_output_norm)(out) : out;
+}
+
+at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const {
+  const RopeTables rope = rope_tables(input, h.device());
+  h = enter(std::move(h), input);
+  at::Tensor x = config_.norm_first ? layers_.front().attention_norm(h) : h;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const at::Tensor mixed = attend(static_cast<int>(i), x, rope, input, cache[i]);
+    if (config_.norm_first) {
+      const at::Tensor changed = mlp(layer, layer.mlp_norm.add(h, mixed));
+      const Norm* next = i + 1 < layers_.size() ? &layers_[i + 1].attention_norm
+                         : norm_                ? &*norm_
+                                                : nullptr;
+      x = next != nullptr ? next->add(h, changed) : h + changed;
+    } else {
+      h = layer.attention_norm.add(h, mixed);
+      const at::Tensor changed = mlp(layer, h);
+      x = h = layer.mlp_norm.add(h, changed);
+    }
+  }
+  return project_out_ ? (*project_out_)(x) : x;
+}
+
+at::Tensor Decoder::logits(const at::Tensor& h) const {
+  return soft_capped((*head_)(h), config_.logit_soft_cap);
+}
+
+}  // namespace saccade

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "engine/layers/linear.h"
+#include "engine/layers/norm.h"
+#include "engine/layers/rope.h"
+#include "engine/models/decoder_config.h"
+#include "engine/models/vlm.h"
+
+namespace saccade {
+
+// A decoder-only language model: blocks of grouped-query attention over the paged cache and an MLP,
+// in the variants that DecoderConfig tells (LLaMA: Touvron et al. 2023; OPT: Zhang et al. 2022;
+// Gemma 2: Gemma Team 2024).
+class Decoder {
+ public:
+  // `backbone` holds embed_tokens, layers and norm; `head` holds lm_head. The embedding serves as
+  // head when config.tie_word_embeddings says so or the file has no head.
+  Decoder(const DecoderConfig& config, const WeightScope& backbone, const WeightScope& head);
+
+  at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, embedding_size]
+  // [T, embedding_size] -> [T, embedding_size]
+  at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const;
+  at::Tensor logits(const at::Tensor& h) const;  // [n, embedding_size] -> [n, V]
+
+  CacheShape cache_shape() const {
+    return {config_.num_layers, config_.num_kv_heads, config_.head_dim};
+  }
+  const DecoderConfig& config() const { return config_; }
+  bool prefix_cacheable() const { return !config_.rope.depends_on_length(); }
+
+ private:
+  struct Layer {
+    Layer(const DecoderConfig& config, const WeightScope& scope);
+
+    Norm attention_norm;
+    Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
+    std::optional<RmsNorm> query_norm;
+    std::optional<RmsNorm> key_norm;
+    Linear output;  // [hidden, heads * head_dim]
+    std::optional<Norm> attention_output_norm;
+    Norm mlp_norm;
+    Linear up;    // [intermediate, hidden], or rows gate | up: [2 * intermediate, hidden]
+    Linear down;  // [hidden, intermediate]
+    std::optional<Norm> mlp_output_norm;
+  };
+  // cos and sin of a step's tokens, [2, T, rotary_dim / 2]; undefined without rotary positions.
+  struct RopeTables {
+    at::Tensor full;
+    at::Tensor sliding;
+  };
+
+  at::Tensor enter(at::Tensor h, const AttentionInput& input) const;
+  RopeTables rope_tables(const AttentionInput& input, at::Device device) const;
+  at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
+                    const AttentionInput& input, const LayerCache& cache) const;
+  at::Tensor mlp(const Layer& layer, const at::Tensor& x) const;
+
+  DecoderConfig config_;
+  std::optional<Rope> rope_;
+  std::optional<Rope> sliding_rope_;
+  at::Tensor embedding_;  // [vocab, embedding_size]
+  at::Tensor positions_;  // [position_offset + max_positions, hidden], learned
+  std::optional<Linear> project_in_;
+  std::vector<Layer> layers_;
+  std::optional<Norm> norm_;
+  std::optional<Linear> project_out_;
+  std::optional<Linear> head_;
+};
+
+}  // namespace saccade

@@ -1,0 +1,57 @@
+#include "engine/models/decoder_model.h"
+
+#include <algorithm>
+
+namespace saccade {
+
+DecoderConfig parse_text_config(const ModelFolder& folder, const std::string& default_type) {
+  const JsonView text = folder.section("text_config");
+  DecoderConfig config = parse_decoder_config(text, text.string("model_type", default_type));
+  if (config.embedding_size != config.hidden_size) {
+    text.fail("word_embed_proj_dim",
+              "a decoder that reads visual tokens needs embeddings of hidden_size");
+  }
+  config.tie_word_embeddings |= folder.config().boolean("tie_word_embeddings", false);
+  return config;
+}
+
+ModelInfo describe_decoder(const ModelFolder& folder, const DecoderConfig& config) {
+  ModelInfo info;
+  info.family = folder.model_type();
+  info.vocab_size = config.vocab_size;
+  info.max_model_len = config.max_positions;
+  const bool stretches = config.rope.kind == RopeConfig::Kind::kLinear ||
+                         config.rope.kind == RopeConfig::Kind::kDynamic;
+  if (stretches && config.rope.factor > 1) {
+    info.max_model_len = static_cast<int>(
+        std::min<double>(config.max_positions * config.rope.factor, JsonView::kMaxInt));
+  }
+  info.eos_ids = folder.eos_ids();
+  return info;
+}
+
+int image_token_id(const ModelFolder& folder, int fallback, const DecoderConfig& text) {
+  const JsonView config = folder.config();
+  const char* key = config.has("image_token_index") ? "image_token_index" : "image_token_id";
+  const int id = config.integer_or(key, fallback, 0);
+  if (id >= text.vocab_size) {
+    config.fail(key, std::to_string(id) + " is beyond the decoder's vocab_size of " +
+                         std::to_string(text.vocab_size));
+  }
+  return id;
+}
+
+std::string decoder_summary(const DecoderConfig& c) {
+  const auto sliding = std::count(c.slides.begin(), c.slides.end(), true);
+  return "decoder: " + c.type + ", " + std::to_string(c.num_layers) + " layers, width " +
+         std::to_string(c.hidden_size) + ", " + std::to_string(c.num_heads) + " heads (" +
+         std::to_string(c.num_kv_heads) + " kv) of " + std::to_string(c.head_dim) +
+         ", vocabulary " + std::to_string(c.vocab_size) + ", " + std::to_string(c.max_positions) +
+         " positions" +
+         (sliding > 0 ? ", " + std::to_string(sliding) + " layers with a window of " +
+                            std::to_string(c.sliding_window)
+                      : "") +
+         (c.tie_word_embeddings ? ", tied head" : "");
+}
+
+}  // namespace saccade

@@ -1,0 +1,49 @@
+// Decoders without eyes: config.json is the decoder's own.
+
+#include <stdexcept>
+
+#include "engine/models/decoder_model.h"
+#include "engine/models/family.h"
+
+namespace saccade {
+namespace {
+
+class TextModel : public DecoderModel {
+ public:
+  using DecoderModel::DecoderModel;
+
+  std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>&) override {
+    throw std::logic_error("a text model has no encoder");
+  }
+};
+
+DecoderConfig parse_config(const ModelFolder& folder) {
+  return parse_decoder_config(folder.config(), folder.model_type());
+}
+
+ModelInfo describe(const ModelFolder& folder) {
+  return describe_decoder(folder, parse_config(folder));
+}
+
+std::unique_ptr<VisionLanguageModel> build(const ModelFolder& folder, const WeightScope& root) {
+  return std::make_unique<TextModel>(Decoder(parse_config(folder), root("model"), root));
+}
+
+std::vector<std::string> summary(const ModelFolder& folder) {
+  return {decoder_summary(parse_config(folder))};
+}
+
+}  // namespace
+
+const std::vector<ModelFamily>& text_families() {
+  static const std::vector<ModelFamily> families = [] {
+    std::vector<ModelFamily> rows;
+    for (const std::string_view type : decoder_types()) {
+      rows.push_back({type, {}, {"rotary_emb.inv_freq"}, describe, build, summary});
+    }
+    return rows;
+  }();
+  return families;
+}
+
+}  // namespace saccade
