@@ -5,6 +5,7 @@
 #include "engine/core/status.h"
 #include "engine/kernels/activation.h"
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 
@@ -20,6 +21,7 @@ Activation parse_activation(const std::string& name, const std::string& field) {
 }
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
+  const ProfileScope scope(KernelClass::kElementwise);
   switch (activation) {
     case Activation::kGelu:
       return at::gelu(x);
@@ -36,6 +38,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 }
 
 at::Tensor silu_mul(const at::Tensor& gate_up) {
+  const ProfileScope scope(KernelClass::kElementwise);
   const int64_t inter = gate_up.size(1) / 2;
   if (has_kernels(gate_up)) {
     at::Tensor out = at::empty({gate_up.size(0), inter}, gate_up.options());

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 
@@ -10,6 +11,7 @@ RmsNorm::RmsNorm(const WeightScope& scope, int64_t dim, double eps)
     : weight_(scope.tensor("weight", {dim})), eps_(eps) {}
 
 at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(x);
     kernels::rms_norm(kernel_args(x, out));
@@ -21,6 +23,7 @@ at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor RmsNorm::add(at::Tensor& residual, const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(residual);
     kernels::add_rms_norm(kernel_args(residual, out), residual.data_ptr(), residual.stride(0),
@@ -47,6 +50,7 @@ LayerNorm::LayerNorm(const WeightScope& scope, int64_t dim, double eps)
     : weight_(scope.tensor("weight", {dim})), bias_(scope.tensor("bias", {dim})), eps_(eps) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   return at::layer_norm(x, {weight_.size(0)}, weight_, bias_, eps_);
 }
 

@@ -14,9 +14,9 @@ Bias required_if(bool condition) { return condition ? Bias::kRequired : Bias::kN
 
 std::unique_ptr<Linear> make_head(const LlamaConfig& config, const WeightScope& head,
                                   const at::Tensor& embedding) {
-  const WeightScope scope = head("lm_head");
+  const WeightScope scope = head("lm_head").quantizable_to_int8();
   if (config.tie_word_embeddings || !scope.has("weight")) {
-    return std::make_unique<Linear>(embedding, std::nullopt);
+    return std::make_unique<Linear>(embedding, std::nullopt, scope.quantization());
   }
   return std::make_unique<Linear>(scope, config.hidden_size, config.vocab_size, Bias::kNone);
 }
@@ -81,7 +81,9 @@ LlamaDecoder::LlamaDecoder(const LlamaConfig& config, const WeightScope& backbon
           backbone("embed_tokens").tensor("weight", {config.vocab_size, config.hidden_size})),
       norm_(backbone("norm"), config.hidden_size, config.rms_norm_eps),
       head_(make_head(config, head, embedding_)) {
-  for (int i = 0; i < config.num_layers; ++i) layers_.emplace_back(config, backbone("layers")(i));
+  for (int i = 0; i < config.num_layers; ++i) {
+    layers_.emplace_back(config, backbone("layers")(i).quantizable());
+  }
 }
 
 at::Tensor LlamaDecoder::embed(const at::Tensor& ids) const {

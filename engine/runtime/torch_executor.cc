@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/layers/step_profile.h"
+
 namespace saccade {
 namespace {
 
@@ -137,6 +139,12 @@ void TorchExecutor::splice(const Batch& batch, at::Tensor& h, StepOutput& output
   }
 }
 
+// Rows [n, H] -> logits [n, V] in float32 on the CPU.
+at::Tensor TorchExecutor::head(const at::Tensor& rows) const {
+  const ProfileScope scope(KernelClass::kHead);
+  return model_->logits(rows).to(at::kCPU, at::kFloat).contiguous();
+}
+
 // Only the last row of each sequence that samples goes through the head.
 void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& output) {
   std::vector<int64_t> rows;
@@ -151,7 +159,8 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   if (rows.empty()) return;
   const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
   const at::Tensor picked = all ? h : h.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
-  const at::Tensor logits = model_->logits(picked).to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor logits = head(picked);
+  const ProfileScope scope(KernelClass::kSampling);
   const auto vocab = static_cast<size_t>(logits.size(1));
   for (size_t n = 0; n < owners.size(); ++n) {
     const BatchEntry& entry = batch.entries[owners[n]];
