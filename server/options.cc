@@ -53,6 +53,9 @@ const std::map<std::string, DtypeKind> kDtypes = {{"auto", DtypeKind::kAuto},
                                                   {"float32", DtypeKind::kFloat32},
                                                   {"float16", DtypeKind::kFloat16}};
 
+const std::map<std::string, Quantization> kQuantizations = {
+    {"none", Quantization::kNone}, {"int8", Quantization::kInt8}, {"int4", Quantization::kInt4}};
+
 void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   app.add_option("MODEL_DIR", options.model_dir, "a Hugging Face checkpoint folder")->required();
   add(app, "device", options.model.device, "where the model runs: auto, cpu, cuda")
@@ -61,6 +64,10 @@ void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "dtype", options.model.dtype, "what it computes in: auto, bfloat16, float32, float16")
       ->transform(CLI::CheckedTransformer(kDtypes).description(""))
       ->default_str("auto");
+  add(app, "quantization", options.model.quantization,
+      "rounds the decoder's weights at load: none, int8, int4")
+      ->transform(CLI::CheckedTransformer(kQuantizations).description(""))
+      ->default_str("none");
   add(app, "threads", options.model.num_threads, "compute threads; 0: all cores")
       ->check(CLI::Range(0, 1024));
   add(app, "max-model-len", options.model.max_model_len,

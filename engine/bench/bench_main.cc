@@ -9,9 +9,11 @@ namespace saccade {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: bench MODEL_DIR [--prompt-tokens N] [--output-tokens N] [--batch N]... [--images N]\n"
+    "usage: bench MODEL_DIR [--prompt-tokens N]... [--output-tokens N] [--batch N]... [--images "
+    "N]\n"
     "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
-    "             [--max-num-batched-tokens N] [--json]\n";
+    "             [--quantization none|int8|int4]\n"
+    "             [--max-num-batched-tokens N] [--ceiling] [--json]\n";
 
 int positive(const std::string& option, const std::string& text) {
   char* end = nullptr;
@@ -37,9 +39,16 @@ DeviceKind device(const std::string& text) {
   throw std::invalid_argument("--device: unknown \"" + text + "\"");
 }
 
+Quantization quantization(const std::string& text) {
+  if (text == "none") return Quantization::kNone;
+  if (text == "int8") return Quantization::kInt8;
+  if (text == "int4") return Quantization::kInt4;
+  throw std::invalid_argument("--quantization: unknown \"" + text + "\"");
+}
+
 BenchConfig parse(const std::vector<std::string>& arguments) {
   BenchConfig config;
-  std::vector<int> batches;
+  std::vector<int> batches, prompts;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& option = arguments[i];
     if (!option.starts_with("--")) {
@@ -50,10 +59,14 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
       config.json = true;
       continue;
     }
+    if (option == "--ceiling") {
+      config.ceiling = true;
+      continue;
+    }
     if (i + 1 >= arguments.size()) throw std::invalid_argument(option + ": a value is missing");
     const std::string& value = arguments[++i];
     if (option == "--prompt-tokens")
-      config.prompt_tokens = positive(option, value);
+      prompts.push_back(positive(option, value));
     else if (option == "--output-tokens")
       config.output_tokens = positive(option, value);
     else if (option == "--batch")
@@ -66,12 +79,15 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
       config.max_num_batched_tokens = positive(option, value);
     else if (option == "--dtype")
       config.model.dtype = dtype(value);
+    else if (option == "--quantization")
+      config.model.quantization = quantization(value);
     else if (option == "--device")
       config.model.device = device(value);
     else
       throw std::invalid_argument("unknown option " + option);
   }
   if (!batches.empty()) config.batches = batches;
+  if (!prompts.empty()) config.prompt_tokens = prompts;
   if (config.model_dir.empty()) throw std::invalid_argument("MODEL_DIR is missing");
   return config;
 }

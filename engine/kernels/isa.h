@@ -9,7 +9,7 @@ enum class Isa {
   kBaseline,    // what the compiler targets by default (x86-64: SSE2)
   kAvx2,        // AVX2, FMA, F16C
   kAvx512,      // AVX-512 F, BW, DQ, VL
-  kAvx512Bf16,  // and AVX512-BF16: bf16 dot products
+  kAvx512Bf16,  // and AVX512-BF16 and -VNNI: dot products of bf16 and of bytes
   kAmx,         // and AMX-BF16 tiles, which the kernel of the operating system must permit
 };
 

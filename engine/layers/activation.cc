@@ -7,6 +7,7 @@
 #include "engine/core/status.h"
 #include "engine/kernels/activation.h"
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 namespace {
@@ -32,6 +33,7 @@ Activation parse_activation(const std::string& name, const std::string& field) {
 }
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
+  const ProfileScope scope(KernelClass::kElementwise);
   switch (activation) {
     case Activation::kGelu:
       return at::gelu(x);
@@ -48,6 +50,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 }
 
 at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
+  const ProfileScope scope(KernelClass::kElementwise);
   const int64_t inter = gate_up.size(1) / 2;
   const std::optional<kernels::Gate> gate = gate_kernel(activation);
   if (gate && has_kernels(gate_up)) {

@@ -4,6 +4,7 @@
 
 #include "engine/kernels/rope.h"
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 namespace {
@@ -51,6 +52,30 @@ void write_cache(const at::Tensor& pool, const at::Tensor& rows, const at::Tenso
   pool.transpose(1, 2).index_put_({blocks, offsets}, rows);
 }
 
+// q rotated in place, k rotated and written to its slots with v.
+void rotate_and_cache(const at::Tensor& qkv, const AttentionShape& shape, const at::Tensor& rope,
+                      const AttentionInput& input, const LayerCache& cache) {
+  const ProfileScope scope(KernelClass::kElementwise);
+  const int64_t tokens = qkv.size(0);
+  const int64_t half = rope.defined() ? rope.size(2) : 0;
+  const float* cos = rope.defined() ? rope.const_data_ptr<float>() : nullptr;
+  kernels::rope_and_write_kv({.type = element_type(qkv),
+                              .num_tokens = tokens,
+                              .heads = shape.heads,
+                              .kv_heads = shape.kv_heads,
+                              .head_dim = shape.head_dim,
+                              .rotary_dim = static_cast<int>(2 * half),
+                              .qkv = qkv.data_ptr(),
+                              .qkv_stride = qkv.size(1),
+                              .cos = cos,
+                              .sin = half > 0 ? cos + tokens * half : nullptr,
+                              .table_stride = half,
+                              .slots = input.slots.data(),
+                              .k_pool = cache.keys.data_ptr(),
+                              .v_pool = cache.values.data_ptr(),
+                              .block_size = input.block_size});
+}
+
 }  // namespace
 
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
@@ -94,27 +119,10 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
                            const at::Tensor& rope, const AttentionInput& input,
                            const LayerCache& cache) {
   if (!has_kernels(qkv)) return paged_attention_reference(qkv, shape, rope, input, cache);
-  const int64_t tokens = qkv.size(0);
-  const int64_t row = qkv.size(1);
-  const int64_t half = rope.defined() ? rope.size(2) : 0;
-  const float* cos = rope.defined() ? rope.const_data_ptr<float>() : nullptr;
-  kernels::rope_and_write_kv({.type = element_type(qkv),
-                              .num_tokens = tokens,
-                              .heads = shape.heads,
-                              .kv_heads = shape.kv_heads,
-                              .head_dim = shape.head_dim,
-                              .rotary_dim = static_cast<int>(2 * half),
-                              .qkv = qkv.data_ptr(),
-                              .qkv_stride = row,
-                              .cos = cos,
-                              .sin = half > 0 ? cos + tokens * half : nullptr,
-                              .table_stride = half,
-                              .slots = input.slots.data(),
-                              .k_pool = cache.keys.data_ptr(),
-                              .v_pool = cache.values.data_ptr(),
-                              .block_size = input.block_size});
+  rotate_and_cache(qkv, shape, rope, input, cache);
+  const ProfileScope scope(KernelClass::kAttention);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
-  at::Tensor out = at::empty({tokens, width}, qkv.options());
+  at::Tensor out = at::empty({qkv.size(0), width}, qkv.options());
   kernels::paged_attention({.type = element_type(qkv),
                             .heads = shape.heads,
                             .kv_heads = shape.kv_heads,
@@ -123,7 +131,7 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
                             .sliding_window = shape.sliding_window,
                             .soft_cap = shape.soft_cap,
                             .q = qkv.const_data_ptr(),
-                            .q_stride = row,
+                            .q_stride = qkv.size(1),
                             .k_pool = cache.keys.const_data_ptr(),
                             .v_pool = cache.values.const_data_ptr(),
                             .block_size = input.block_size,
@@ -135,6 +143,7 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
 }
 
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const ProfileScope scope(KernelClass::kAttention);
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);
   return mixed.transpose(1, 2).flatten(2);
 }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 namespace {
@@ -12,11 +13,24 @@ std::optional<at::Tensor> read_bias(const WeightScope& scope, int64_t out, Bias 
   return scope.tensor("bias", {out});
 }
 
+kernels::WeightFormat weight_format(kernels::ElementType type, Quantization quantization) {
+  switch (quantization) {
+    case Quantization::kInt8:
+      return kernels::WeightFormat::kInt8;
+    case Quantization::kInt4:
+      return kernels::WeightFormat::kInt4;
+    case Quantization::kNone:
+      break;
+  }
+  return type == kernels::ElementType::kFloat32 ? kernels::WeightFormat::kFloat32
+                                                : kernels::WeightFormat::kBFloat16;
+}
+
 }  // namespace
 
 Linear::Linear(const WeightScope& scope, int64_t in, int64_t out, Bias bias)
     : bias_(read_bias(scope, out, bias)), in_(in), out_(out) {
-  pack(scope.tensor("weight", {out, in}));
+  pack(scope.tensor("weight", {out, in}), scope.quantization());
 }
 
 Linear::Linear(const std::vector<Part>& parts, int64_t in, Bias bias) : in_(in) {
@@ -30,27 +44,28 @@ Linear::Linear(const std::vector<Part>& parts, int64_t in, Bias bias) : in_(in) 
     biases.push_back(own ? *own : at::zeros({part.out}, weights.back().options()));
   }
   if (any_bias) bias_ = at::cat(biases);
-  pack(at::cat(weights));
+  pack(at::cat(weights), parts.front().scope.quantization());
 }
 
-Linear::Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias)
+Linear::Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+               Quantization quantization)
     : bias_(bias), in_(weight.size(1)), out_(weight.size(0)) {
-  pack(weight);
+  pack(weight, quantization);
 }
 
-void Linear::pack(const at::Tensor& weight) {
+void Linear::pack(const at::Tensor& weight, Quantization quantization) {
   if (!has_kernels(weight)) {
     weight_ = weight;
     return;
   }
   const at::Tensor rows = weight.contiguous();
-  packed_ = rows.scalar_type() == at::kFloat
-                ? kernels::PackedLinear::pack_f32(rows.const_data_ptr(), out_, in_)
-                : kernels::PackedLinear::pack_bf16(rows.const_data_ptr(), out_, in_);
+  packed_ = kernels::PackedLinear::pack(rows.const_data_ptr(), element_type(rows), out_, in_,
+                                        weight_format(element_type(rows), quantization));
   if (bias_) bias_ = bias_->to(at::kFloat).contiguous();
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kLinear);
   return packed_ ? run_packed(x) : at::linear(x, weight_, bias_);
 }
 
@@ -59,7 +74,11 @@ at::Tensor Linear::run_packed(const at::Tensor& x) const {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = out_;
   at::Tensor y = at::empty(shape, x.options());
-  packed_->run(rows.const_data_ptr(), in_, rows.size(0),
+  if (StepProfile* profile = ProfileCollection::current()) {
+    profile->weight_bytes += static_cast<int64_t>(packed_->bytes());
+    profile->flops += 2 * rows.size(0) * in_ * out_;
+  }
+  packed_->run(rows.const_data_ptr(), element_type(rows), in_, rows.size(0),
                bias_ ? bias_->const_data_ptr<float>() : nullptr, y.data_ptr(), out_,
                element_type(y));
   return y;

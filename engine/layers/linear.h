@@ -12,8 +12,9 @@ namespace saccade {
 
 enum class Bias { kNone, kRequired, kIfPresent };
 
-// y = x W^T + b. Owns its weight in the layout the device's kernel reads: packed panels on a CPU,
-// plain on a GPU. No caller knows which.
+// y = x W^T + b. Owns its weight in the layout the device's kernel reads: packed panels on a CPU
+// (of integers where the scope is quantizable and the run asks for it), plain on a GPU. No caller
+// knows which.
 class Linear {
  public:
   // Reads `weight` [out, in] and `bias` [out] of `scope`.
@@ -27,7 +28,8 @@ class Linear {
   Linear(const std::vector<Part>& parts, int64_t in, Bias bias);
 
   // From tensors at hand: weight [out, in], bias [out] or none.
-  Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias);
+  Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+         Quantization quantization = Quantization::kNone);
 
   // x [..., in] -> [..., out]
   at::Tensor operator()(const at::Tensor& x) const;
@@ -36,7 +38,7 @@ class Linear {
   int64_t out_features() const { return out_; }
 
  private:
-  void pack(const at::Tensor& weight);
+  void pack(const at::Tensor& weight, Quantization quantization);
   at::Tensor run_packed(const at::Tensor& x) const;
 
   std::optional<kernels::PackedLinear> packed_;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "engine/layers/kernel_type.h"
+#include "engine/layers/step_profile.h"
 
 namespace saccade {
 namespace {
@@ -27,6 +28,7 @@ RmsNorm::RmsNorm(const WeightScope& scope, int64_t dim, double eps, RmsScale sca
     : weight_(scale_factor(scope.tensor("weight", {dim}), scale)), eps_(eps), scale_(scale) {}
 
 at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(x);
     kernels::rms_norm(kernel_args(x, out));
@@ -39,6 +41,7 @@ at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor RmsNorm::add(at::Tensor& residual, const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(residual);
     kernels::add_rms_norm(kernel_args(residual, out), residual.data_ptr(), residual.stride(0),
@@ -78,6 +81,7 @@ LayerNorm::LayerNorm(const WeightScope& scope, int64_t dim, double eps)
     : weight_(scope.tensor("weight", {dim})), bias_(scope.tensor("bias", {dim})), eps_(eps) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  const ProfileScope scope(KernelClass::kElementwise);
   return at::layer_norm(x, {weight_.size(0)}, weight_, bias_, eps_);
 }
 

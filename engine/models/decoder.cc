@@ -52,8 +52,10 @@ WeightScope mlp_scope(const DecoderConfig& c, const WeightScope& layer) {
 
 std::optional<Linear> make_head(const DecoderConfig& config, const WeightScope& head,
                                 const at::Tensor& embedding) {
-  const WeightScope scope = head("lm_head");
-  if (config.tie_word_embeddings || !scope.has("weight")) return Linear(embedding, std::nullopt);
+  const WeightScope scope = head("lm_head").quantizable_to_int8();
+  if (config.tie_word_embeddings || !scope.has("weight")) {
+    return Linear(embedding, std::nullopt, scope.quantization());
+  }
   return Linear(scope, config.embedding_size, config.vocab_size, Bias::kNone);
 }
 
@@ -102,7 +104,9 @@ Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const
     project_out_.emplace(stem("project_out"), config.hidden_size, config.embedding_size,
                          Bias::kNone);
   }
-  for (int i = 0; i < config.num_layers; ++i) layers_.emplace_back(config, stem("layers")(i));
+  for (int i = 0; i < config.num_layers; ++i) {
+    layers_.emplace_back(config, stem("layers")(i).quantizable());
+  }
   if (config.final_norm) norm_ = make_norm_if_named(config.names.final_norm, config, stem);
   head_ = make_head(config, head, embedding_);
 }

@@ -51,9 +51,9 @@ struct BuiltModel {
 };
 
 BuiltModel build_model(const ModelFolder& folder, const ModelFamily& family,
-                       const Placement& placement) {
+                       const Placement& placement, Quantization quantization) {
   const auto checkpoint = std::make_shared<const Checkpoint>(folder.path());
-  WeightMap weights(checkpoint, family.renames, placement.dtype, placement.device);
+  WeightMap weights(checkpoint, family.renames, placement.dtype, placement.device, quantization);
   BuiltModel built;
   built.model = family.build(folder, weights.root());
   built.unused = weights.unused(family.unread);
@@ -82,13 +82,16 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
   const ModelFolder folder(path);
   const ModelFamily& family = find_family(folder);
   const Placement placement = resolve_placement(options.device, options.dtype);
+  if (options.quantization != Quantization::kNone && !placement.device.is_cpu()) {
+    throw LoadError("--quantization: integer weights run on a CPU only");
+  }
   if (options.num_threads > 0) at::set_num_threads(options.num_threads);
 
   LoadedModel loaded;
   loaded.info = family.describe(folder);
   limit_model_len(loaded.info, options);
   try {
-    BuiltModel built = build_model(folder, family, placement);
+    BuiltModel built = build_model(folder, family, placement, options.quantization);
     const CacheShape shape = built.model->cache_shape();
     loaded.num_blocks = pool_blocks(options, shape, loaded.info.max_model_len, placement);
     loaded.block_size = options.block_size;

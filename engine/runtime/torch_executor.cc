@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/layers/step_profile.h"
+
 namespace saccade {
 namespace {
 
@@ -140,6 +142,12 @@ void TorchExecutor::splice(const Batch& batch, at::Tensor& h, StepOutput& output
   }
 }
 
+// Rows [n, H] -> logits [n, V] in float32 on the CPU.
+at::Tensor TorchExecutor::head(const at::Tensor& rows) const {
+  const ProfileScope scope(KernelClass::kHead);
+  return model_->logits(rows).to(at::kCPU, at::kFloat).contiguous();
+}
+
 // What requests want of their prompts' hidden states: log-probabilities and pooled vectors.
 void TorchExecutor::describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output) {
   const auto wants = [](const BatchEntry& entry) {
@@ -178,7 +186,7 @@ std::vector<PromptLogprob> TorchExecutor::score(const BatchEntry& entry, const a
   for (int first = entry.score_begin; first < entry.score_end; first += kRowsAtATime) {
     const int length = std::min(kRowsAtATime, entry.score_end - first);
     const at::Tensor picked = rows.narrow(0, first - 1 - entry.start, length);
-    const at::Tensor logits = model_->logits(picked).to(at::kCPU, at::kFloat).contiguous();
+    const at::Tensor logits = head(picked);
     const auto vocab = static_cast<size_t>(logits.size(1));
     for (int n = 0; n < length; ++n) {
       const std::span<const float> values(
@@ -203,7 +211,8 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   if (rows.empty()) return;
   const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
   const at::Tensor picked = all ? h : h.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
-  const at::Tensor logits = model_->logits(picked).to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor logits = head(picked);
+  const ProfileScope scope(KernelClass::kSampling);
   const auto vocab = static_cast<size_t>(logits.size(1));
   for (size_t n = 0; n < owners.size(); ++n) {
     const BatchEntry& entry = batch.entries[owners[n]];

@@ -32,6 +32,7 @@ class TorchExecutor : public ModelExecutor {
   AttentionInput layout(const Batch& batch) const;
   at::Tensor token_ids(const Batch& batch) const;
   void splice(const Batch& batch, at::Tensor& h, StepOutput& output) const;
+  at::Tensor head(const at::Tensor& rows) const;
   void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
   void describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output);
   std::vector<PromptLogprob> score(const BatchEntry& entry, const at::Tensor& rows);

@@ -36,8 +36,12 @@ at::ScalarType scalar_type(const TensorView& view, const std::string& file) {
 }  // namespace
 
 WeightMap::WeightMap(std::shared_ptr<const Checkpoint> checkpoint,
-                     const std::vector<Rename>& renames, at::ScalarType dtype, at::Device device)
-    : checkpoint_(std::move(checkpoint)), dtype_(dtype), device_(device) {
+                     const std::vector<Rename>& renames, at::ScalarType dtype, at::Device device,
+                     Quantization quantization)
+    : checkpoint_(std::move(checkpoint)),
+      dtype_(dtype),
+      device_(device),
+      quantization_(quantization) {
   for (const TensorView* view : checkpoint_->tensors()) {
     entries_[canonical_name(view->name, renames)] = Entry{view};
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/weights/checkpoint.h"
+#include "engine/weights/quantization.h"
 
 namespace saccade {
 
@@ -29,12 +30,14 @@ class WeightMap {
  public:
   // `renames` are tried in order; the first whose `from` matches is applied, once.
   WeightMap(std::shared_ptr<const Checkpoint> checkpoint, const std::vector<Rename>& renames,
-            at::ScalarType dtype, at::Device device);
+            at::ScalarType dtype, at::Device device,
+            Quantization quantization = Quantization::kNone);
 
   WeightScope root();
 
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
+  Quantization quantization() const { return quantization_; }
   bool has(const std::string& name) const { return entries_.contains(name); }
 
   // Throws LoadError naming the file's own tensor name when missing or of another shape.
@@ -57,15 +60,17 @@ class WeightMap {
   std::unordered_map<std::string, Entry> entries_;
   at::ScalarType dtype_;
   at::Device device_;
+  Quantization quantization_;
 };
 
 // A place in the tree of names: `scope("q_proj").tensor("weight", {n, k})`.
 class WeightScope {
  public:
-  WeightScope(WeightMap* map, std::string prefix) : map_(map), prefix_(std::move(prefix)) {}
+  WeightScope(WeightMap* map, std::string prefix, Quantization quantization = Quantization::kNone)
+      : map_(map), prefix_(std::move(prefix)), quantization_(quantization) {}
 
   WeightScope operator()(std::string_view child) const {
-    return WeightScope(map_, prefix_ + std::string(child) + ".");
+    return WeightScope(map_, prefix_ + std::string(child) + ".", quantization_);
   }
   WeightScope operator()(int index) const { return (*this)(std::to_string(index)); }
 
@@ -76,9 +81,20 @@ class WeightScope {
   at::ScalarType dtype() const { return map_->dtype(); }
   at::Device device() const { return map_->device(); }
 
+  // The same place, whose linear layers may be stored as the run's Quantization says. Decoders ask
+  // for it; vision towers and connectors keep the run's dtype.
+  WeightScope quantizable() const { return WeightScope(map_, prefix_, map_->quantization()); }
+  // At most to int8: output heads, whose rounding errors nothing evens out.
+  WeightScope quantizable_to_int8() const {
+    const bool none = map_->quantization() == Quantization::kNone;
+    return WeightScope(map_, prefix_, none ? Quantization::kNone : Quantization::kInt8);
+  }
+  Quantization quantization() const { return quantization_; }
+
  private:
   WeightMap* map_;
   std::string prefix_;  // ends with '.', or empty at the root
+  Quantization quantization_;
 };
 
 inline WeightScope WeightMap::root() { return WeightScope(this, ""); }

@@ -16,29 +16,45 @@ namespace saccade::kernels::SACCADE_ISA {
 inline constexpr int kTileKeys = 64;
 
 // Layouts per element type. "Steps" are what microkernel.h calls k: one float or a pair of bf16.
+// Where the machine has no bf16 products everything is widened to float as it is packed.
 template <typename T>
-struct TileUnit;
-
-template <>
-struct TileUnit<float> {
+struct FloatTileUnit {
   using Multiply = FloatUnit;
+  using Weight = float;  // of queries and softmax weights in a tile
   static constexpr int kPerStep = 1;
 
-  static inline void pack_key(const float* key, int head_dim, int column, uint32_t* out) {
-    for (int d = 0; d < head_dim; ++d) std::memcpy(out + d * kTileKeys + column, key + d, 4);
+  static inline void pack_key(const T* key, int head_dim, int column, uint32_t* out) {
+    for (int d = 0; d < head_dim; ++d) {
+      const float value = load_one(key + d);
+      std::memcpy(out + d * kTileKeys + column, &value, sizeof value);
+    }
   }
-  static inline void pack_value(const float* value, int head_dim, int key, int64_t width,
+  static inline void pack_value(const T* value, int head_dim, int key, int64_t width,
                                 uint32_t* out) {
-    std::memcpy(out + key * width, value, head_dim * sizeof(float));
+    widen(value, head_dim, reinterpret_cast<float*>(out + key * width));
+  }
+  static inline void copy_query(const T* query, int head_dim, float* to) {
+    widen(query, head_dim, to);
   }
   static inline void store_weights(float* to, const float* weights, int n) {
-    std::memcpy(to, weights, n * sizeof(float));
+    for (int i = 0; i < n; i += kLanes) {
+      store(to + i, round_to(static_cast<const T*>(nullptr), load(weights + i)));
+    }
+  }
+
+ private:
+  static inline void widen(const T* from, int n, float* to) {
+    for (int i = 0; i < n; i += kLanes) {
+      const int count = min_of(kLanes, n - i);
+      store_part(to + i, load_part(from + i, count), count);
+    }
   }
 };
 
-template <>
-struct TileUnit<Bf16> {
+#if defined(__AVX512BF16__)
+struct PairTileUnit {
   using Multiply = PairUnit;
+  using Weight = Bf16;
   static constexpr int kPerStep = 2;
 
   static inline void pack_key(const Bf16* key, int head_dim, int column, uint32_t* out) {
@@ -56,16 +72,34 @@ struct TileUnit<Bf16> {
       for (int d = 0; d < head_dim; ++d) row[d] |= static_cast<uint32_t>(value[d]) << 16;
     }
   }
+  static inline void copy_query(const Bf16* query, int head_dim, Bf16* to) {
+    std::memcpy(to, query, head_dim * sizeof(Bf16));
+  }
   static inline void store_weights(Bf16* to, const float* weights, int n) {
     for (int i = 0; i < n; i += kLanes) store(to + i, load(weights + i));
   }
 };
+template <typename T>
+struct TileUnitOf {
+  using Type = FloatTileUnit<T>;
+};
+template <>
+struct TileUnitOf<Bf16> {
+  using Type = PairTileUnit;
+};
+#else
+template <typename T>
+struct TileUnitOf {
+  using Type = FloatTileUnit<T>;
+};
+#endif
 
 // One thread's work on one query tile.
 template <typename T>
 class QueryTile {
  public:
-  using Unit = TileUnit<T>;
+  using Unit = typename TileUnitOf<T>::Type;
+  using Weight = typename Unit::Weight;
 
   QueryTile(const PagedAttentionArgs& args, const AttentionTask& task)
       : args_(args),
@@ -77,9 +111,9 @@ class QueryTile {
         width_((args.head_dim + kStrip - 1) / kStrip * kStrip),
         first_position_(sequence_.context_length - sequence_.query_length) {
     queries_ = scratch<char>(ScratchSlot::kQueries, static_cast<int64_t>(rows_) * depth_ * 4);
-    // Scores, then the weights as T, of each row.
+    // Scores, then the weights, of each row.
     scores_ = scratch<float>(ScratchSlot::kScores, static_cast<int64_t>(rows_) * kTileKeys * 2 * 4);
-    weights_ = reinterpret_cast<T*>(scores_ + static_cast<int64_t>(rows_) * kTileKeys);
+    weights_ = reinterpret_cast<Weight*>(scores_ + static_cast<int64_t>(rows_) * kTileKeys);
     // Weighted sums of values, then maximum and sum of each row.
     output_ = scratch<float>(ScratchSlot::kOutput, rows_ * (width_ + 2) * 4);
     maximum_ = output_ + rows_ * width_;
@@ -102,8 +136,8 @@ class QueryTile {
       pack(key, count);
       multiply(queries_, depth_ * 4, as_bytes(keys_), kTileKeys, depth_, scores_, false);
       for (int r = 0; r < rows_; ++r) update_row(r, key, count);
-      multiply(reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(T), as_bytes(values_),
-               width_, kTileKeys / Unit::kPerStep, output_, true);
+      multiply(reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(Weight),
+               as_bytes(values_), width_, kTileKeys / Unit::kPerStep, output_, true);
     }
     for (int r = 0; r < rows_; ++r) {
       write_output(row_of<T*>(args_.out, args_.out_stride, r), output_ + r * width_, args_.head_dim,
@@ -156,10 +190,11 @@ class QueryTile {
 
   void copy_queries() {
     const int64_t row_bytes = static_cast<int64_t>(depth_) * 4;
-    const int64_t used = static_cast<int64_t>(args_.head_dim) * sizeof(T);
+    const int64_t used = static_cast<int64_t>(args_.head_dim) * sizeof(Weight);
     for (int r = 0; r < rows_; ++r) {
       char* to = queries_ + r * row_bytes;
-      std::memcpy(to, row_of<const T*>(args_.q, args_.q_stride, r), used);
+      Unit::copy_query(row_of<const T*>(args_.q, args_.q_stride, r), args_.head_dim,
+                       reinterpret_cast<Weight*>(to));
       std::memset(to + used, 0, row_bytes - used);
     }
   }
@@ -188,12 +223,12 @@ class QueryTile {
   // Scores of row r for keys from `key` on -> weights, with the running maximum and sum.
   void update_row(int r, int key, int count) {
     float* scores = scores_ + static_cast<int64_t>(r) * kTileKeys;
-    T* weights = weights_ + static_cast<int64_t>(r) * kTileKeys;
+    Weight* weights = weights_ + static_cast<int64_t>(r) * kTileKeys;
     const int position = position_of(r);
     const int from = max_of(0, first_visible_key(args_, position) - key);
     const int to = min_of(count, position + 1 - key);
     if (from >= to) {  // the row sees none of these keys
-      std::memset(weights, 0, kTileKeys * sizeof(T));
+      std::memset(weights, 0, kTileKeys * sizeof(Weight));
       return;
     }
     for (int i = 0; i < from; ++i) scores[i] = -__builtin_inff();
@@ -232,7 +267,7 @@ class QueryTile {
   const int first_position_;
   char* queries_;     // [rows, depth]
   float* scores_;     // [rows, 64]
-  T* weights_;        // [rows, 64]
+  Weight* weights_;   // [rows, 64]
   float* output_;     // [rows, width]
   float* maximum_;    // [rows]
   float* sum_;        // [rows]

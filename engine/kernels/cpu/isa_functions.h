@@ -14,7 +14,8 @@ void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stri
 void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
               int64_t gate_up_stride, void* out, int64_t out_stride);
 void linear(const LinearArgs& args);
-void linear_amx(const LinearArgs& args);  // bf16, k a multiple of 32; `amx` only
+void linear_quantized(const LinearArgs& args);  // int8 and int4 weights
+void linear_amx(const LinearArgs& args);        // bf16, k a multiple of 32; `amx` only
 float log_sum_exp(const float* logits, int64_t n);
 
 }  // namespace saccade::kernels::SACCADE_ISA

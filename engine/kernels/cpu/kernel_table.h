@@ -8,6 +8,7 @@
 #include "engine/kernels/norm.h"
 #include "engine/kernels/paged_attention.h"
 #include "engine/kernels/rope.h"
+#include "engine/kernels/weight_format.h"
 
 namespace saccade::kernels {
 
@@ -17,8 +18,9 @@ inline constexpr int64_t kAmxRows = 8;
 
 // A packed weight and the rows to multiply it with; see packed_linear.h.
 struct LinearArgs {
-  ElementType type;  // of x and the weight
-  ElementType out;   // of y
+  WeightFormat format;
+  ElementType in;   // of x
+  ElementType out;  // of y
   int64_t m;
   int64_t n;
   int64_t k;
@@ -62,6 +64,13 @@ extern const KernelTable kTable;
 
 // The kernels of active_isa().
 const KernelTable& kernel_table();
+
+// Bytes of a panel of 32 columns for one group of inputs in the integer formats.
+constexpr int64_t quant_block_bytes(WeightFormat format) {
+  constexpr int64_t kColumns = 32, kScales = 2 * kColumns;
+  return format == WeightFormat::kInt8 ? kScales + kQuantGroup * kColumns
+                                       : 2 * kScales + kQuantGroup * kColumns / 2;
+}
 
 enum class ScratchSlot {
   kQueries,

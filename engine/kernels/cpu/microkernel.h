@@ -9,70 +9,145 @@ namespace saccade::kernels::SACCADE_ISA {
 
 inline constexpr int kStrip = 32;  // columns
 inline constexpr int kStripVecs = kStrip / kLanes;
-// Rows whose sums fit into the registers beside one row of B.
-inline constexpr int kMaxRows = kLanes == 16 ? 12 : kLanes == 8 ? 3 : 1;
+// Rows whose sums fit into the registers beside a row of B that is kTileVecs<rows> wide.
+inline constexpr int kMaxRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 4;
+// Vectors of a strip that are multiplied at a time: one or two rows take the whole strip, since
+// what they wait for is memory; more rows share the registers with half of it or less.
+template <int R>
+inline constexpr int kTileVecs = kStripVecs > 2 && R > (kLanes == 8 ? 2 : 1) ? 2 : kStripVecs;
 
-// Steps of k that B is fetched ahead: a weight streams from memory.
-inline constexpr int kPrefetchSteps = 16;
+// What is brought into the cache while B is multiplied, a piece with each step of k: lines cost a
+// load each, so a strip that is in the cache already asks for none.
+struct NoPrefetch {
+  void step() {}
+};
+// A little behind the row being read: the strip streams in from memory.
+template <int kLines>
+struct StreamAhead {
+  static constexpr int64_t kSteps = 16;
+  StreamAhead(const char* b, int64_t b_stride) : next(b + kSteps * b_stride), stride(b_stride) {}
+  void step() {
+    for (int line = 0; line < kLines; ++line) __builtin_prefetch(next + 64 * line);
+    next += stride;
+  }
+  const char* next;
+  int64_t stride;
+};
+// What is read after this, into the second-level cache; at most one line with each step.
+struct FetchNext {
+  void step() {
+    __builtin_prefetch(next, 0, 2);
+    next += bytes_per_step;
+  }
+  const char* next;
+  int64_t bytes_per_step;  // at most 64
+};
 
-// Both kinds of B hold 4 bytes per column and step of k: a float, or two bf16 of adjacent k. A
-// holds the same 4 bytes per step.
+// sums[r][v] += a[r] b[v] for one step of k. B holds 4 bytes per column and step: a float, or two
+// bf16 of adjacent k. A row of A holds kStepBytes per step.
 struct FloatUnit {
-  static inline Vec multiply_add(const char* a, const char* b, Vec sum) {
-    float scalar;
-    std::memcpy(&scalar, a, sizeof scalar);
-    Vec v;
-    std::memcpy(&v, b, sizeof v);
-    return v * scalar + sum;
+  static constexpr int kStepBytes = 4;
+  template <int R, int V>
+  static inline void step(const char* a, int64_t a_stride, const char* b, Vec (&sums)[R][V]) {
+    Vec row[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) std::memcpy(&row[v], b + v * sizeof(Vec), sizeof(Vec));
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec scalar = splat(load_one(reinterpret_cast<const float*>(a + r * a_stride)));
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[r][v] = row[v] * scalar + sums[r][v];
+    }
   }
 };
 
-struct PairUnit {
-  static inline Vec multiply_add(const char* a, const char* b, Vec sum) {
-    int32_t pair;
-    std::memcpy(&pair, a, sizeof pair);
-    IVec bits;
-    std::memcpy(&bits, b, sizeof bits);
 #if defined(__AVX512BF16__)
-    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)splat_int(pair), (__m512bh)bits);
-#else
-    const IVec scalar = splat_int(pair);
-    constexpr int32_t kHigh = static_cast<int32_t>(0xffff0000);
-    sum = (Vec)(bits << 16) * (Vec)(scalar << 16) + sum;
-    return (Vec)(bits & kHigh) * (Vec)(scalar & kHigh) + sum;
-#endif
-  }
-};
-
-// sums[r][v] += sum over k of a[r][k] * b[k][v]. Strides in bytes.
-template <class Unit, int R>
-static inline void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride,
-                            int64_t depth, Vec (&sums)[R][kStripVecs]) {
-  for (int64_t k = 0; k < depth; ++k) {
-    if constexpr (kStripVecs == 2) {  // the row of b stays in registers, a is broadcast
+// bf16 by bf16, where the machine multiplies pairs of them.
+struct PairUnit {
+  static constexpr int kStepBytes = 4;
+  template <int R, int V>
+  static inline void step(const char* a, int64_t a_stride, const char* b, Vec (&sums)[R][V]) {
+    IVec row[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) std::memcpy(&row[v], b + v * sizeof(Vec), sizeof(Vec));
 #pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        sums[r][0] = Unit::multiply_add(a + r * a_stride + k * 4, b, sums[r][0]);
-        sums[r][1] = Unit::multiply_add(a + r * a_stride + k * 4, b + sizeof(Vec), sums[r][1]);
-      }
-    } else {  // the few broadcasts stay in registers, the row of b passes
-#pragma GCC unroll 16
-      for (int v = 0; v < kStripVecs; ++v) {
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-          sums[r][v] =
-              Unit::multiply_add(a + r * a_stride + k * 4, b + v * sizeof(Vec), sums[r][v]);
-        }
+    for (int r = 0; r < R; ++r) {
+      int32_t pair;
+      std::memcpy(&pair, a + r * a_stride, sizeof pair);
+      const IVec pairs = splat_int(pair);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        sums[r][v] = (Vec)_mm512_dpbf16_ps((__m512)sums[r][v], (__m512bh)pairs, (__m512bh)row[v]);
       }
     }
-    __builtin_prefetch(b + kPrefetchSteps * b_stride);
-    __builtin_prefetch(b + kPrefetchSteps * b_stride + 64);
+  }
+};
+#endif
+
+// Float by bf16 elsewhere: the rows of A were widened before, those of B are widened here, once for
+// all rows.
+struct WidenedUnit {
+  static constexpr int kStepBytes = 8;
+  template <int R, int V>
+  static inline void step(const char* a, int64_t a_stride, const char* b, Vec (&sums)[R][V]) {
+    half_step<R, V, false>(a, a_stride, b, sums);
+    half_step<R, V, true>(a + sizeof(float), a_stride, b, sums);
+  }
+
+ private:
+  template <int R, int V, bool kUpper>
+  static inline void half_step(const char* a, int64_t a_stride, const char* b, Vec (&sums)[R][V]) {
+    constexpr int32_t kHigh = static_cast<int32_t>(0xffff0000);
+    Vec row[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      IVec bits;
+      std::memcpy(&bits, b + v * sizeof bits, sizeof bits);
+      row[v] = (Vec)(kUpper ? bits & kHigh : bits << 16);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec scalar = splat(load_one(reinterpret_cast<const float*>(a + r * a_stride)));
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[r][v] = row[v] * scalar + sums[r][v];
+    }
+  }
+};
+
+// What multiplies bf16 matrices: x as bf16 pairs, or widened to float first.
+#if defined(__AVX512BF16__)
+using Bf16Unit = PairUnit;
+#else
+using Bf16Unit = WidenedUnit;
+#endif
+
+// sums[r][v] += sum over k of a[r][k] * b[k][v]. Strides in bytes.
+template <class Unit, int R, int V, class Prefetch>
+static inline void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride,
+                            int64_t depth, Prefetch prefetch, Vec (&sums)[R][V]) {
+  for (int64_t k = 0; k < depth; ++k) {
+    Unit::template step<R, V>(a + k * Unit::kStepBytes, a_stride, b, sums);
+    prefetch.step();
     b += b_stride;
   }
 }
 
-// Calls visit.template operator()<R>(first_row) for groups of at most kMaxRows rows that cover m
-// rows evenly.
+// sums + bias -> y, of which `columns` exist.
+template <typename Out, int R, int V>
+static inline void finish(const Vec (&sums)[R][V], const float* bias, Out* y, int64_t y_stride,
+                          int64_t columns) {
+  for (int v = 0; v < V; ++v) {
+    const int n = static_cast<int>(min_of<int64_t>(kLanes, columns - v * kLanes));
+    if (n <= 0) break;
+    const Vec offset = bias == nullptr ? splat(0) : load_part(bias + v * kLanes, n);
+    for (int r = 0; r < R; ++r) store_part(y + r * y_stride + v * kLanes, sums[r][v] + offset, n);
+  }
+}
+
+constexpr int64_t row_groups(int64_t m, int64_t most) { return (m + most - 1) / most; }
+
+// Calls visit.template operator()<R>(first_row) for groups of at most Most rows that cover m rows
+// evenly.
 template <int R, class Visit>
 static inline void visit_group(int rows, int64_t first, const Visit& visit) {
   if (rows == R) {
@@ -81,12 +156,12 @@ static inline void visit_group(int rows, int64_t first, const Visit& visit) {
     visit_group<R - 1>(rows, first, visit);
   }
 }
-template <class Visit>
+template <int Most = kMaxRows, class Visit>
 static inline void for_row_groups(int64_t m, const Visit& visit) {
-  const int64_t groups = (m + kMaxRows - 1) / kMaxRows;
+  const int64_t groups = row_groups(m, Most);
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t first = m * g / groups;
-    visit_group<kMaxRows>(static_cast<int>(m * (g + 1) / groups - first), first, visit);
+    visit_group<Most>(static_cast<int>(m * (g + 1) / groups - first), first, visit);
   }
 }
 
@@ -96,21 +171,23 @@ template <class Unit>
 static inline void multiply_block(const char* a, int64_t a_stride, int64_t m, const char* b,
                                   int64_t b_stride, int64_t depth, int64_t n, float* c,
                                   int64_t c_stride, bool accumulate) {
-  for (int64_t column = 0; column < n; column += kStrip) {
-    for_row_groups(m, [&]<int R>(int64_t first) {
-      Vec sums[R][kStripVecs];
+  for_row_groups(m, [&]<int R>(int64_t first) {
+    constexpr int V = kTileVecs<R>;
+    for (int64_t column = 0; column < n; column += V * kLanes) {
+      Vec sums[R][V];
       float* to = c + first * c_stride + column;
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < kStripVecs; ++v) {
+        for (int v = 0; v < V; ++v) {
           sums[r][v] = accumulate ? load(to + r * c_stride + v * kLanes) : splat(0);
         }
       }
-      multiply<Unit, R>(a + first * a_stride, a_stride, b + column * 4, b_stride, depth, sums);
+      multiply<Unit, R, V>(a + first * a_stride, a_stride, b + column * 4, b_stride, depth,
+                           NoPrefetch(), sums);
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < kStripVecs; ++v) store(to + r * c_stride + v * kLanes, sums[r][v]);
+        for (int v = 0; v < V; ++v) store(to + r * c_stride + v * kLanes, sums[r][v]);
       }
-    });
-  }
+    }
+  });
 }
 
 }  // namespace saccade::kernels::SACCADE_ISA

@@ -109,9 +109,9 @@ static inline float load_one(const Bf16* p) { return bf16_to_float(*p); }
 // v rounded to what T stores, as float32.
 static inline Vec round_to(const float*, Vec v) { return v; }
 static inline Vec round_to(const Bf16*, Vec v) {
-  Bf16 buffer[kLanes];
-  store(buffer, v);
-  return load(buffer);
+  IVec bits = (IVec)v;
+  bits = (bits + 0x7fff + ((bits >> 16) & 1)) & static_cast<int32_t>(0xffff0000);
+  return v == v ? (Vec)bits : (Vec)splat_int(0x7fc00000);
 }
 
 static inline Vec vmax(Vec a, Vec b) { return a > b ? a : b; }

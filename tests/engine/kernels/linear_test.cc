@@ -12,8 +12,8 @@ namespace {
 
 template <typename T>
 PackedLinear pack(const Array<T>& w, int64_t n, int64_t k) {
-  return sizeof(T) == 4 ? PackedLinear::pack_f32(w.data(), n, k)
-                        : PackedLinear::pack_bf16(w.data(), n, k);
+  return PackedLinear::pack(w.data(), Array<T>::type(), n, k,
+                            sizeof(T) == 4 ? WeightFormat::kFloat32 : WeightFormat::kBFloat16);
 }
 
 // Products of numbers around 1 and 1 / sqrt(k): results around 1.
@@ -26,8 +26,8 @@ double worst_error(int64_t m, int64_t n, int64_t k, bool with_bias, std::mt19937
   const Array<float> bias = Array<float>::random(n, generator);
   const PackedLinear linear = pack(w, n, k);
   Array<Out> y(m * y_stride);
-  linear.run(x.data(), x_stride, m, with_bias ? bias.data() : nullptr, y.data(), y_stride,
-             Array<Out>::type());
+  linear.run(x.data(), Array<T>::type(), x_stride, m, with_bias ? bias.data() : nullptr, y.data(),
+             y_stride, Array<Out>::type());
   if (!y.margin_is_intact()) return 1e9;
   double worst = 0;
   for (int64_t row = 0; row < m; ++row) {
@@ -75,7 +75,8 @@ TEMPLATE_TEST_CASE("linear: a row's result does not depend on the rows beside it
   const PackedLinear linear = pack(w, n, k);
   const auto rows = [&](int64_t first, int64_t count) {
     std::vector<float> y(count * n);
-    linear.run(x.data() + first * k, k, count, nullptr, y.data(), n, ElementType::kFloat32);
+    linear.run(x.data() + first * k, Array<TestType>::type(), k, count, nullptr, y.data(), n,
+               ElementType::kFloat32);
     return y;
   };
   for (const Isa isa : isas()) {
@@ -104,9 +105,11 @@ TEST_CASE("linear: packs from unaligned memory") {
   std::vector<char> file(w.size() * sizeof(float) + 3);
   std::memcpy(file.data() + 3, w.data(), w.size() * sizeof(float));
   std::vector<float> expected(n), got(n);
-  pack(w, n, k).run(x.data(), k, 1, nullptr, expected.data(), n, ElementType::kFloat32);
-  const PackedLinear linear = PackedLinear::pack_f32(file.data() + 3, n, k);
-  linear.run(x.data(), k, 1, nullptr, got.data(), n, ElementType::kFloat32);
+  constexpr ElementType kFloat = ElementType::kFloat32;
+  pack(w, n, k).run(x.data(), kFloat, k, 1, nullptr, expected.data(), n, kFloat);
+  const PackedLinear linear =
+      PackedLinear::pack(file.data() + 3, kFloat, n, k, WeightFormat::kFloat32);
+  linear.run(x.data(), kFloat, k, 1, nullptr, got.data(), n, ElementType::kFloat32);
   CHECK(got == expected);
   CHECK(linear.out_features() == n);
   CHECK(linear.in_features() == k);

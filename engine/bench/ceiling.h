@@ -1,0 +1,21 @@
+#pragma once
+
+namespace saccade {
+
+// What this machine can do at most, measured now with libtorch's threads and without our kernels.
+struct Ceiling {
+  double read_gb_per_s = 0;         // a sum over 512 MB
+  double gemm_f32_gflop_per_s = 0;  // at::mm, 1024 x 1024 x 1024
+  double gemm_bf16_gflop_per_s = 0;
+  // The faster product: where the machine has no bf16 arithmetic, float32 is what bf16 weights are
+  // multiplied in.
+  double gemm_gflop_per_s() const {
+    return gemm_f32_gflop_per_s > gemm_bf16_gflop_per_s ? gemm_f32_gflop_per_s
+                                                        : gemm_bf16_gflop_per_s;
+  }
+};
+
+// Takes about two seconds; the best of several rounds each.
+Ceiling measure_ceiling();
+
+}  // namespace saccade
