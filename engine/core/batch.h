@@ -26,6 +26,9 @@ struct BatchEntry {
   std::span<const EncoderInput> media;  // the whole request's
   const SamplingParams* sampling = nullptr;
   bool samples = false;  // the chunk ends at the last known token: sample the next
+  // The last of `tokens` are guesses (prompt_lookup.h): each position before one of them samples,
+  // too, and as long as the guess was right the position behind it counts.
+  int drafts = 0;
   // Log-probabilities of the known tokens at [score_begin, score_end) are wanted. The hidden state
   // before each (position - 1) is in the chunk.
   int score_begin = 0;
@@ -66,8 +69,9 @@ struct EntryDetails {
 };
 
 struct StepOutput {
-  // [entries] in the batch's order; nullopt where the entry does not sample or has failed.
-  std::vector<std::optional<SampledToken>> samples;
+  // [entries] in the batch's order; none where the entry does not sample or has failed. With
+  // drafts: a token for every right guess, and one more behind the last of them.
+  std::vector<std::vector<SampledToken>> samples;
   // [entries], or empty when no entry asks for scores or pooling.
   std::vector<EntryDetails> details;
   // Failures of single requests (by index into entries); the rest of the batch goes on. When an

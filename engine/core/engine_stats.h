@@ -51,6 +51,8 @@ struct EngineStats {
   uint64_t preemptions = 0;
   uint64_t prompt_tokens = 0;     // of admitted requests
   uint64_t generated_tokens = 0;  // published
+  uint64_t draft_tokens = 0;      // guesses that were computed
+  uint64_t accepted_drafts = 0;   // of these, right
   uint64_t steps = 0;
   uint64_t batched_tokens = 0;  // positions computed, over all steps
   uint64_t failed_steps = 0;    // execute() threw

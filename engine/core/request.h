@@ -51,6 +51,9 @@ struct SamplingParams {
   std::optional<int> prompt_logprobs;
   int prompt_logprobs_from = 1;
   std::shared_ptr<TokenConstraint> constraint;  // may be null
+  // Guesses of the next tokens in one step, at most, by prompt lookup; 0: none. The answer is the
+  // same with and without. Not with a constraint.
+  int draft_tokens = 0;
 };
 
 // One vector for the prompt instead of an answer, of the decoder's last hidden states (behind the

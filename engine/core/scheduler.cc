@@ -8,6 +8,9 @@
 namespace saccade {
 namespace {
 
+// Rows of a step up to which guesses are made: beyond, each row costs its full share of time.
+constexpr int kMaxDraftedRows = 32;
+
 const SchedulerConfig& checked(const SchedulerConfig& config) {
   if (config.num_blocks < 1 || config.block_size < 1 || config.max_num_seqs < 1 ||
       config.max_num_batched_tokens < 1 || config.max_model_len < 1 || config.vocab_size < 1 ||
@@ -62,10 +65,15 @@ void Scheduler::reap_closed() {
   if (stats_.ended() != before) remove_ended();
 }
 
-// One token for every running sequence that has its prompt behind it, oldest first. Who has
-// to give its blocks away fits again in the same step only where it can now share a twin's: it
-// happens with no block free, and somebody older takes one of them.
+// One token for every running sequence that has its prompt behind it, oldest first, and guesses
+// where they are asked for and a step of few tokens costs hardly more with them. Who has to give
+// its blocks away fits again in the same step only where it can now share a twin's: it happens with
+// no block free, and somebody older takes one of them.
 void Scheduler::plan_decodes() {
+  const auto decodes = static_cast<int>(std::count_if(
+      running_.begin(), running_.end(), [](const SequencePtr& s) { return s->decoding(); }));
+  const int spare = std::min(kMaxDraftedRows, tokens_left_) - decodes;
+  const int drafts = decodes > 0 ? std::max(0, spare / decodes) : 0;  // for each
   for (size_t i = 0; i < running_.size() && tokens_left_ > 0; ++i) {
     Sequence& sequence = *running_[i];
     if (!sequence.decoding()) continue;
@@ -77,8 +85,30 @@ void Scheduler::plan_decodes() {
         preempt_youngest();  // perhaps this one
       }
     }
-    if (i < running_.size()) add_entry(sequence, 1);
+    if (i == running_.size()) break;
+    draft(sequence, drafts);
+    add_entry(sequence, 1);
   }
+}
+
+// Up to `most` guesses behind the known tokens, as far as the answer may still go and free blocks
+// reach: nobody is preempted for a guess.
+void Scheduler::draft(Sequence& sequence, int most) {
+  const SamplingParams& sampling = sequence.request.sampling;
+  if (sampling.draft_tokens == 0 || sampling.constraint != nullptr) return;
+  most = std::min({most, sampling.draft_tokens, sampling.max_tokens - sequence.generated() - 1});
+  const int known = sequence.length();
+  guesses_.clear();
+  look_up_continuation(sequence.tokens, sequence.draft_length.allowed(most), guesses_);
+  int end = known + static_cast<int>(guesses_.size());
+  while (static_cast<int>(sequence.blocks.size()) < blocks_for(end)) {
+    const std::optional<int> block = blocks_.allocate();
+    if (!block) end = static_cast<int>(sequence.blocks.size()) * config_.block_size;
+    if (block) sequence.blocks.push_back(*block);
+  }
+  sequence.drafts = end - known;
+  sequence.tokens.insert(sequence.tokens.end(), guesses_.begin(),
+                         guesses_.begin() + sequence.drafts);
 }
 
 void Scheduler::plan_prefills() {
@@ -204,6 +234,7 @@ bool Scheduler::hold_output(Sequence& sequence, int media) {
   return true;
 }
 
+// Positions [computed, computed + length), and the sequence's guesses behind them.
 void Scheduler::add_entry(Sequence& sequence, int length) {
   const int end = sequence.computed + length;
   BatchEntry& entry = batch_.entries.emplace_back();
@@ -211,8 +242,9 @@ void Scheduler::add_entry(Sequence& sequence, int length) {
   entry.tokens = sequence.tokens;
   entry.prompt_length = sequence.prompt_length;
   entry.start = sequence.computed;
-  entry.length = length;
-  entry.block_table = std::span(sequence.blocks).first(blocks_for(end));
+  entry.length = length + sequence.drafts;
+  entry.drafts = sequence.drafts;
+  entry.block_table = std::span(sequence.blocks).first(blocks_for(end + sequence.drafts));
   entry.spans = sequence.request.spans;
   entry.media = sequence.request.media;
   entry.sampling = &sequence.request.sampling;
@@ -221,7 +253,7 @@ void Scheduler::add_entry(Sequence& sequence, int length) {
   entry.score_end = std::max(sequence.next_score, std::min(end + 1, sequence.prompt_length));
   entry.pooling = sequence.request.pooling;
   planned_.push_back(&sequence);
-  tokens_left_ -= length;
+  tokens_left_ -= entry.length;
 }
 
 // Recompute later: its blocks go, its tokens stay and are its prompt when it comes back. What it

@@ -55,6 +55,7 @@ class Scheduler {
   // plan()
   void reap_closed();
   void plan_decodes();
+  void draft(Sequence& sequence, int most);
   void plan_prefills();
   void admit_waiting();
   void fail_stuck_head();
@@ -69,11 +70,14 @@ class Scheduler {
   // commit()
   void record_encodes(const StepOutput& output);
   void fail_entry(const BatchEntry& entry, Sequence& sequence, const Status& reason);
-  void advance(Sequence& sequence, const BatchEntry& entry, std::optional<SampledToken>& sample,
+  void advance(Sequence& sequence, const BatchEntry& entry, std::vector<SampledToken>& samples,
                EntryDetails& details);
+  Status check_samples(const Sequence& sequence, const BatchEntry& entry,
+                       std::span<const SampledToken> samples) const;
   bool take_details(Sequence& sequence, const BatchEntry& entry, EntryDetails& details);
   void end_unanswered(Sequence& sequence);
-  void append(Sequence& sequence, SampledToken& sample);
+  void append(Sequence& sequence, std::span<SampledToken> samples);
+  void learn_drafts(Sequence& sequence, int drafted, int accepted);
   FinishReason finish_reason(const Sequence& sequence, TokenId token) const;
   void publish_blocks(Sequence& sequence);
   void release_passed_outputs(Sequence& sequence);
@@ -98,6 +102,7 @@ class Scheduler {
   std::vector<Sequence*> planned_;        // [entries]
   std::vector<Sequence*> encode_owners_;  // [encode] the sequence an item is encoded for
   std::vector<ContentHash> computing_;    // full prompt blocks this step computes
+  std::vector<TokenId> guesses_;          // of one sequence
   int tokens_left_ = 0;
   bool outputs_blocked_ = false;  // someone waits for room in the encoder cache: nobody overtakes
   TimePoint now_{};

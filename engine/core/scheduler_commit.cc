@@ -82,25 +82,35 @@ void Scheduler::fail_entry(const BatchEntry& entry, Sequence& sequence, const St
 }
 
 void Scheduler::advance(Sequence& sequence, const BatchEntry& entry,
-                        std::optional<SampledToken>& sample, EntryDetails& details) {
+                        std::vector<SampledToken>& samples, EntryDetails& details) {
+  sequence.tokens.resize(sequence.length());  // a guess that was right comes back as a sample
+  sequence.drafts = 0;
   if (!take_details(sequence, entry, details)) return;
-  sequence.computed += entry.length;
+  sequence.computed += entry.length - entry.drafts;
   stats_.batched_tokens += entry.length;
+  if (entry.samples) {
+    if (Status wrong = check_samples(sequence, entry, samples); !wrong.ok()) {
+      return end(sequence, FinishReason::kError, std::move(wrong));
+    }
+    learn_drafts(sequence, entry.drafts, static_cast<int>(samples.size()) - 1);
+    return append(sequence, samples);
+  }
   publish_blocks(sequence);
   release_passed_outputs(sequence);
-  if (!sequence.wants_answer() && sequence.remaining() == 0) return end_unanswered(sequence);
-  if (!entry.samples) return;
-  if (!sample || sample->token < 0 || sample->token >= config_.vocab_size) {
-    end(sequence, FinishReason::kError,
-        Status(StatusCode::kInternal, "the model chose no valid token"));
-    return;
+  if (!sequence.wants_answer() && sequence.remaining() == 0) end_unanswered(sequence);
+}
+
+Status Scheduler::check_samples(const Sequence& sequence, const BatchEntry& entry,
+                                std::span<const SampledToken> samples) const {
+  const bool valid = !samples.empty() && static_cast<int>(samples.size()) <= entry.drafts + 1 &&
+                     std::all_of(samples.begin(), samples.end(), [&](const SampledToken& sample) {
+                       return sample.token >= 0 && sample.token < config_.vocab_size;
+                     });
+  if (!valid) return Status(StatusCode::kInternal, "the model chose no valid token");
+  if (!accepts(sequence.request.sampling, samples.front().token)) {
+    return Status(StatusCode::kInternal, "the model left the required format");
   }
-  if (!accepts(sequence.request.sampling, sample->token)) {
-    end(sequence, FinishReason::kError,
-        Status(StatusCode::kInternal, "the model left the required format"));
-    return;
-  }
-  append(sequence, *sample);
+  return {};
 }
 
 // Publishes the prompt's log-probabilities, adds up what is pooled. False: the sequence has ended.
@@ -138,21 +148,42 @@ void Scheduler::end_unanswered(Sequence& sequence) {
   end(sequence, std::move(last));
 }
 
-void Scheduler::append(Sequence& sequence, SampledToken& sample) {
-  sequence.tokens.push_back(sample.token);
-  if (sequence.generated() == 1) sequence.stats.first_token = now_;
-  ++stats_.generated_tokens;
-  TokenEvent event;
-  event.token = sample.token;
-  event.logprob = sample.logprob;
-  event.top = std::move(sample.top);
-  event.finish = finish_reason(sequence, sample.token);
-  if (event.finish == FinishReason::kNone) {
+// The first sample is the next token; each one behind it followed a right guess, whose position is
+// computed by now.
+void Scheduler::append(Sequence& sequence, std::span<SampledToken> samples) {
+  if (sequence.generated() == 0) sequence.stats.first_token = now_;
+  FinishReason finish = FinishReason::kNone;
+  size_t count = 0;
+  while (count < samples.size() && finish == FinishReason::kNone) {
+    sequence.tokens.push_back(samples[count].token);
+    finish = finish_reason(sequence, samples[count].token);
+    ++count;
+  }
+  sequence.computed += static_cast<int>(count) - 1;
+  publish_blocks(sequence);
+  release_passed_outputs(sequence);
+  stats_.generated_tokens += count;
+  for (SampledToken& sample : samples.first(count)) {
+    TokenEvent event;
+    event.token = sample.token;
+    event.logprob = sample.logprob;
+    event.top = std::move(sample.top);
+    if (&sample == &samples[count - 1] && finish != FinishReason::kNone) {
+      event.finish = finish;
+      return end(sequence, std::move(event));
+    }
     event.stats = sequence.stats;
     sequence.request.stream->push(std::move(event));
-  } else {
-    end(sequence, std::move(event));
   }
+}
+
+void Scheduler::learn_drafts(Sequence& sequence, int drafted, int accepted) {
+  if (drafted == 0) return;
+  sequence.draft_length.learn(drafted, accepted);
+  sequence.stats.draft_tokens += drafted;
+  sequence.stats.accepted_drafts += accepted;
+  stats_.draft_tokens += drafted;
+  stats_.accepted_drafts += accepted;
 }
 
 FinishReason Scheduler::finish_reason(const Sequence& sequence, TokenId token) const {

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/core/prompt_lookup.h"
 #include "engine/core/request.h"
 #include "engine/core/request_queue.h"
 #include "engine/core/token_stream.h"
@@ -15,7 +16,7 @@ namespace saccade {
 struct Sequence {
   explicit Sequence(QueuedRequest queued);
 
-  int length() const { return static_cast<int>(tokens.size()); }
+  int length() const { return static_cast<int>(tokens.size()) - drafts; }  // known tokens
   int generated() const { return length() - prompt_length; }
   int remaining() const { return length() - computed; }  // known tokens not in the KV cache yet
   // All is computed but the last answer token; that one is never visual.
@@ -37,7 +38,9 @@ struct Sequence {
 
   Request request;  // its prompt has moved to `tokens`
   AdmissionTicket ticket;
-  std::vector<TokenId> tokens;  // prompt and answer so far; reserved to its final length
+  // Prompt and answer so far, then `drafts` guesses within a step; reserved to its final length.
+  std::vector<TokenId> tokens;
+  int drafts = 0;
   int prompt_length = 0;
   std::vector<int> media_rows;  // [media] visual tokens the spans refer to
 
@@ -50,6 +53,8 @@ struct Sequence {
   // The next prompt position whose log-probability is to be published; prompt_length: no more.
   int next_score = 0;
   std::vector<double> pooled;  // [hidden] sum over [0, computed); of the last row for kLast
+
+  DraftLength draft_length;  // how many guesses pay off
 
   bool admitted = false;  // was taken into a batch before (a preempted one comes back)
   bool ended = false;     // its last event is published and it holds nothing

@@ -33,6 +33,8 @@ struct RequestStats {
   TimePoint admitted{};   // first taken into a batch
   TimePoint first_token{};
   double encode_seconds = 0;  // vision encoder and connector time spent for this request
+  int draft_tokens = 0;       // guesses that were computed
+  int accepted_drafts = 0;    // of these, right
 };
 
 // One step's result for one request. The last event has a finish reason; it carries a token unless

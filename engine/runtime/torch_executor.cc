@@ -84,8 +84,15 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
   input.slots.reserve(total);
   input.positions.reserve(total);
   for (const BatchEntry& entry : batch.entries) {
-    input.sequences.push_back({static_cast<int32_t>(input.slots.size()), entry.length,
-                               entry.start + entry.length, entry.block_table.data()});
+    const auto first_row = static_cast<int32_t>(input.slots.size());
+    // Behind a guess each row is a decode of its own, so that it is computed bit for bit as it
+    // would be in a step of its own. All rows are in the cache before any is attended to.
+    const int parts = entry.drafts > 0 ? entry.length : 1;
+    for (int part = 0; part < parts; ++part) {
+      const int rows = entry.length / parts;
+      input.sequences.push_back(
+          {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
+    }
     for (int p = entry.start; p < entry.start + entry.length; ++p) {
       const int64_t block = entry.block_table[p / options_.block_size];
       input.slots.push_back(block * options_.block_size + p % options_.block_size);
@@ -197,15 +204,17 @@ std::vector<PromptLogprob> TorchExecutor::score(const BatchEntry& entry, const a
   return scores;
 }
 
-// Only the last row of each sequence that samples goes through the head.
+// Only the rows that sample go through the head: the last known one of each sequence, and those of
+// its guesses.
 void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& output) {
   std::vector<int64_t> rows;
   std::vector<size_t> owners;
   int64_t row = 0;
   for (size_t i = 0; i < batch.entries.size(); ++i) {
-    row += batch.entries[i].length;
-    if (!batch.entries[i].samples || failed(output, i)) continue;
-    rows.push_back(row - 1);
+    const BatchEntry& entry = batch.entries[i];
+    row += entry.length;
+    if (!entry.samples || failed(output, i)) continue;
+    for (int64_t behind = entry.drafts; behind >= 0; --behind) rows.push_back(row - 1 - behind);
     owners.push_back(i);
   }
   if (rows.empty()) return;
@@ -213,17 +222,32 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   const at::Tensor picked = all ? h : h.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
   const at::Tensor logits = head(picked);
   const ProfileScope scope(KernelClass::kSampling);
-  const auto vocab = static_cast<size_t>(logits.size(1));
-  for (size_t n = 0; n < owners.size(); ++n) {
-    const BatchEntry& entry = batch.entries[owners[n]];
-    const std::span<const float> values(logits.const_data_ptr<float>() + n * vocab, vocab);
+  int64_t first = 0;
+  for (const size_t owner : owners) {
+    const int count = batch.entries[owner].drafts + 1;
     try {
-      output.samples[owners[n]] =
-          sampler_.sample(values, entry.tokens, entry.prompt_length, *entry.sampling);
+      output.samples[owner] = sample_entry(batch.entries[owner], logits.narrow(0, first, count));
     } catch (const std::exception& error) {
-      output.failures.emplace_back(static_cast<int>(owners[n]),
+      output.failures.emplace_back(static_cast<int>(owner),
                                    Status(StatusCode::kInternal, error.what()));
     }
+    first += count;
+  }
+}
+
+// `logits` [drafts + 1, vocab]. Goes on behind a guess only while the sampled token is the guess.
+std::vector<SampledToken> TorchExecutor::sample_entry(const BatchEntry& entry,
+                                                      const at::Tensor& logits) {
+  const auto vocab = static_cast<size_t>(logits.size(1));
+  const float* values = logits.const_data_ptr<float>();
+  size_t known = entry.tokens.size() - static_cast<size_t>(entry.drafts);
+  std::vector<SampledToken> samples;
+  while (true) {
+    samples.push_back(sampler_.sample({values, vocab}, entry.tokens.first(known),
+                                      entry.prompt_length, *entry.sampling));
+    if (known == entry.tokens.size() || samples.back().token != entry.tokens[known]) return samples;
+    values += vocab;
+    ++known;
   }
 }
 

@@ -34,6 +34,7 @@ class TorchExecutor : public ModelExecutor {
   void splice(const Batch& batch, at::Tensor& h, StepOutput& output) const;
   at::Tensor head(const at::Tensor& rows) const;
   void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
+  std::vector<SampledToken> sample_entry(const BatchEntry& entry, const at::Tensor& logits);
   void describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output);
   std::vector<PromptLogprob> score(const BatchEntry& entry, const at::Tensor& rows);
 

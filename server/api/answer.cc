@@ -114,7 +114,9 @@ Json timings_json(const Generation& generation) {
       {"decode_ms", milliseconds(times.decode)},
       {"prompt_tokens_per_second", rate(usage.prompt_tokens - usage.cached_tokens, times.prefill)},
       // The first token of each choice belongs to the prefill.
-      {"tokens_per_second", rate(usage.completion_tokens - generation.choices(), times.decode)}};
+      {"tokens_per_second", rate(usage.completion_tokens - generation.choices(), times.decode)},
+      {"draft_tokens", times.draft_tokens},
+      {"accepted_draft_tokens", times.accepted_drafts}};
 }
 
 Json token_ids_json(const std::vector<LogprobEntry>& entries) {

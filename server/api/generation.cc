@@ -231,6 +231,10 @@ void Generation::take_stats(Choice& choice, const TokenEvent& event) {
     engine_first_token_ = stats.first_token;
   }
   if (first) timings_.encode += stats.encode_seconds;
+  if (event.finish != FinishReason::kNone) {
+    timings_.draft_tokens += stats.draft_tokens;
+    timings_.accepted_drafts += stats.accepted_drafts;
+  }
   if (engine_first_token_ != TimePoint{}) {
     timings_.decode = seconds(engine_first_token_, Clock::now());
   }

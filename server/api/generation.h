@@ -48,10 +48,12 @@ struct Usage {
 struct Timings {
   double media_decode = 0;
   double media_preprocess = 0;
-  double queue = 0;    // until the first choice was taken into a batch
-  double encode = 0;   // vision encoder and connector
-  double prefill = 0;  // from there to the first token, encoding aside
-  double decode = 0;   // from the first token to the last one
+  double queue = 0;         // until the first choice was taken into a batch
+  double encode = 0;        // vision encoder and connector
+  double prefill = 0;       // from there to the first token, encoding aside
+  int draft_tokens = 0;     // guesses, over all choices
+  int accepted_drafts = 0;  // of these, right
+  double decode = 0;        // from the first token to the last one
 };
 
 // The answers to one request: `n` choices for each prompt, choice p * n + i being the i-th of

@@ -32,6 +32,7 @@ void read_sampling(Fields& fields, SamplingParams& sampling) {
   fields.read_ids("stop_token_ids", sampling.stop_ids);
   fields.read_biases("logit_bias", sampling.logit_bias);
   fields.read("prompt_logprobs", sampling.prompt_logprobs);
+  fields.read("num_speculative_tokens", sampling.draft_tokens);
 }
 
 }  // namespace

@@ -89,6 +89,10 @@ std::vector<prometheus::MetricFamily> engine_families(const EngineStats& stats,
   out.counter("saccade_encoder_cache_hits_total", "Encoder outputs found in the cache.",
               stats.encoder_hits);
   out.counter("saccade_num_preemptions_total", "Sequences preempted.", stats.preemptions);
+  out.counter("saccade_draft_tokens_total", "Guesses of next tokens that were computed.",
+              stats.draft_tokens);
+  out.counter("saccade_accepted_draft_tokens_total", "Guesses that were right.",
+              stats.accepted_drafts);
   out.counter("saccade_engine_steps_total", "Batches executed.", stats.steps);
   out.counter("saccade_engine_batched_tokens_total", "Positions computed.", stats.batched_tokens);
   out.counter("saccade_engine_failed_steps_total", "Batches that failed.", stats.failed_steps);

@@ -104,6 +104,8 @@ double top_k(const ModelLimits& m) { return m.defaults.top_k; }
 double min_p(const ModelLimits& m) { return m.defaults.min_p; }
 double repetition_penalty(const ModelLimits& m) { return m.defaults.repetition_penalty; }
 
+constexpr double kMaxDraftTokens = 16;
+
 constexpr Field kStreamOptions[] = {
     flag("include_usage", "a last chunk with the usage").with_default(0),
     flag("continuous_usage_stats", "usage so far in every chunk").with_default(0),
@@ -121,6 +123,9 @@ constexpr Field kGeneration[] = {
     number("frequency_penalty", -2, 2).with_default(0),
     integer("min_tokens", 0, kMaxInt, "no end before this many").with_default(0),
     flag("ignore_eos", "the model's end tokens do not end the answer").with_default(0),
+    integer("num_speculative_tokens", 0, kMaxDraftTokens,
+            "guesses of a step from the text so far; the answer stays the same")
+        .with_default(0),
     integer("seed", -kMaxSeed, kMaxSeed, "same seed, same answer"),
     integer("n", 1, max_n, "choices for each prompt").with_default(1),
     strings("stop", max_stops, max_stop_bytes, "ends the answer and is not part of it"),

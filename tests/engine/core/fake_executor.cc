@@ -139,19 +139,28 @@ StepOutput FakeExecutor::execute(const Batch& batch) try {
       output.failures.emplace_back(i, Status(StatusCode::kInternal, "injected"));
     }
     if (!entry.samples) continue;
-    const int last = entry.start + entry.length - 1;
-    const uint64_t state =
-        memory_[entry.block_table[last / config_.block_size] * config_.block_size +
-                last % config_.block_size];
-    SampledToken sample;
-    sample.token = choose(state, *entry.sampling,
-                          static_cast<int>(entry.tokens.size()) - entry.prompt_length, config_);
-    output.samples[i] = sample;
+    output.samples[i] = sample(entry);
   }
   return output;
 } catch (const Violation& broken) {
   if (violation.empty()) violation = broken.what();
   throw;
+}
+
+// The next token is a function of the last cell read from memory; behind a guess that was right, of
+// the guess's own cell.
+std::vector<SampledToken> FakeExecutor::sample(const BatchEntry& entry) const {
+  std::vector<SampledToken> samples;
+  for (int known = static_cast<int>(entry.tokens.size()) - entry.drafts;; ++known) {
+    const int last = known - 1;
+    const uint64_t state =
+        memory_[entry.block_table[last / config_.block_size] * config_.block_size +
+                last % config_.block_size];
+    samples.push_back(
+        {choose(state, *entry.sampling, known - entry.prompt_length, config_), 0, {}});
+    if (known == static_cast<int>(entry.tokens.size())) return samples;
+    if (samples.back().token != entry.tokens[known]) return samples;
+  }
 }
 
 void FakeExecutor::check_budgets(const Batch& batch) const {

@@ -54,6 +54,7 @@ class FakeExecutor : public ModelExecutor {
   void describe_prompt(const BatchEntry& entry, EntryDetails& details);
   int pooled_to(const BatchEntry& entry) const;
   uint64_t cell(const BatchEntry& entry, int position) const;
+  std::vector<SampledToken> sample(const BatchEntry& entry) const;
   void spoil(const BatchEntry& entry);
   bool happens(int per_mille);
 

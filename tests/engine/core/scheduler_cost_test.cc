@@ -29,7 +29,7 @@ double step_seconds(Scheduler& scheduler) {
   StepOutput output;
   output.samples.resize(batch.entries.size());
   for (size_t i = 0; i < batch.entries.size(); ++i) {
-    if (batch.entries[i].samples) output.samples[i] = SampledToken{7, 0, {}};
+    if (batch.entries[i].samples) output.samples[i] = {SampledToken{7, 0, {}}};
   }
   const TimePoint executed = Clock::now();
   scheduler.commit(std::move(output));

@@ -22,8 +22,8 @@ struct Script {
     const Batch& batch = scheduler.plan();
     StepOutput output;
     for (const BatchEntry& entry : batch.entries) {
-      std::optional<SampledToken>& sample = output.samples.emplace_back();
-      if (entry.samples && token) sample = SampledToken{*token, -0.5f, {{*token, -0.5f}}};
+      std::vector<SampledToken>& samples = output.samples.emplace_back();
+      if (entry.samples && token) samples.push_back({*token, -0.5f, {{*token, -0.5f}}});
     }
     output.encode_seconds.assign(batch.encode.size(), 0.25);
     scheduler.commit(std::move(output));
@@ -187,7 +187,7 @@ TEST_CASE("a failed entry ends its request only, and leaves nothing in the cache
   const Batch& batch = scheduler.plan();
   REQUIRE(batch.entries.size() == 2);
   StepOutput output;
-  output.samples = {std::nullopt, SampledToken{5, 0, {}}};
+  output.samples = {{}, {SampledToken{5, 0, {}}}};
   output.failures = {{0, invalid_argument("broken picture")}, {0, Status()}, {7, Status()}};
   scheduler.commit(std::move(output));
 

@@ -59,7 +59,7 @@ class RunningModel {
     return static_cast<int>(c.input_ids.size() + c.greedy_ids.size()) <= max_model_len_;
   }
 
-  std::shared_ptr<TokenStream> submit(const GoldenCase& c) {
+  std::shared_ptr<TokenStream> submit(const GoldenCase& c, int draft_tokens = 0) {
     Request request;
     request.id = ++last_id_;
     request.prompt = c.input_ids;
@@ -69,6 +69,7 @@ class RunningModel {
     request.sampling.max_tokens = static_cast<int>(c.greedy_ids.size());
     request.sampling.ignore_eos = true;
     request.sampling.logprobs = 5;
+    request.sampling.draft_tokens = draft_tokens;
     request.stream = std::make_shared<TokenStream>();
     request.arrival = Clock::now();
     const std::shared_ptr<TokenStream> stream = request.stream;
@@ -197,6 +198,20 @@ TEST_CASE("from the prefix cache = fresh") {
     }
     CHECK((cached > 0) == model.prefix_cacheable());
   }
+}
+
+TEST_CASE("guessed ahead = token by token") {
+  uint64_t right = 0;
+  for (const std::string& name : Golden::names()) {
+    INFO(name);
+    const Golden golden(name);
+    RunningModel model(golden, {});
+    for (const GoldenCase& c : golden.cases()) {
+      if (model.fits(c)) check_answer(RunningModel::wait(*model.submit(c, 6)), c);
+    }
+    right += model.stats().accepted_drafts;
+  }
+  CHECK(right > 0);
 }
 
 TEST_CASE("preempted and recomputed = undisturbed") {
