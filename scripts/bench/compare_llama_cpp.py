@@ -1,7 +1,8 @@
 """saccade beside llama.cpp on a CPU: same weights, same lengths, greedy, token ids in, caches off,
 one client, both in turns. Writes docs/benchmarks/cpu.json, cpu.md and cpu.svg.
 
-    .venv/bin/python scripts/bench/compare_llama_cpp.py [--rounds 3] [--only engine quantized server]
+    .venv/bin/python scripts/bench/compare_llama_cpp.py [--rounds 3]
+        [--only engine quantized server transformers]
 
 Nothing else may run on the machine meanwhile. What an earlier run measured of the parts that are
 left out stays in cpu.json, with its own date.
@@ -185,9 +186,37 @@ def measure_server(rounds):
              for name, command in servers.items()} for i in range(rounds)]
 
 
+# ---------------------------------------------------------------------- Hugging Face transformers
+
+
+def transformers_generate(dtype):
+    script = ROOT / "scripts" / "bench" / "transformers_generate.py"
+    return json_lines(command_output([sys.executable, script, MODEL, "--batch", 16, "--threads", THREADS,
+                                      "--dtype", dtype]))[0]["tokens_per_s"]
+
+
+def saccade_at_16():
+    with serving(saccade_server) as (_, port):
+        closed_loop(port, 4, 999)
+        return closed_loop(port, 16, 7)["tokens_per_s"]
+
+
+def measure_transformers(rounds):
+    """A static batch of 16 beside 16 clients of the server. generate runs in the dtype that this
+    machine is faster in."""
+    dtype = max(["float32", "bfloat16"], key=transformers_generate) if has_bf16() else "float32"
+    pairs = [(saccade_at_16(), transformers_generate(dtype)) for _ in range(rounds)]
+    return {"dtype": dtype, "saccade": [ours for ours, _ in pairs], "transformers": [theirs for _, theirs in pairs]}
+
+
 # --------------------------------------------------------------------------------------------------
 
-PARTS = {"engine": measure_engine, "quantized": measure_quantized, "server": measure_server}
+PARTS = {"engine": measure_engine, "quantized": measure_quantized, "server": measure_server,
+         "transformers": measure_transformers}
+
+
+def has_bf16() -> bool:
+    return "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text().split()
 
 
 def machine() -> str:

@@ -128,5 +128,14 @@ def write(results, folder):
         lines += ["## The servers: 128 tokens in, 64 out", "", f"{found['date']}, {found['machine']}. `c=N`: N clients, each "
                   "asks again when it has its answer. `poisson P%`: arrivals at that share of the server's own most requests "
                   "per second.", "", *server_table(found["rounds"]), ""]
+    if "transformers" in results:
+        found = results["transformers"]
+        values = found["rounds"]
+        ratio = median(values["saccade"]) / median(values["transformers"])
+        lines += ["## Hugging Face transformers, a static batch of 16", "", f"{found['date']}, {found['machine']}. 128 tokens "
+                  f"in, 64 out; `generate` in {values['dtype']}, saccade's server (bfloat16 weights) with 16 clients.", "",
+                  "| | tokens/s |", "|---|---|", f"| saccade | {spread(values['saccade'])} |",
+                  f"| transformers | {spread(values['transformers'])} |", "", f"Ratio {ratio:.2f}, target "
+                  f"{verdict(ratio, 3.0)}.", ""]
     (folder / "cpu.md").write_text("\n".join(lines))
     plot(results, folder / "cpu.svg")
