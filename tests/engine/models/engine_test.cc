@@ -202,7 +202,6 @@ TEST_CASE("from the prefix cache = fresh") {
   }
 }
 
-<<<<<<< ours
 TEST_CASE("guessed ahead = token by token") {
   uint64_t right = 0;
   for (const std::string& name : Golden::names()) {
@@ -215,7 +214,8 @@ TEST_CASE("guessed ahead = token by token") {
     right += model.stats().accepted_drafts;
   }
   CHECK(right > 0);
-=======
+}
+
 // How far the log-probabilities of the first step are from the reference's, over all cases.
 double mean_drift(const std::string& name, Quantization quantization) {
   const Golden golden(name);
@@ -249,7 +249,6 @@ TEST_CASE("integer weights stay near the reference") {
     CHECK(four > eight);
     CHECK(four < 0.5);
   }
->>>>>>> theirs
 }
 
 TEST_CASE("preempted and recomputed = undisturbed") {
