@@ -1,6 +1,7 @@
 // Guesses of the next tokens: what is planned for them, and what counts of their outcome.
+#include <catch2/catch_test_macros.hpp>
+
 #include "engine/core/scheduler.h"
-#include "tests/engine/catch.h"
 #include "tests/engine/core/fixtures.h"
 
 namespace saccade::testing {

@@ -106,7 +106,7 @@ Request Scenario::random_request() {
   request.sampling.ignore_eos = chance(20);
   request.sampling.min_tokens = chance(20) ? between(0, 6) : 0;
   if (chance(20)) request.sampling.stop_ids = {3};
-  if (chance(30)) request.sampling.draft_tokens = between(1, 6);
+  if (chance(50)) request.sampling.draft_tokens = between(1, 6);
   if (chance(50)) splice_pictures(request);
   if (chance(15)) {
     request.sampling.prompt_logprobs = 0;
@@ -287,7 +287,7 @@ TEST_CASE("random scenarios hold the scheduler's invariants") {
                    << ", prefix tokens hit " << Scenario::prefix_hits_total << ", encoder hits "
                    << Scenario::encoder_hits_total << ", steps " << Scenario::steps_total);
   CHECK(Scenario::accepted_total > 40000);
-  CHECK(Scenario::right_guesses_total > 1000);
+  CHECK(Scenario::right_guesses_total > 400);
   CHECK(Scenario::preemptions_total > 1000);
   CHECK(Scenario::prefix_hits_total > 50000);
   CHECK(Scenario::encoder_hits_total > 1000);
