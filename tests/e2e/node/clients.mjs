@@ -51,7 +51,7 @@ async function vercel() {
   for await (const text of stream.textStream) seen.stream += text;
   const content = [{ type: "image", image: picture }, { type: "text", text: question }];
   seen.picture = (await generateText({ ...settings, messages: [{ role: "user", content }] })).text;
-  const { embedding } = await embed({ model: provider.textEmbeddingModel(model), value: question });
+  const { embedding } = await embed({ model: provider.embeddingModel(model), value: question });
   seen.embedding = embedding.length;
   return seen;
 }
