@@ -399,8 +399,8 @@ EXECUTOR = _in(
     (
         "logits_row_of_neighbour",
         "in a batch the first sequence's logits for all",
-        "logits.const_data_ptr<float>() + n * vocab",
-        "logits.const_data_ptr<float>()",
+        "logits.narrow(0, first, count)",
+        "logits.narrow(0, 0, count)",
     ),
 ) + _in(
     "engine/runtime/torch_executor.cc",
