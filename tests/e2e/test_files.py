@@ -135,7 +135,7 @@ class Pictures(http.server.BaseHTTPRequestHandler):
             except OSError:
                 pass
         elif name == "slow":
-            time.sleep(3)
+            time.sleep(6)
         elif name == "missing":
             self.send_error(404)
         else:
@@ -160,7 +160,7 @@ def host():
 @pytest.fixture(scope="module")
 def fetching():
     server = Server("llava", "--allow-media-domain", "127.0.0.1", "--allow-private-media-hosts", "true",
-                    "--media-fetch-timeout", "1", "--max-image-size", "1M",
+                    "--media-fetch-timeout", "3", "--max-image-size", "1M",
                     env={"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"})
     yield server
     assert server.stop() == 0

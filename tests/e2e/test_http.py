@@ -129,7 +129,7 @@ def test_bodies_together_have_a_limit(server):
             connection.sendall(f"POST {CHAT} HTTP/1.1\r\nAuthorization: Bearer secret\r\n"
                                f"Content-Length: {len(half) + 10}\r\n\r\n".encode())
         one.sendall(half)
-        time.sleep(0.3)
+        time.sleep(1.5)  # it has arrived
         two.sendall(half)
         reply = read_all(two)
         assert reply.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in reply
@@ -169,7 +169,8 @@ def test_who_is_being_answered_keeps_its_place():
     server = Server("llama_gqa", "--max-connections", "4", "--max-num-seqs", "1")
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(server.connect())
-        busy.sendall(request_bytes(CHAT, {**BODY, "max_tokens": 200, "n": 40, "stream": True}))
+        busy.sendall(request_bytes(CHAT, {**BODY, "max_tokens": 200, "n": 6, "stream": True},
+                                   "Connection: close\r\n"))
         assert busy.recv(12) == b"HTTP/1.1 200"
         for _ in range(20):
             stack.enter_context(server.connect())

@@ -75,7 +75,7 @@ def test_streams_at_a_time(server):
     def hold():
         client = openai.OpenAI(base_url=server.url + "/v1", api_key="single", max_retries=0)
         with client.chat.completions.create(model="llava", messages=BODY["messages"], stream=True, max_tokens=100,
-                                            n=20, extra_body={"ignore_eos": True}) as stream:
+                                            n=100, extra_body={"ignore_eos": True}) as stream:
             for _ in stream:
                 first.set()
                 if stop.is_set():

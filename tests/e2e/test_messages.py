@@ -11,7 +11,7 @@ from server_process import GOLDEN, Server, golden
 
 CASE = golden("llama_gqa")["cases"][0]
 MESSAGES = [{"role": "user", "content": CASE["messages"][-1]["content"]}]
-EXTRA = {"extra_body": {"ignore_eos": True}}
+EXTRA = {"extra_body": {"ignore_eos": True, "temperature": 0}}
 
 
 def client_of(server, key="none"):
@@ -24,8 +24,8 @@ def client(llama):
 
 
 def ask(client, **fields):
-    return client.messages.create(**{"model": "tiny", "max_tokens": 16, "messages": MESSAGES, "temperature": 0,
-                                     **EXTRA, **fields})
+    return client.messages.create(**{"model": "tiny", "max_tokens": 16, "messages": MESSAGES, **EXTRA,
+                                     **fields})
 
 
 @pytest.mark.compatibility("anthropic", "messages")
@@ -46,7 +46,7 @@ def test_stop_sequences(client):
 
 @pytest.mark.compatibility("anthropic", "streams, the stream helper")
 def test_the_stream_helper_and_its_events(client, llama):
-    with client.messages.stream(model="tiny", max_tokens=16, messages=MESSAGES, temperature=0, **EXTRA) as stream:
+    with client.messages.stream(model="tiny", max_tokens=16, messages=MESSAGES, **EXTRA) as stream:
         assert "".join(stream.text_stream) == CASE["text"]
         final = stream.get_final_message()
     assert final.stop_reason == "max_tokens" and final.usage.output_tokens == 16
