@@ -9,14 +9,33 @@ namespace saccade {
 
 enum class MediaKind { kImage, kVideo };
 
+// Size of a picture in pixels, upright.
+struct ImageSize {
+  int height = 0;
+  int width = 0;
+  friend bool operator==(const ImageSize&, const ImageSize&) = default;
+};
+
+// What preprocessing makes of a picture. Follows from its size alone, so the length of a prompt is
+// known before any pixel is decoded.
+struct MediaLayout {
+  ImageSize original{};  // of the upright picture
+  ImageSize part{};      // of each part as the encoder takes it
+  int parts = 1;         // tiles the picture is cut into, an overview among them where there is one
+  int rows = 0;          // grid of the tiles; 0: the picture stays whole
+  int columns = 0;
+};
+
 // One picture (or list of frames) as the vision encoder takes it.
 struct MediaItem {
   MediaKind kind = MediaKind::kImage;
   std::vector<float> pixels;  // [frames, channels, height, width], normalised
-  int frames = 1;
+  int frames = 1;             // of a video; parts (tiles) of a picture
   int channels = 3;
   int height = 0;  // after preprocessing, in pixels
   int width = 0;
+  int rows = 0;  // grid of a picture's tiles; 0: not cut
+  int columns = 0;
   int original_height = 0;  // of the upright picture, before preprocessing
   int original_width = 0;
   ContentHash hash;  // of the file's bytes and the preprocessing
@@ -39,6 +58,10 @@ struct MediaSpan {
   int length = 0;
   int media = 0;   // index into Request::media
   int offset = 0;  // first row of that input's output
+  // Grid of its visual tokens in one frame, for models whose positions tell rows and columns apart
+  // (grid_positions.h); 0: they count like text.
+  int rows = 0;
+  int columns = 0;
 };
 
 }  // namespace saccade

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/media.h"
 #include "engine/core/types.h"
 
 namespace saccade {
@@ -13,13 +14,6 @@ enum class MediaPlacement {
   kNone,           // text only: a picture in a request is refused
   kAtPlaceholder,  // where the template writes the placeholder (LLaVA)
   kBeforePrompt,   // before everything, BOS included (BLIP-2, InstructBLIP)
-};
-
-// Size of a picture in pixels, upright.
-struct ImageSize {
-  int height = 0;
-  int width = 0;
-  friend bool operator==(const ImageSize&, const ImageSize&) = default;
 };
 
 // What the server needs to know of a model to turn messages into a prompt. Filled by the family's
@@ -36,9 +30,15 @@ struct ModelInfo {
   MediaPlacement placement = MediaPlacement::kNone;
   TokenId image_token = -1;  // the placeholder's id, one per visual position
   int max_images = 0;        // per request; 0: text only
-  // Visual tokens of a picture, from its size alone (before decoding). Pure.
-  std::function<int(ImageSize)> image_tokens;
-  ImageSize encoder_input;  // pixels the vision tower takes, after preprocessing
+  // Visual tokens of a picture, all its parts together. Pure.
+  std::function<int(const MediaLayout&)> image_tokens;
+  // What a picture's placeholder becomes before the prompt is tokenised: a text that holds
+  // `placeholder` once for each visual token. Empty: the placeholder, image_tokens times. Pure.
+  std::function<std::string(const MediaLayout&, const std::string& placeholder)> image_text;
+  // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
+  std::function<ImageSize(const MediaLayout&)> token_grid;
+  // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.
+  ImageSize encoder_input;
   // The connector reads the instruction through the model's second tokenizer (qformer_tokenizer/).
   bool instruction_to_connector = false;
   int max_instruction_tokens = 0;  // longer ones are truncated, keeping the last special token

@@ -120,7 +120,7 @@ ModelInfo describe(const ModelFolder& folder) {
   info.image_token = image_token_id(folder, 0, config.text);
   info.max_images = 1;
   info.encoder_input = {config.vision.image_size, config.vision.image_size};
-  info.image_tokens = [count = config.qformer.num_queries](ImageSize) { return count; };
+  info.image_tokens = [count = config.qformer.num_queries](const MediaLayout&) { return count; };
   info.instruction_to_connector = config.qformer.reads_text;
   if (config.qformer.reads_text) {
     info.max_instruction_tokens = std::min(kMaxInstructionTokens, config.qformer.max_positions);

@@ -15,21 +15,44 @@ std::string size_text(int height, int width) {
 }  // namespace
 
 at::Tensor stack_pixels(const std::vector<const EncoderInput*>& inputs, int height, int width) {
-  const auto count = static_cast<int64_t>(inputs.size());
-  at::Tensor pixels = at::empty({count, 3, height, width}, at::kFloat);
-  const size_t item_size = size_t{3} * height * width;
-  for (int64_t i = 0; i < count; ++i) {
-    const MediaItem& item = *inputs[i]->media;
-    const bool fits = item.frames == 1 && item.channels == 3 && item.height == height &&
-                      item.width == width && item.pixels.size() == item_size;
+  int64_t parts = 0;
+  for (const EncoderInput* input : inputs) parts += input->media->frames;
+  at::Tensor pixels = at::empty({parts, 3, height, width}, at::kFloat);
+  float* out = pixels.data_ptr<float>();
+  for (const EncoderInput* input : inputs) {
+    const MediaItem& item = *input->media;
+    const size_t size = size_t(item.frames) * 3 * height * width;
+    const bool fits = item.channels == 3 && item.height == height && item.width == width &&
+                      item.pixels.size() == size;
     if (!fits) {
       throw std::invalid_argument("the preprocessed picture is " +
                                   size_text(item.height, item.width) + ", the tower takes " +
                                   size_text(height, width));
     }
-    std::copy(item.pixels.begin(), item.pixels.end(), pixels.data_ptr<float>() + i * item_size);
+    out = std::copy(item.pixels.begin(), item.pixels.end(), out);
   }
   return pixels;
+}
+
+at::Tensor item_pixels(const EncoderInput& input) {
+  const MediaItem& item = *input.media;
+  if (item.frames < 1 || item.channels != 3 || item.height < 1 || item.width < 1 ||
+      item.pixels.size() != size_t(item.frames) * 3 * item.height * item.width) {
+    throw std::invalid_argument("the preprocessed picture's sizes do not fit its pixels");
+  }
+  return at::from_blob(const_cast<float*>(item.pixels.data()),
+                       {item.frames, 3, item.height, item.width}, at::kFloat);
+}
+
+std::vector<at::Tensor> join_parts(const at::Tensor& rows,
+                                   const std::vector<const EncoderInput*>& inputs) {
+  std::vector<at::Tensor> joined;
+  int64_t first = 0;
+  for (const EncoderInput* input : inputs) {
+    joined.push_back(rows.narrow(0, first, input->media->frames).flatten(0, 1));
+    first += input->media->frames;
+  }
+  return joined;
 }
 
 }  // namespace saccade

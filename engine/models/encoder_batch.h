@@ -8,8 +8,15 @@
 
 namespace saccade {
 
-// Pixels of one-frame inputs as one float32 tensor [n, 3, height, width] on the CPU. Throws
+// Parts of all inputs, in order, as one float32 tensor [parts, 3, height, width] on the CPU. Throws
 // std::invalid_argument naming the sizes when an item has another one.
 at::Tensor stack_pixels(const std::vector<const EncoderInput*>& inputs, int height, int width);
+
+// Parts of one input: [parts, 3, height, width] float32 on the CPU, a view of its memory.
+at::Tensor item_pixels(const EncoderInput& input);
+
+// Rows of each input from those of all its parts: [parts, k, H] -> one [parts of it * k, H] each.
+std::vector<at::Tensor> join_parts(const at::Tensor& rows,
+                                   const std::vector<const EncoderInput*>& inputs);
 
 }  // namespace saccade

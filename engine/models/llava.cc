@@ -95,7 +95,7 @@ class Llava : public DecoderModel {
     const int side = config_.vision.image_size;
     const at::Tensor features = select(stack_pixels(inputs, side, side));
     const at::Tensor tokens = linear2_(activate(linear1_(features), config_.projector_activation));
-    return tokens.unbind(0);
+    return join_parts(tokens, inputs);
   }
 
  private:
@@ -131,7 +131,7 @@ ModelInfo describe(const ModelFolder& folder) {
   info.image_token = image_token_id(folder, 32000, config.text);
   info.max_images = 64;
   info.encoder_input = {config.vision.image_size, config.vision.image_size};
-  info.image_tokens = [count = config.tokens_per_image()](ImageSize) { return count; };
+  info.image_tokens = [count = config.tokens_per_image()](const MediaLayout&) { return count; };
   // LLaVA-1.5's released folders have no chat template; this is the prompt it was tuned on.
   info.builtin_chat_template =
       "{% for message in messages %}"

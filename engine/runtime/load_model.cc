@@ -77,6 +77,11 @@ void limit_model_len(ModelInfo& info, const ModelOptions& options) {
 
 }  // namespace
 
+ModelInfo describe_model(const std::filesystem::path& path) {
+  const ModelFolder folder(path);
+  return find_family(folder).describe(folder);
+}
+
 LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& options) {
   const c10::InferenceMode guard;
   const ModelFolder folder(path);

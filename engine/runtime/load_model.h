@@ -45,6 +45,9 @@ struct LoadedModel {
 // Reads a Hugging Face folder. Throws LoadError: one line that names the file and the field.
 LoadedModel load_model(const std::filesystem::path& folder, const ModelOptions& options);
 
+// What the server needs to know of a folder's model, from its JSON files alone. Throws LoadError.
+ModelInfo describe_model(const std::filesystem::path& folder);
+
 // What a model is, without keeping its weights: the text `saccade inspect` prints.
 std::string inspect_model(const std::filesystem::path& folder);
 

@@ -5,12 +5,17 @@
 namespace saccade::api {
 namespace {
 
-std::vector<ImageSize> sizes_of(const std::vector<ProbedImage>& images) {
-  std::vector<ImageSize> sizes;
+// What the pictures become, from their headers.
+Result<std::vector<MediaLayout>> layouts_of(const Service& service,
+                                            const std::vector<ProbedImage>& images) {
+  std::vector<MediaLayout> layouts;
   for (const ProbedImage& image : images) {
-    sizes.push_back({image.header.height, image.header.width});
+    const Result<MediaLayout> layout =
+        service.image_processor->layout({image.header.height, image.header.width});
+    if (!layout) return layout.status().with_param(image.param);
+    layouts.push_back(*layout);
   }
-  return sizes;
+  return layouts;
 }
 
 Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
@@ -71,8 +76,10 @@ Status pay_for(const std::vector<ProbedImage>& images, Admission* admission) {
 
 Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
                             const std::vector<ProbedImage>& images) {
+  const Result<std::vector<MediaLayout>> layouts = layouts_of(service, images);
+  if (!layouts) return layouts.status();
   const Stopwatch time;
-  Result<Prompt> prompt = service.prompts.build(conversation, sizes_of(images));
+  Result<Prompt> prompt = service.prompts.build(conversation, *layouts);
   service.metrics.tokenize(time.seconds());
   return prompt;
 }

@@ -95,17 +95,19 @@ std::string text_of(ImageSize size) {
   return std::to_string(size.height) + "x" + std::to_string(size.width);
 }
 
-// Whatever its shape, a picture has to come out as the vision tower takes it.
+// Whatever its shape, a picture has to come out as the vision tower takes it (0x0: in any size).
 ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
   ImageProcessor processor = ImageProcessor::load(folder);
+  if (wanted == ImageSize{}) return processor;
   for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
-    const Result<ImageSize> made = processor.processed_size(size);
-    if (made.ok() && *made == wanted) continue;
+    const Result<MediaLayout> made = processor.layout(size);
+    if (made.ok() && made->part == wanted) continue;
     fs::path file = folder / "preprocessor_config.json";
     if (!fs::exists(file)) file = folder / "processor_config.json";
     throw LoadError(file.string() + ": size and crop_size make " +
-                    (made.ok() ? text_of(*made) : std::string("nothing")) + " of a picture of " +
-                    text_of(size) + ", the vision tower's image_size is " + text_of(wanted));
+                    (made.ok() ? text_of(made->part) : std::string("nothing")) +
+                    " of a picture of " + text_of(size) + ", the vision tower's image_size is " +
+                    text_of(wanted));
   }
   return processor;
 }
@@ -118,13 +120,39 @@ void check_patch_size(const fs::path& folder, const ModelInfo& info) {
   const auto patch = config.find("patch_size");
   if (patch == config.end() || patch->is_null()) return;
   const int64_t side = patch->is_number_integer() ? patch->get<int64_t>() : 0;
-  const int tokens = info.image_tokens(info.encoder_input);
+  const int tokens =
+      info.image_tokens({.original = info.encoder_input, .part = info.encoder_input});
   if (side > 0 && side <= info.encoder_input.height) {
     const int64_t patches = (info.encoder_input.height / side) * (info.encoder_input.width / side);
     if (std::abs(patches - tokens) <= 1) return;
   }
   throw LoadError(path.string() + ": patch_size does not make " + std::to_string(tokens) +
                   " visual tokens of a picture of " + text_of(info.encoder_input));
+}
+
+// Where pictures keep a size of their own, the tower must be able to take what the processor makes,
+// and agree with the processor's count for a picture of one part.
+void check_parts(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
+  fs::path path = folder / "preprocessor_config.json";
+  if (!fs::exists(path)) path = folder / "processor_config.json";
+  for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
+    const Result<MediaLayout> made = processor.layout(size);
+    if (made.ok() && info.image_tokens(*made) > 0) continue;
+    throw LoadError(path.string() + ": makes " +
+                    (made.ok() ? text_of(made->part) : std::string("nothing")) +
+                    " of a picture of " + text_of(size) + ", which the vision tower cannot take");
+  }
+  const Json config = read_json(folder / "processor_config.json");
+  const auto count = config.find("image_seq_len");
+  if (count == config.end() || count->is_null()) return;
+  MediaLayout one = *processor.layout({64, 64});
+  one.parts = 1;
+  one.rows = one.columns = 0;
+  if (!count->is_number_integer() || count->get<int64_t>() != info.image_tokens(one)) {
+    throw LoadError((folder / "processor_config.json").string() + ": image_seq_len is not the " +
+                    std::to_string(info.image_tokens(one)) +
+                    " visual tokens that the tower makes of " + text_of(one.part));
+  }
 }
 
 }  // namespace
@@ -147,7 +175,11 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
   }
   if (info.placement != MediaPlacement::kNone) {
     side.image_processor = load_image_processor(folder, info.encoder_input);
-    if (info.placement == MediaPlacement::kAtPlaceholder) check_patch_size(folder, info);
+    if (info.encoder_input == ImageSize{}) {
+      check_parts(folder, info, *side.image_processor);
+    } else if (info.placement == MediaPlacement::kAtPlaceholder) {
+      check_patch_size(folder, info);
+    }
   }
   return side;
 }

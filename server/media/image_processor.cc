@@ -68,8 +68,9 @@ ImageSize ImageProcessor::resized_size(ImageSize padded) const {
   return {shortest_edge_, scaled(padded.width, padded.height)};
 }
 
-Result<ImageSize> ImageProcessor::processed_size(ImageSize original) const {
-  const ImageSize padded = padded_size(original), resized = resized_size(padded);
+Result<MediaLayout> ImageProcessor::layout(ImageSize original) const {
+  const ImageSize padded = padded_size(original);
+  const ImageSize resized = rule_ ? rule_->largest_step(original) : resized_size(padded);
   for (const ImageSize& step : {padded, resized}) {
     if (int64_t{step.height} * step.width > kMaxWorkPixels) {
       return invalid_argument(
@@ -77,10 +78,21 @@ Result<ImageSize> ImageProcessor::processed_size(ImageSize original) const {
           std::to_string(step.width) + "x" + std::to_string(step.height) + " pixels");
     }
   }
-  return do_center_crop_ ? crop_size_ : resized;
+  if (rule_) {
+    if (Status status = rule_->check(original); !status.ok()) return status;
+    return rule_->layout(original);
+  }
+  return MediaLayout{.original = original, .part = do_center_crop_ ? crop_size_ : resized};
 }
 
-RgbImage ImageProcessor::prepare(const RgbImage& image) const {
+std::vector<RgbImage> ImageProcessor::prepare(const RgbImage& image) const {
+  if (rule_) return rule_->cut(image);
+  std::vector<RgbImage> parts;
+  parts.push_back(prepare_single(image));
+  return parts;
+}
+
+RgbImage ImageProcessor::prepare_single(const RgbImage& image) const {
   RgbImage current;
   const RgbImage* input = &image;
   if (do_pad_ && image.height != image.width) {
@@ -98,23 +110,28 @@ RgbImage ImageProcessor::prepare(const RgbImage& image) const {
 
 Result<MediaItem> ImageProcessor::process(const RgbImage& image,
                                           const ContentHash& file_hash) const {
-  const Result<ImageSize> size = processed_size({image.height, image.width});
-  if (!size.ok()) return size.status();
-  const RgbImage prepared = prepare(image);
+  const Result<MediaLayout> layout = this->layout({image.height, image.width});
+  if (!layout.ok()) return layout.status();
+  const std::vector<RgbImage> parts = prepare(image);
   MediaItem item;
   item.kind = MediaKind::kImage;
-  item.height = size->height;
-  item.width = size->width;
+  item.frames = layout->parts;
+  item.height = layout->part.height;
+  item.width = layout->part.width;
+  item.rows = layout->rows;
+  item.columns = layout->columns;
   item.original_height = image.height;
   item.original_width = image.width;
   item.hash = media_hash(file_hash);
   const size_t plane = size_t(item.height) * size_t(item.width);
-  item.pixels.resize(plane * 3);
-  for (size_t c = 0; c < 3; ++c) {
-    const std::array<float, 256>& table = tables_[c];
-    const uint8_t* in = prepared.pixels.data() + c;
-    float* out = item.pixels.data() + c * plane;
-    for (size_t i = 0; i < plane; ++i, in += 3) out[i] = table[*in];
+  item.pixels.resize(parts.size() * plane * 3);
+  float* out = item.pixels.data();
+  for (const RgbImage& part : parts) {
+    for (size_t c = 0; c < 3; ++c) {
+      const std::array<float, 256>& table = tables_[c];
+      const uint8_t* in = part.pixels.data() + c;
+      for (size_t i = 0; i < plane; ++i, in += 3) *out++ = table[*in];
+    }
   }
   return item;
 }

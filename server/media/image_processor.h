@@ -3,12 +3,14 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/core/media.h"
-#include "engine/core/model_info.h"
 #include "engine/core/status.h"
+#include "server/media/part_rule.h"
 #include "server/media/resample.h"
 #include "server/media/rgb_image.h"
 
@@ -21,17 +23,17 @@ namespace saccade {
 class ImageProcessor {
  public:
   // Reads preprocessor_config.json or, without it, `image_processor` of processor_config.json.
-  // Knows BlipImageProcessor, CLIPImageProcessor, SiglipImageProcessor and LlavaImageProcessor,
-  // also under their "Fast" and "Pil" names and as "FeatureExtractor"; absent fields have the
-  // class's defaults. LoadError names the file and the field.
+  // Knows the Blip, CLIP, Siglip, Llava, Idefics3, SmolVLM and Qwen2VL classes, also under their
+  // "Fast" and "Pil" names and as "FeatureExtractor"; absent fields have the class's defaults.
+  // LoadError names the file and the field.
   static ImageProcessor load(const std::filesystem::path& model_dir);
 
-  // The size `process` will deliver for an upright picture of this size: a function of the header
+  // What `process` will deliver for an upright picture of this size: a function of the header
   // alone. InvalidArgument when the picture would grow beyond kMaxWorkPixels on the way.
-  Result<ImageSize> processed_size(ImageSize original) const;
+  Result<MediaLayout> layout(ImageSize original) const;
 
-  // Resize, crop, rescale, normalise -> pixels [1, 3, H, W]. `file_hash` is the SHA-256 of the
-  // encoded file the picture came from. Fails as processed_size does.
+  // Resize, crop or split, rescale, normalise -> pixels [parts, 3, H, W]. `file_hash` is the
+  // SHA-256 of the encoded file the picture came from. Fails as layout does.
   Result<MediaItem> process(const RgbImage& image, const ContentHash& file_hash) const;
 
   // Names what `process` makes of a file: SHA-256 over the file's hash and everything that decides
@@ -49,13 +51,16 @@ class ImageProcessor {
 
   ImageSize padded_size(ImageSize original) const;
   ImageSize resized_size(ImageSize padded) const;
-  // The picture just before rescaling, 8 bits per sample.
-  RgbImage prepare(const RgbImage& image) const;
+  // The picture's parts just before rescaling, 8 bits per sample.
+  std::vector<RgbImage> prepare(const RgbImage& image) const;
+  RgbImage prepare_single(const RgbImage& image) const;
   void fill_tables();
 
   enum class ResizeRule { kExact, kShortestEdge };
 
-  std::string type_;     // the class's name without "Fast" and "Pil"
+  std::string type_;  // the class's name without "Fast" and "Pil"
+  // Of the classes that cut a picture into parts. Null: one part, by the fields below.
+  std::shared_ptr<const PartRule> rule_;
   bool do_pad_ = false;  // to a square, with the mean colour
   bool do_resize_ = true;
   ResizeRule resize_rule_ = ResizeRule::kExact;

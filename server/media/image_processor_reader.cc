@@ -1,10 +1,12 @@
-#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string_view>
 
 #include "server/media/image_processor.h"
+#include "server/media/processor_fields.h"
+#include "server/media/smart_resize_rule.h"
+#include "server/media/split_rule.h"
 
 namespace saccade {
 namespace {
@@ -12,7 +14,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
-constexpr int kMaxSide = 8192;  // of a resized or cropped picture, pixels
 
 constexpr std::array<double, 3> kClipMean = {0.48145466, 0.4578275, 0.40821073};
 constexpr std::array<double, 3> kClipStd = {0.26862954, 0.26130258, 0.27577711};
@@ -28,46 +29,57 @@ std::string without_suffix(std::string text, std::string_view suffix) {
 // One processor file (or the nested object of one) on its way to an ImageProcessor.
 class ImageProcessorReader {
  public:
-  ImageProcessorReader(std::string where, const Json& json)
-      : where_(std::move(where)), json_(json) {}
+  explicit ImageProcessorReader(const ProcessorFields& fields) : fields_(fields) {}
 
   ImageProcessor read(const std::string& type) {
     ImageProcessor processor;
     processor.type_ = type;
     set_class_defaults(&processor);
-    read_bool("do_pad", &processor.do_pad_, type == "LlavaImageProcessor");
-    read_bool("do_resize", &processor.do_resize_);
-    if (processor.do_resize_) read_size(&processor);
-    read_filter(&processor);
-    const bool crops = type == "CLIPImageProcessor" || type == "LlavaImageProcessor";
-    read_bool("do_center_crop", &processor.do_center_crop_, crops);
-    if (processor.do_center_crop_) read_crop_size(&processor);
-    read_bool("do_rescale", &processor.do_rescale_);
-    read_number("rescale_factor", &processor.rescale_factor_);
-    read_bool("do_normalize", &processor.do_normalize_);
-    read_channels("image_mean", &processor.mean_);
-    read_channels("image_std", &processor.std_);
-    for (const double value : processor.std_) {
-      if (processor.do_normalize_ && static_cast<float>(value) == 0.0F)
-        fail("image_std", "must not hold 0");
+    fields_.read_bool("do_resize", &processor.do_resize_);
+    fields_.read_filter("resample", &processor.filter_);
+    if (const auto make = part_rule_of(type)) {
+      processor.rule_ = make(fields_, processor.do_resize_, processor.filter_);
+    } else {
+      read_single(&processor);
     }
-    for (size_t c = 0; c < 3; ++c) {
-      const double level = processor.mean_[c] * 255;
-      if (processor.do_pad_ && !(level >= 0 && level <= 255)) {
-        fail("image_mean", "must lie between 0 and 1 when do_pad is set");
-      }
-      processor.pad_color_[c] = processor.do_pad_ ? static_cast<uint8_t>(level) : uint8_t{0};
-    }
+    fields_.read_bool("do_rescale", &processor.do_rescale_);
+    fields_.read_number("rescale_factor", &processor.rescale_factor_);
+    fields_.read_bool("do_normalize", &processor.do_normalize_);
+    fields_.read_channels("image_mean", &processor.mean_);
+    fields_.read_channels("image_std", &processor.std_);
+    check_channels(&processor);
     processor.fill_tables();
     describe(&processor);
     return processor;
   }
 
-  [[noreturn]] void fail(const std::string& field, const std::string& problem) const {
-    throw LoadError(where_ + ": " + field + ": " + problem);
+  // Whether there is such a class.
+  static bool knows(const std::string& type) {
+    for (const char* known : {"BlipImageProcessor", "CLIPImageProcessor", "SiglipImageProcessor",
+                              "LlavaImageProcessor"}) {
+      if (type == known) return true;
+    }
+    return part_rule_of(type) != nullptr;
   }
 
  private:
+  using MakeRule = std::shared_ptr<const PartRule> (*)(const ProcessorFields&, bool, Filter);
+
+  template <typename Rule>
+  static std::shared_ptr<const PartRule> make_rule(const ProcessorFields& fields, bool do_resize,
+                                                   Filter filter) {
+    return std::make_shared<Rule>(fields, do_resize, filter);
+  }
+
+  // Null for the classes that make one picture of one.
+  static MakeRule part_rule_of(const std::string& type) {
+    if (type == "Idefics3ImageProcessor" || type == "SmolVLMImageProcessor") {
+      return make_rule<SplitRule>;
+    }
+    if (type == "Qwen2VLImageProcessor") return make_rule<SmartResizeRule>;
+    return nullptr;
+  }
+
   static void set_class_defaults(ImageProcessor* processor) {
     processor->mean_ = kClipMean;
     processor->std_ = kClipStd;
@@ -76,6 +88,11 @@ class ImageProcessorReader {
     } else if (processor->type_ == "SiglipImageProcessor") {
       processor->size_ = {224, 224};
       processor->mean_ = processor->std_ = kHalves;
+    } else if (part_rule_of(processor->type_) == make_rule<SplitRule>) {
+      processor->filter_ = Filter::kLanczos;
+      processor->mean_ = processor->std_ = kHalves;
+    } else if (part_rule_of(processor->type_) == make_rule<SmartResizeRule>) {
+      processor->filter_ = Filter::kBicubic;
     } else {
       processor->resize_rule_ = ImageProcessor::ResizeRule::kShortestEdge;
       processor->shortest_edge_ = 224;
@@ -84,114 +101,65 @@ class ImageProcessorReader {
     }
   }
 
-  // The field, or nothing when it is absent or null (both mean the class's default).
-  const Json* find(const char* field) const {
-    const auto it = json_.find(field);
-    return it == json_.end() || it->is_null() ? nullptr : &*it;
-  }
-
-  // `known`: whether this class has the field at all; it is not read otherwise.
-  void read_bool(const char* field, bool* value, bool known = true) const {
-    const Json* json = known ? find(field) : nullptr;
-    if (json == nullptr) return;
-    if (!json->is_boolean()) fail(field, "must be true or false");
-    *value = json->get<bool>();
-  }
-
-  double number(const std::string& field, const Json& json) const {
-    if (!json.is_number()) fail(field, "must be a number");
-    const double value = json.get<double>();
-    if (!std::isfinite(value)) fail(field, "must be finite");
-    return value;
-  }
-
-  void read_number(const char* field, double* value) const {
-    if (const Json* json = find(field)) *value = number(field, *json);
-  }
-
-  // A number for all channels, or a list of three.
-  void read_channels(const char* field, std::array<double, 3>* values) const {
-    const Json* json = find(field);
-    if (json == nullptr) return;
-    if (!json->is_array()) {
-      values->fill(number(field, *json));
-      return;
+  void read_single(ImageProcessor* processor) const {
+    if (processor->type_ == "LlavaImageProcessor") fields_.read_bool("do_pad", &processor->do_pad_);
+    if (processor->do_resize_) read_size(processor);
+    if (processor->type_ == "CLIPImageProcessor" || processor->type_ == "LlavaImageProcessor") {
+      fields_.read_bool("do_center_crop", &processor->do_center_crop_);
     }
-    if (json->size() != values->size()) fail(field, "must hold 3 numbers");
-    for (size_t c = 0; c < values->size(); ++c) (*values)[c] = number(field, (*json)[c]);
+    if (processor->do_center_crop_) read_crop_size(processor);
   }
 
-  int side(const std::string& field, const Json& json) const {
-    if (!json.is_number_integer()) fail(field, "must be an integer");
-    const auto value = json.get<int64_t>();
-    if (value < 1 || value > kMaxSide) {
-      fail(field, "must lie between 1 and " + std::to_string(kMaxSide));
+  void check_channels(ImageProcessor* processor) const {
+    for (const double value : processor->std_) {
+      if (processor->do_normalize_ && static_cast<float>(value) == 0.0F) {
+        fields_.fail("image_std", "must not hold 0");
+      }
     }
-    return static_cast<int>(value);
-  }
-
-  static bool has_keys(const Json& json, std::initializer_list<const char*> keys) {
-    if (json.size() != keys.size()) return false;
-    return std::all_of(keys.begin(), keys.end(),
-                       [&](const char* key) { return json.contains(key); });
-  }
-
-  // {"height", "width"} or a list [height, width].
-  bool read_exact(const std::string& field, const Json& json, ImageSize* size) const {
-    if (json.is_object() && has_keys(json, {"height", "width"})) {
-      *size = {side(field + ".height", json["height"]), side(field + ".width", json["width"])};
-      return true;
+    for (size_t c = 0; c < 3; ++c) {
+      const double level = processor->mean_[c] * 255;
+      if (processor->do_pad_ && !(level >= 0 && level <= 255)) {
+        fields_.fail("image_mean", "must lie between 0 and 1 when do_pad is set");
+      }
+      processor->pad_color_[c] = processor->do_pad_ ? static_cast<uint8_t>(level) : uint8_t{0};
     }
-    if (json.is_array() && json.size() == 2) {
-      *size = {side(field + "[0]", json[0]), side(field + "[1]", json[1])};
-      return true;
-    }
-    return false;
   }
 
   void read_size(ImageProcessor* processor) const {
-    const Json* json = find("size");
+    const Json* json = fields_.find("size");
     if (json == nullptr) return;
     const bool squashes = processor->resize_rule_ == ImageProcessor::ResizeRule::kExact;
-    if (read_exact("size", *json, &processor->size_)) {
+    if (fields_.read_exact("size", *json, &processor->size_)) {
       processor->resize_rule_ = ImageProcessor::ResizeRule::kExact;
       return;
     }
     if (squashes) {
       // Blip reads one number as a square; Siglip has no meaning for it.
       if (!json->is_number() || processor->type_ == "SiglipImageProcessor") {
-        fail("size", processor->type_ + " needs {\"height\", \"width\"}");
+        fields_.fail("size", processor->type_ + " needs {\"height\", \"width\"}");
       }
-      const int square = side("size", *json);
+      const int square = fields_.side("size", *json);
       processor->size_ = {square, square};
       return;
     }
     // These classes know but do not use "longest_edge".
-    if (json->is_object() && (has_keys(*json, {"shortest_edge"}) ||
-                              has_keys(*json, {"shortest_edge", "longest_edge"}))) {
-      processor->shortest_edge_ = side("size.shortest_edge", (*json)["shortest_edge"]);
+    if (fields_.has_keys(*json, {"shortest_edge"}) ||
+        fields_.has_keys(*json, {"shortest_edge", "longest_edge"})) {
+      processor->shortest_edge_ = fields_.side("size.shortest_edge", (*json)["shortest_edge"]);
     } else if (json->is_number()) {
-      processor->shortest_edge_ = side("size", *json);
+      processor->shortest_edge_ = fields_.side("size", *json);
     } else {
-      fail("size", "must be a number, {\"shortest_edge\"} or {\"height\", \"width\"}");
+      fields_.fail("size", "must be a number, {\"shortest_edge\"} or {\"height\", \"width\"}");
     }
   }
 
   void read_crop_size(ImageProcessor* processor) const {
-    const Json* json = find("crop_size");
-    if (json == nullptr || read_exact("crop_size", *json, &processor->crop_size_)) return;
-    if (!json->is_number()) fail("crop_size", "must be a number or {\"height\", \"width\"}");
-    const int square = side("crop_size", *json);
+    const Json* json = fields_.find("crop_size");
+    if (json == nullptr || fields_.read_exact("crop_size", *json, &processor->crop_size_)) return;
+    if (!json->is_number())
+      fields_.fail("crop_size", "must be a number or {\"height\", \"width\"}");
+    const int square = fields_.side("crop_size", *json);
     processor->crop_size_ = {square, square};
-  }
-
-  void read_filter(ImageProcessor* processor) const {
-    const Json* json = find("resample");
-    if (json == nullptr) return;
-    if (!json->is_number_integer()) fail("resample", "must be an integer (PIL.Image.Resampling)");
-    const auto value = json->get<int64_t>();
-    if (value < 0 || value > 5) fail("resample", "must lie between 0 and 5 (PIL.Image.Resampling)");
-    processor->filter_ = static_cast<Filter>(value);
   }
 
   // Everything that decides the pixel values: part of every media hash.
@@ -199,7 +167,9 @@ class ImageProcessorReader {
     std::ostringstream text;
     text.precision(17);
     text << p->type_ << " pad=" << p->do_pad_;
-    if (!p->do_resize_) {
+    if (p->rule_) {
+      text << ' ' << p->rule_->description();
+    } else if (!p->do_resize_) {
       text << " resize=none";
     } else if (p->resize_rule_ == ImageProcessor::ResizeRule::kExact) {
       text << " resize=" << p->size_.height << 'x' << p->size_.width;
@@ -218,8 +188,7 @@ class ImageProcessorReader {
     p->description_ = text.str();
   }
 
-  std::string where_;
-  const Json& json_;
+  const ProcessorFields& fields_;
 };
 
 namespace {
@@ -245,21 +214,20 @@ Json read_object(const std::filesystem::path& path) {
 }
 
 // "CLIPImageProcessorFast", "CLIPFeatureExtractor" ... -> "CLIPImageProcessor".
-std::string class_name(const ImageProcessorReader& reader, const Json& json,
+std::string class_name(const ProcessorFields& fields, const Json& json,
                        const std::filesystem::path& model_dir) {
   for (const char* field : {"image_processor_type", "feature_extractor_type"}) {
     const auto it = json.find(field);
     if (it == json.end() || it->is_null()) continue;
-    if (!it->is_string()) reader.fail(field, "must be a string");
+    if (!it->is_string()) fields.fail(field, "must be a string");
     std::string type = without_suffix(without_suffix(it->get<std::string>(), "Fast"), "Pil");
     if (type.ends_with("FeatureExtractor")) {
       type = without_suffix(type, "FeatureExtractor") + "ImageProcessor";
     }
-    for (const char* known : {"BlipImageProcessor", "CLIPImageProcessor", "SiglipImageProcessor",
-                              "LlavaImageProcessor"}) {
-      if (type == known) return type;
-    }
-    reader.fail(field, "unsupported image processor (known: Blip, CLIP, Siglip, Llava)");
+    if (ImageProcessorReader::knows(type)) return type;
+    fields.fail(field,
+                "unsupported image processor (known: Blip, CLIP, Siglip, Llava, Idefics3, SmolVLM, "
+                "Qwen2VL)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");
@@ -271,7 +239,10 @@ std::string class_name(const ImageProcessorReader& reader, const Json& json,
   if (model == "llava") return "LlavaImageProcessor";
   if (model == "clip") return "CLIPImageProcessor";
   if (model == "siglip") return "SiglipImageProcessor";
-  reader.fail("image_processor_type", "missing");
+  if (model == "idefics3") return "Idefics3ImageProcessor";
+  if (model == "smolvlm") return "SmolVLMImageProcessor";
+  if (model == "qwen2_vl" || model == "qwen2_5_vl") return "Qwen2VLImageProcessor";
+  fields.fail("image_processor_type", "missing");
 }
 
 }  // namespace
@@ -297,8 +268,8 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& model_dir) {
     where += ": image_processor";
     if (!json.is_object()) throw LoadError(where + ": must be an object");
   }
-  ImageProcessorReader reader(where, json);
-  return reader.read(class_name(reader, json, model_dir));
+  const ProcessorFields fields(where, json);
+  return ImageProcessorReader(fields).read(class_name(fields, json, model_dir));
 }
 
 }  // namespace saccade

@@ -179,11 +179,18 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& pro
 }
 
 Result<Prompt> PromptBuilder::build(const Conversation& conversation,
-                                    std::span<const ImageSize> sizes) const {
-  if (sizes.size() > static_cast<size_t>(info_.max_images)) {
-    return invalid_argument("the messages hold " + std::to_string(sizes.size()) +
+                                    std::span<const MediaLayout> pictures) const {
+  if (pictures.size() > static_cast<size_t>(info_.max_images)) {
+    return invalid_argument("the messages hold " + std::to_string(pictures.size()) +
                                 " pictures; this model takes at most " +
                                 std::to_string(info_.max_images),
+                            "messages");
+  }
+  for (const MediaLayout& picture : pictures) {
+    if (info_.image_tokens(picture) > 0) continue;
+    return invalid_argument("this model cannot take a picture of " +
+                                std::to_string(picture.original.width) + "x" +
+                                std::to_string(picture.original.height) + " pixels",
                             "messages");
   }
   Result<std::vector<TextSegment>> text = render(conversation);
@@ -198,15 +205,18 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
 
   Prompt prompt;
   if (info_.placement == MediaPlacement::kAtPlaceholder) {
+    if (Status status = expand_placeholders(*text, pictures); !status.ok()) return status;
     const TokenId protect[] = {info_.image_token};
-    const Status status = place_images(tokenizer_->encode(*text, options, protect), sizes, prompt);
-    if (!status.ok()) return status;
+    prompt.ids = tokenizer_->encode(*text, options, protect);
+    if (Status status = find_spans(pictures, prompt); !status.ok()) return status;
   } else {
-    for (size_t i = 0; i < sizes.size(); ++i) append_image(sizes[i], static_cast<int>(i), prompt);
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      append_image(pictures[i], static_cast<int>(i), prompt);
+    }
     const std::vector<TokenId> ids = tokenizer_->encode(*text, options);
     prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
   }
-  if (info_.instruction_to_connector && !sizes.empty()) {
+  if (info_.instruction_to_connector && !pictures.empty()) {
     prompt.instruction = instruction_ids(conversation);
   }
   return prompt;
@@ -223,31 +233,65 @@ Prompt PromptBuilder::build_text(std::string_view text, bool add_special_tokens)
   return prompt;
 }
 
-// Copies `ids`, each placeholder grown to its picture's length.
-Status PromptBuilder::place_images(const std::vector<TokenId>& ids,
-                                   std::span<const ImageSize> sizes, Prompt& prompt) const {
-  const auto placeholders =
-      static_cast<size_t>(std::count(ids.begin(), ids.end(), info_.image_token));
-  if (placeholders != sizes.size()) {
-    return invalid_argument("the chat template shows " + std::to_string(placeholders) +
-                                " pictures where the messages hold " + std::to_string(sizes.size()),
-                            "messages");
-  }
-  int next = 0;
-  for (const TokenId id : ids) {
-    if (id == info_.image_token) {
-      append_image(sizes[next], next, prompt);
-      ++next;
-    } else {
-      prompt.ids.push_back(id);
+// Puts what each picture becomes in place of its placeholder, as the reference processors do before
+// they tokenise: words around a picture merge with the text that stands in for it. What a user
+// wrote never counts as a placeholder.
+Status PromptBuilder::expand_placeholders(std::vector<TextSegment>& text,
+                                          std::span<const MediaLayout> pictures) const {
+  size_t shown = 0;
+  for (TextSegment& segment : text) {
+    if (segment.from_user) continue;
+    std::string expanded;
+    size_t from = 0;
+    for (size_t at; (at = segment.text.find(placeholder_, from)) != std::string::npos;
+         from = at + placeholder_.size()) {
+      expanded.append(segment.text, from, at - from);
+      if (shown < pictures.size()) expanded += picture_text(pictures[shown]);
+      ++shown;
     }
+    segment.text = expanded + segment.text.substr(from);
+  }
+  if (shown == pictures.size()) return {};
+  return invalid_argument("the chat template shows " + std::to_string(shown) +
+                              " pictures where the messages hold " +
+                              std::to_string(pictures.size()),
+                          "messages");
+}
+
+std::string PromptBuilder::picture_text(const MediaLayout& picture) const {
+  if (info_.image_text) return info_.image_text(picture, placeholder_);
+  std::string text;
+  for (int i = info_.image_tokens(picture); i > 0; --i) text += placeholder_;
+  return text;
+}
+
+// The runs of placeholders in `prompt.ids`, dealt out to the pictures in order.
+Status PromptBuilder::find_spans(std::span<const MediaLayout> pictures, Prompt& prompt) const {
+  const auto end = static_cast<int>(prompt.ids.size());
+  int position = 0;
+  for (size_t i = 0; i < pictures.size(); ++i) {
+    const int tokens = info_.image_tokens(pictures[i]);
+    const ImageSize grid = info_.token_grid ? info_.token_grid(pictures[i]) : ImageSize{};
+    for (int placed = 0; placed < tokens;) {
+      while (position < end && prompt.ids[position] != info_.image_token) ++position;
+      const int start = position;
+      const int most = std::min(end, start + tokens - placed);
+      while (position < most && prompt.ids[position] == info_.image_token) ++position;
+      if (position == start) {
+        return Status(StatusCode::kInternal, "the prompt has too few visual positions");
+      }
+      prompt.spans.push_back(
+          {start, position - start, static_cast<int>(i), placed, grid.height, grid.width});
+      placed += position - start;
+    }
+    prompt.image_tokens += tokens;
   }
   return {};
 }
 
-void PromptBuilder::append_image(ImageSize size, int index, Prompt& prompt) const {
-  const int tokens = info_.image_tokens(size);
-  prompt.spans.push_back({static_cast<int>(prompt.ids.size()), tokens, index, 0});
+void PromptBuilder::append_image(const MediaLayout& picture, int index, Prompt& prompt) const {
+  const int tokens = info_.image_tokens(picture);
+  prompt.spans.push_back({static_cast<int>(prompt.ids.size()), tokens, index, 0, 0, 0});
   prompt.ids.insert(prompt.ids.end(), static_cast<size_t>(tokens), info_.image_token);
   prompt.image_tokens += tokens;
 }

@@ -19,7 +19,7 @@ namespace saccade {
 // Token ids of a prompt, the visual positions filled with the placeholder's id.
 struct Prompt {
   std::vector<TokenId> ids;
-  std::vector<MediaSpan> spans;  // one for each picture, ascending; span i shows picture i
+  std::vector<MediaSpan> spans;  // ascending; a picture has one for each run of its visual tokens
   // For an instruction-aware connector: what it reads beside the pixels. Else empty.
   std::vector<TokenId> instruction;
   int image_tokens = 0;  // of ids
@@ -41,9 +41,11 @@ class PromptBuilder {
                 std::shared_ptr<const Tokenizer> connector_tokenizer,
                 std::optional<ChatTemplate> chat_template, TemplateGlobals globals);
 
-  // `sizes` are those of the conversation's pictures, in order. InvalidArgument (with `param`):
-  // too many pictures, a template that fails, or one that does not show every picture once.
-  Result<Prompt> build(const Conversation& conversation, std::span<const ImageSize> sizes) const;
+  // `pictures` are what the conversation's pictures become, in order. InvalidArgument (with
+  // `param`): too many pictures, a template that fails, or one that does not show every picture
+  // once.
+  Result<Prompt> build(const Conversation& conversation,
+                       std::span<const MediaLayout> pictures) const;
 
   // A raw prompt, as /v1/completions has it.
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
@@ -63,10 +65,12 @@ class PromptBuilder {
   std::map<std::string, TemplateValue> globals(TemplateValue messages,
                                                bool add_generation_prompt) const;
   TemplateValue content_value(const ProbedTemplate& probed, const ChatMessage& message) const;
-  Status place_images(const std::vector<TokenId>& ids, std::span<const ImageSize> sizes,
-                      Prompt& prompt) const;
+  Status expand_placeholders(std::vector<TextSegment>& text,
+                             std::span<const MediaLayout> pictures) const;
+  std::string picture_text(const MediaLayout& picture) const;
+  Status find_spans(std::span<const MediaLayout> pictures, Prompt& prompt) const;
   std::vector<TokenId> instruction_ids(const Conversation& conversation) const;
-  void append_image(ImageSize size, int index, Prompt& prompt) const;
+  void append_image(const MediaLayout& picture, int index, Prompt& prompt) const;
 
   const ModelInfo info_;
   const std::shared_ptr<const Tokenizer> tokenizer_;

@@ -26,6 +26,7 @@ llama = _session_server("llama_gqa", "--served-model-name", "tiny", "--served-mo
 llava = _session_server("llava")
 instructblip = _session_server("instructblip")
 blip2 = _session_server("blip2_opt")
+idefics3 = _session_server("idefics3")
 
 
 def data_url(path):

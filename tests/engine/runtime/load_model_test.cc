@@ -52,10 +52,10 @@ TEST_CASE("what the server learns of each family") {
   CHECK(llama.num_blocks > 0);
   const LoadedModel llava = load_model(kGolden / "llava", small());
   CHECK(llava.info.placement == MediaPlacement::kAtPlaceholder);
-  CHECK(llava.info.image_tokens({480, 640}) == 9);
+  CHECK(llava.info.image_tokens(MediaLayout{}) == 9);
   const LoadedModel blip = load_model(kGolden / "instructblip", small());
   CHECK(blip.info.placement == MediaPlacement::kBeforePrompt);
-  CHECK(blip.info.image_tokens({480, 640}) == 7);
+  CHECK(blip.info.image_tokens(MediaLayout{}) == 7);
   CHECK(blip.info.instruction_to_connector);
   CHECK(blip.info.max_images == 1);
   CHECK(!load_model(kGolden / "llama_dynamic", small()).info.prefix_cacheable);

@@ -30,18 +30,18 @@ ImageProcessor processor(const std::string& json) {
 
 TEST_CASE("the processed size follows from the header's") {
   const ImageProcessor blip = processor(R"({"image_processor_type": "BlipImageProcessor"})");
-  CHECK(*blip.processed_size({10, 2000}) == ImageSize{384, 384});
+  CHECK(blip.layout({10, 2000})->part == ImageSize{384, 384});
   const ImageProcessor clip = processor(
       R"({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 336},
           "do_center_crop": false})");
-  CHECK(*clip.processed_size({480, 640}) == ImageSize{336, 448});
-  CHECK(*clip.processed_size({640, 480}) == ImageSize{448, 336});
-  CHECK(*clip.processed_size({899, 1024}) == ImageSize{336, 382});  // int(382.7)
-  CHECK(*clip.processed_size({336, 336}) == ImageSize{336, 336});
+  CHECK(clip.layout({480, 640})->part == ImageSize{336, 448});
+  CHECK(clip.layout({640, 480})->part == ImageSize{448, 336});
+  CHECK(clip.layout({899, 1024})->part == ImageSize{336, 382});  // int(382.7)
+  CHECK(clip.layout({336, 336})->part == ImageSize{336, 336});
   const ImageProcessor pad = processor(
       R"({"image_processor_type": "LlavaImageProcessor", "do_pad": true, "do_resize": false,
           "do_center_crop": false})");
-  CHECK(*pad.processed_size({5, 9}) == ImageSize{9, 9});
+  CHECK(pad.layout({5, 9})->part == ImageSize{9, 9});
 }
 
 TEST_CASE("a media item knows its picture") {

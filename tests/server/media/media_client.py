@@ -65,14 +65,24 @@ class MediaTool:
         answer = self.call("r", numbers, np.ascontiguousarray(image).tobytes())
         return np.frombuffer(answer, np.uint8).reshape(height, width, 3)
 
-    def process(self, folder, image: np.ndarray) -> np.ndarray:
+    def process_parts(self, folder, image: np.ndarray) -> np.ndarray:
+        """[parts, 3, height, width]"""
         size = struct.pack("<II", image.shape[1], image.shape[0])
         answer = self.call("i", str(folder), size, np.ascontiguousarray(image).tobytes())
-        height, width = struct.unpack("<II", answer[:8])
-        return np.frombuffer(answer[8:], np.float32).reshape(3, height, width)
+        parts, height, width = struct.unpack("<III", answer[:12])
+        return np.frombuffer(answer[12:], np.float32).reshape(parts, 3, height, width)
+
+    def process(self, folder, image: np.ndarray) -> np.ndarray:
+        parts = self.process_parts(folder, image)
+        assert len(parts) == 1
+        return parts[0]
+
+    def layout(self, folder, width: int, height: int) -> tuple:
+        """(height and width of a part, parts, rows, columns)"""
+        return struct.unpack("<5I", self.call("s", str(folder), struct.pack("<II", width, height)))
 
     def processed_size(self, folder, width: int, height: int) -> tuple:
-        return struct.unpack("<II", self.call("s", str(folder), struct.pack("<II", width, height)))
+        return self.layout(folder, width, height)[:2]
 
     def peak_memory(self) -> int:
         """The most bytes the tool ever held (VmHWM); 0 under AddressSanitizer, which hoards."""

@@ -122,18 +122,23 @@ std::string answer(char operation, const Arguments& arguments) {
       const RgbImage image =
           rgb(number(arguments.at(1), 0), number(arguments.at(1), 1), arguments.at(2));
       const MediaItem item = value_of(processor.process(image, sha256(arguments.at(2))));
-      return bytes_of(static_cast<uint32_t>(item.height)) +
+      return bytes_of(static_cast<uint32_t>(item.frames)) +
+             bytes_of(static_cast<uint32_t>(item.height)) +
              bytes_of(static_cast<uint32_t>(item.width)) +
              std::string(reinterpret_cast<const char*>(item.pixels.data()),
                          item.pixels.size() * sizeof(float));
     }
     case 's': {
       const ImageProcessor processor = ImageProcessor::load(arguments.at(0));
-      const ImageSize size =
-          value_of(processor.processed_size({static_cast<int>(number(arguments.at(1), 1)),
-                                             static_cast<int>(number(arguments.at(1), 0))}));
-      return bytes_of(static_cast<uint32_t>(size.height)) +
-             bytes_of(static_cast<uint32_t>(size.width));
+      const MediaLayout layout =
+          value_of(processor.layout({static_cast<int>(number(arguments.at(1), 1)),
+                                     static_cast<int>(number(arguments.at(1), 0))}));
+      std::string answer;
+      for (const int n :
+           {layout.part.height, layout.part.width, layout.parts, layout.rows, layout.columns}) {
+        answer += bytes_of(static_cast<uint32_t>(n));
+      }
+      return answer;
     }
     case 'b':
       return benchmark(arguments);

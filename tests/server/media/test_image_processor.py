@@ -8,9 +8,14 @@ from PIL import Image
 from transformers import (
     BlipImageProcessor,
     CLIPImageProcessor,
+    Idefics3ImageProcessor,
     LlavaImageProcessor,
+    Qwen2VLImageProcessor,
     SiglipImageProcessor,
+    SmolVLMImageProcessor,
 )
+from transformers.models.idefics3.image_processing_idefics3 import get_resize_output_image_size
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from media_client import MediaError
 
@@ -87,6 +92,125 @@ def test_equals_transformers(tool, tmp_path, index):
         assert tool.processed_size(tmp_path, width, height) == expected.shape[1:]
 
 
+# The classes that cut a picture into tiles: class, fields.
+SPLITTING = [
+    ("Idefics3ImageProcessor", {}),
+    ("Idefics3ImageProcessor", {"size": {"longest_edge": 96}, "max_image_size": {"longest_edge": 24}}),
+    ("Idefics3ImageProcessor", {"size": {"longest_edge": 91}, "max_image_size": {"longest_edge": 30}, "resample": 2}),
+    ("Idefics3ImageProcessor", {"size": {"longest_edge": 5000}, "max_image_size": {"longest_edge": 2048}}),
+    ("SmolVLMImageProcessor", {"size": {"longest_edge": 60}, "max_image_size": {"longest_edge": 60}}),
+    ("SmolVLMImageProcessor", {"size": {"height": 50, "width": 40}, "max_image_size": {"longest_edge": 20}}),
+    ("SmolVLMImageProcessor", {"do_image_splitting": False, "size": {"longest_edge": 70},
+                               "max_image_size": {"longest_edge": 32}, "image_mean": [0.1, 0.2, 0.3]}),
+    ("SmolVLMImageProcessor", {"do_resize": False, "max_image_size": {"longest_edge": 33}}),
+]
+
+
+@pytest.mark.parametrize("index", range(len(SPLITTING)))
+def test_tiles_equal_transformers(tool, tmp_path, index):
+    name, fields = SPLITTING[index]
+    processor = {"Idefics3ImageProcessor": Idefics3ImageProcessor,
+                 "SmolVLMImageProcessor": SmolVLMImageProcessor}[name](**fields)
+    processor.save_pretrained(tmp_path)
+    sparse = write(tmp_path / "sparse", "preprocessor_config.json",
+                   {"image_processor_type": name, **fields})
+    rng = np.random.default_rng(index)
+    large = max(fields.get("size", {"longest_edge": 1456}).values()) > 1000
+    for width, height in [(90, 61), (7, 40)] if large else SIZES:
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        made = processor([[Image.fromarray(image)]], input_data_format="channels_last",
+                         return_row_col_info=True)
+        expected = np.asarray(made["pixel_values"][0], np.float32)
+        rows, columns = made["rows"][0][0], made["cols"][0][0]
+        for folder in (tmp_path, sparse):
+            got = tool.process_parts(folder, image)
+            assert np.array_equal(got, expected), (name, fields, (width, height))
+        layout = (*expected.shape[2:], len(expected), rows, columns)
+        assert tool.layout(tmp_path, width, height) == layout
+
+
+def empty(height: int, width: int) -> np.ndarray:
+    """A picture without memory of its own."""
+    return np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (height, width, 3))
+
+
+def test_tiles_of_many_sizes(tool, tmp_path, monkeypatch):
+    """The processor's own plan for sizes that would take long to resize: its steps, with pictures of no content."""
+
+    def resize(self, image, size, **_):
+        if "longest_edge" in size:
+            return empty(*get_resize_output_image_size(image, size["longest_edge"], "channels_last"))
+        return empty(size["height"], size["width"])
+
+    monkeypatch.setattr(Idefics3ImageProcessor, "resize", resize)
+    for fields in ({}, {"size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512}},
+                   {"size": {"longest_edge": 6000}, "max_image_size": {"longest_edge": 384}},
+                   {"size": {"longest_edge": 1001}, "max_image_size": {"longest_edge": 101}}):
+        processor = Idefics3ImageProcessor(**fields)
+        processor.save_pretrained(tmp_path)
+        tile = processor.max_image_size["longest_edge"]
+        for width in (1, 2, 33, 363, 364, 365, 511, 513, 899, 1024, 1456, 2047, 4097, 8000):
+            for height in (1, 3, 64, 365, 512, 728, 1025, 1537, 3001):
+                image = processor.resize(empty(height, width), processor.size)
+                image = processor.resize_for_vision_encoder(
+                    image, tile, input_data_format="channels_last")
+                tiles, rows, columns = processor.split_image(
+                    image, {"longest_edge": tile}, data_format="channels_last",
+                    input_data_format="channels_last")
+                expected = (tile, tile, len(tiles), rows, columns)
+                assert tool.layout(tmp_path, width, height) == expected, (width, height, fields)
+
+
+SMART = [
+    {},
+    {"min_pixels": 4 * 28 * 28, "max_pixels": 16 * 28 * 28},
+    {"patch_size": 6, "min_pixels": 400, "max_pixels": 3000, "resample": 2},
+    {"patch_size": 5, "merge_size": 3, "min_pixels": 1, "max_pixels": 900, "image_mean": [0.1, 0.2, 0.3]},
+]
+
+
+@pytest.mark.parametrize("index", range(len(SMART)))
+def test_smart_resize_equals_transformers(tool, tmp_path, index):
+    fields = SMART[index]
+    processor = Qwen2VLImageProcessor(**fields)
+    processor.save_pretrained(tmp_path)
+    # As 5.x writes it: the numbers of pixels in `size` alone.
+    edges = {"shortest_edge": processor.min_pixels, "longest_edge": processor.max_pixels}
+    plain = {k: v for k, v in fields.items() if k not in ("min_pixels", "max_pixels")}
+    nested = write(tmp_path / "nested", "processor_config.json", {
+        "image_processor": {"image_processor_type": "Qwen2VLImageProcessor", "size": edges, **plain}})
+    patch, merge = processor.patch_size, processor.merge_size
+    rng = np.random.default_rng(index)
+    for width, height in SIZES:
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        made = processor([Image.fromarray(image)], input_data_format="channels_last")
+        (_, rows, columns), patches = made["image_grid_thw"][0], made["pixel_values"]
+        blocks = np.asarray(patches, np.float32).reshape(
+            rows // merge, columns // merge, merge, merge, 3, 2, patch, patch)
+        frames = blocks.transpose(5, 4, 0, 2, 6, 1, 3, 7).reshape(2, 3, rows * patch, columns * patch)
+        assert np.array_equal(frames[0], frames[1])
+        for folder in (tmp_path, nested):
+            assert np.array_equal(tool.process(folder, image), frames[0]), (fields, (width, height))
+
+
+def test_smart_resize_of_many_sizes(tool, tmp_path):
+    sides = (1, 13, 14, 27, 28, 41, 42, 43, 70, 98, 126, 333, 640, 899, 1024, 2000, 4001, 6000)
+    for fields in SMART:
+        processor = Qwen2VLImageProcessor(**fields)
+        processor.save_pretrained(tmp_path)
+        unit = processor.patch_size * processor.merge_size
+        for width in sides:
+            for height in sides:
+                try:
+                    expected = smart_resize(
+                        height, width, unit, processor.min_pixels, processor.max_pixels)
+                except ValueError:
+                    with pytest.raises(MediaError, match="200 times"):
+                        tool.layout(tmp_path, width, height)
+                    continue
+                assert tool.layout(tmp_path, width, height) == (*expected, 1, 0, 0)
+
+
 def test_class_names_and_dialects(tool, tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     fields = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
@@ -126,6 +250,17 @@ def test_class_names_and_dialects(tool, tmp_path):
     ({"image_processor_type": "CLIPImageProcessor", "image_mean": [1, 2]}, "image_mean"),
     ({"image_processor_type": "CLIPImageProcessor", "image_std": [1, 0, 1]}, "image_std"),
     ({"image_processor_type": "CLIPImageProcessor", "rescale_factor": "x"}, "rescale_factor"),
+    ({"image_processor_type": "Idefics3ImageProcessor", "size": {"shortest_edge": 9}}, "size"),
+    ({"image_processor_type": "Idefics3ImageProcessor", "size": 9}, "size"),
+    ({"image_processor_type": "SmolVLMImageProcessor", "max_image_size": 9}, "max_image_size"),
+    ({"image_processor_type": "SmolVLMImageProcessor", "max_image_size": {"longest_edge": 0}},
+     "max_image_size.longest_edge"),
+    ({"image_processor_type": "SmolVLMImageProcessor", "do_image_splitting": 1}, "do_image_splitting"),
+    ({"image_processor_type": "Qwen2VLImageProcessor", "size": {"shortest_edge": 4}}, "size"),
+    ({"image_processor_type": "Qwen2VLImageProcessor",
+      "size": {"shortest_edge": 0, "longest_edge": 4}}, "size.shortest_edge"),
+    ({"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 9, "max_pixels": 8}, "max_pixels"),
+    ({"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 0}, "patch_size"),
 ])
 def test_bad_files_name_the_field(tool, tmp_path, content, words):
     folder = write(tmp_path / "model", "preprocessor_config.json", content)

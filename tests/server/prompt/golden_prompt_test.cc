@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "engine/runtime/load_model.h"
 #include "server/api/service.h"
 #include "server/media/image_probe.h"
 
@@ -25,27 +26,9 @@ std::string read_file(const fs::path& path) {
   return text.str();
 }
 
-// What engine/models fills in, without the engine.
-ModelInfo model_info(const Json& golden, const Json& config) {
-  ModelInfo info;
-  info.family = golden.at("family");
-  info.vocab_size = 1000;
-  info.max_model_len = 1000;
-  if (golden.at("image_token_id").is_null()) return info;
-  info.image_token = golden.at("image_token_id");
-  const int tokens = golden.at("tokens_per_image");
-  info.image_tokens = [tokens](ImageSize) { return tokens; };
-  info.max_images = 64;
-  const int side = config.at("vision_config").at("image_size");
-  info.encoder_input = {side, side};
-  const bool before = info.family == "instructblip" || info.family == "blip-2";
-  info.placement = before ? MediaPlacement::kBeforePrompt : MediaPlacement::kAtPlaceholder;
-  info.instruction_to_connector = info.family == "instructblip";
-  info.max_instruction_tokens = 128;
-  return info;
-}
-
-Conversation conversation_of(const Json& messages, std::vector<ImageSize>& sizes) {
+// Runs the given layout rule on the pictures' headers, in order.
+Conversation conversation_of(const Json& messages, const std::optional<ImageProcessor>& processor,
+                             std::vector<MediaLayout>& pictures) {
   Conversation conversation;
   for (const Json& source : messages) {
     ChatMessage message;
@@ -60,7 +43,9 @@ Conversation conversation_of(const Json& messages, std::vector<ImageSize>& sizes
       const std::string url = part.at("image_url").at("url");
       const auto header = probe_image(read_file(kGolden / url), {});
       REQUIRE(header.ok());
-      sizes.push_back({header->height, header->width});
+      const auto layout = processor->layout({header->height, header->width});
+      REQUIRE(layout.ok());
+      pictures.push_back(*layout);
       message.parts.push_back({ContentPart::Kind::kImage, url, {}});
     }
     if (content.is_string()) {
@@ -71,16 +56,17 @@ Conversation conversation_of(const Json& messages, std::vector<ImageSize>& sizes
   return conversation;
 }
 
-void check_case(const PromptBuilder& builder, const ModelInfo& info, const Json& golden) {
+void check_case(const PromptBuilder& builder, const ModelInfo& info,
+                const std::optional<ImageProcessor>& processor, const Json& golden) {
   CAPTURE(golden.at("name").get<std::string>());
   Prompt prompt;
   if (golden.at("messages").is_null()) {
     REQUIRE(golden.at("images").empty());
     prompt = builder.build_text(golden.at("prompt").get<std::string>(), true);
   } else {
-    std::vector<ImageSize> sizes;
-    const Conversation conversation = conversation_of(golden.at("messages"), sizes);
-    auto built = builder.build(conversation, sizes);
+    std::vector<MediaLayout> pictures;
+    const Conversation conversation = conversation_of(golden.at("messages"), processor, pictures);
+    auto built = builder.build(conversation, pictures);
     INFO(built.status().message());
     REQUIRE(built.ok());
     prompt = *std::move(built);
@@ -91,14 +77,38 @@ void check_case(const PromptBuilder& builder, const ModelInfo& info, const Json&
   for (size_t i = 0; i < spans.size(); ++i) {
     CHECK(prompt.spans[i].position == spans[i][0]);
     CHECK(prompt.spans[i].length == spans[i][1]);
-    CHECK(prompt.spans[i].media == static_cast<int>(i));
-    CHECK(prompt.spans[i].offset == 0);
+    // Picture and first row are told where a picture has several spans.
+    CHECK(prompt.spans[i].media == (spans[i].size() > 2 ? spans[i][2].get<int>() : int(i)));
+    CHECK(prompt.spans[i].offset == (spans[i].size() > 2 ? spans[i][3].get<int>() : 0));
   }
   if (info.instruction_to_connector && !spans.empty()) {
     CHECK(prompt.instruction == golden.at("qformer_input_ids").get<std::vector<TokenId>>());
   } else {
     CHECK(prompt.instruction.empty());
   }
+}
+
+// A prompt of one picture and the word "a", for pictures of many sizes.
+int check_sizes(const PromptBuilder& builder, const ModelInfo& info,
+                const ImageProcessor& processor, const Json& sizes) {
+  for (const Json& row : sizes) {
+    const ImageSize size{row.at("height"), row.at("width")};
+    CAPTURE(size.height, size.width);
+    const auto layout = processor.layout(size);
+    REQUIRE(layout.ok());
+    CHECK(info.image_tokens(*layout) == row.at("tokens"));
+    if (!row.contains("prompt_tokens")) continue;
+    ChatMessage message;
+    message.role = "user";
+    message.parts = {{ContentPart::Kind::kImage, "x", {}}, {ContentPart::Kind::kText, "a", {}}};
+    Conversation conversation;
+    conversation.messages.push_back(std::move(message));
+    const auto prompt = builder.build(conversation, {&*layout, 1});
+    REQUIRE(prompt.ok());
+    CHECK(prompt->image_tokens == row.at("tokens"));
+    CHECK(prompt->ids.size() == row.at("prompt_tokens"));
+  }
+  return static_cast<int>(sizes.size());
 }
 
 }  // namespace
@@ -109,15 +119,16 @@ TEST_CASE("prompts equal those of the reference processors") {
     if (!fs::exists(folder.path() / "golden.json")) continue;
     const Json golden = Json::parse(read_file(folder.path() / "golden.json"));
     CAPTURE(folder.path().filename().string());
-    const Json config = Json::parse(read_file(folder.path() / "config.json"));
-    const ModelInfo info = model_info(golden, config);
+    const ModelInfo info = describe_model(folder.path());
     api::TextSide text = api::load_text_side(folder.path(), info, {});
     const PromptBuilder builder(info, text.tokenizer, text.connector_tokenizer,
                                 std::move(text.chat_template), text.globals);
     for (const Json& golden_case : golden.at("cases")) {
-      check_case(builder, info, golden_case);
+      check_case(builder, info, text.image_processor, golden_case);
       ++cases;
     }
+    if (golden.at("sizes").is_null()) continue;
+    CHECK(check_sizes(builder, info, *text.image_processor, golden.at("sizes")) >= 40);
   }
   CHECK(cases >= 30);
 }

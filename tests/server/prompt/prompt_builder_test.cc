@@ -15,7 +15,7 @@ struct Bench {
     info.placement = placement;
     info.image_token = *tokenizer->token_id("<image>");
     info.max_images = 2;
-    info.image_tokens = [](ImageSize size) { return size.height; };
+    info.image_tokens = [](const MediaLayout& layout) { return layout.original.height; };
     std::optional<ChatTemplate> parsed;
     if (template_source != nullptr) {
       auto result = ChatTemplate::parse(template_source);
@@ -43,6 +43,12 @@ ChatMessage user(const std::string& text, int images = 0) {
   return message;
 }
 
+MediaLayout picture(int tokens) {
+  MediaLayout layout;
+  layout.original = {tokens, 1};
+  return layout;
+}
+
 Conversation chat(std::vector<ChatMessage> messages) {
   Conversation conversation;
   conversation.messages = std::move(messages);
@@ -60,7 +66,7 @@ constexpr const char* kWithBos =
 
 TEST_CASE("each placeholder of the template grows to its picture's tokens") {
   const Bench bench(kParts);
-  const ImageSize sizes[] = {{3, 1}, {2, 1}};
+  const MediaLayout sizes[] = {picture(3), picture(2)};
   const auto prompt = bench.builder->build(chat({user("and", 1), user("or", 1)}), sizes);
   REQUIRE(prompt.ok());
   REQUIRE(prompt->spans.size() == 2);
@@ -77,7 +83,7 @@ TEST_CASE("each placeholder of the template grows to its picture's tokens") {
 
 TEST_CASE("a template of strings gets the placeholder in front of the words") {
   const Bench bench(kStrings);
-  const ImageSize sizes[] = {{1, 1}};
+  const MediaLayout sizes[] = {picture(1)};
   const auto prompt = bench.builder->build(chat({user("What?", 1)}), sizes);
   REQUIRE(prompt.ok());
   std::vector<TokenId> expected = bench.ids("<image>\nWhat?");
@@ -115,7 +121,7 @@ TEST_CASE("BOS is there once, whoever writes it") {
 
 TEST_CASE("pictures before the prompt come before BOS") {
   const Bench bench(nullptr, MediaPlacement::kBeforePrompt);
-  const ImageSize sizes[] = {{2, 1}, {1, 1}};
+  const MediaLayout sizes[] = {picture(2), picture(1)};
   const auto prompt = bench.builder->build(chat({user("one", 1), user("two", 1)}), sizes);
   REQUIRE(prompt.ok());
   CHECK(std::count(prompt->ids.begin(), prompt->ids.begin() + 3, bench.info.image_token) == 3);
@@ -126,7 +132,7 @@ TEST_CASE("pictures before the prompt come before BOS") {
 }
 
 TEST_CASE("pictures that do not fit the template or the model are refused") {
-  const ImageSize sizes[] = {{1, 1}, {1, 1}, {1, 1}};
+  const MediaLayout sizes[] = {picture(1), picture(1), picture(1)};
   const Bench bench(kParts);
   const auto too_many = bench.builder->build(chat({user("x", 3)}), sizes);
   REQUIRE_FALSE(too_many.ok());

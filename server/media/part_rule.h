@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/core/media.h"
+#include "engine/core/status.h"
+#include "server/media/resample.h"
+#include "server/media/rgb_image.h"
+
+namespace saccade {
+
+// How a class of processors resizes a picture and cuts it into the parts the encoder takes. One
+// file for each rule; ImageProcessor does what is common to all: rescale, normalise, hash.
+class PartRule {
+ public:
+  virtual ~PartRule() = default;
+  // InvalidArgument for a picture that the class refuses.
+  virtual Status check(ImageSize) const { return {}; }
+  // Pure; `original` has sides of at least 1.
+  virtual MediaLayout layout(ImageSize original) const = 0;
+  // The largest picture between input and parts, for the limit on work.
+  virtual ImageSize largest_step(ImageSize original) const = 0;
+  // layout().parts pictures of size layout().part.
+  virtual std::vector<RgbImage> cut(const RgbImage& image) const = 0;
+  // Everything that decides the parts, in one line: it becomes part of every media hash.
+  virtual std::string description() const = 0;
+};
+
+}  // namespace saccade
