@@ -32,5 +32,7 @@ const std::vector<ModelFamily>& text_families();
 const ModelFamily& llava_family();
 const ModelFamily& blip2_family();
 const ModelFamily& instructblip_family();
+const ModelFamily& idefics3_family();
+const ModelFamily& smolvlm_family();
 
 }  // namespace saccade

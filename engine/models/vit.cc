@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <utility>
 
 #include "engine/core/status.h"
 #include "engine/layers/attention.h"
@@ -59,13 +61,47 @@ at::Tensor position_table(const VitConfig& c, const WeightScope& scope) {
 }
 
 at::Tensor class_token(const VitConfig& c, const WeightScope& scope) {
+  if (!c.class_token) return {};
   const int64_t d = c.hidden_size;
   const bool flat = !c.patch_bias;  // CLIP stores [d], BLIP [1, 1, d]
   return flat ? scope.tensor("class_embedding", {d}).view({1, 1, d})
               : scope.tensor("class_embedding", {1, 1, d});
 }
 
+// "4.57.6" -> {4, 57}; {0, 0} where there is none.
+std::pair<int, int> major_minor(const std::string& version) {
+  int major = 0, minor = 0;
+  if (std::sscanf(version.c_str(), "%4d.%4d", &major, &minor) < 1) return {0, 0};
+  return {major, minor};
+}
+
+PatchPositions fraction_rule(const std::string& library_version) {
+  const std::pair<int, int> version = major_minor(library_version);
+  if (version >= std::pair(5, 0)) return PatchPositions::kClampedFractions;
+  if (version >= std::pair(4, 55)) return PatchPositions::kShrunkFractions;
+  return PatchPositions::kFractions;
+}
+
 }  // namespace
+
+at::Tensor patch_positions(PatchPositions rule, int64_t count, int64_t side) {
+  const auto index = at::arange(count, at::kFloat);
+  if (rule == PatchPositions::kTable) return index.to(at::kLong);
+  const auto n = static_cast<float>(count);
+  constexpr double kBelowOne = 1 - 1e-6;
+  at::Tensor fractions;
+  if (rule == PatchPositions::kFractions) {
+    fractions = at::arange(0, kBelowOne, 1.0 / static_cast<double>(count), at::kFloat);
+  } else if (rule == PatchPositions::kShrunkFractions) {
+    fractions = index / n * kBelowOne;
+  } else {
+    fractions = at::clamp_max(index * (1.0F / n), kBelowOne);
+  }
+  const double step = 1.0 / static_cast<double>(side);
+  const at::Tensor borders = at::arange(step, 1.0, step, at::kFloat);
+  // arange may have one border too many (rounding): the last row then does not exist.
+  return at::bucketize(fractions, borders, /*out_int32=*/false, /*right=*/true).clamp_max(side - 1);
+}
 
 VitConfig VitConfig::clip(const JsonView& config) {
   VitConfig vit;
@@ -102,6 +138,26 @@ VitConfig VitConfig::blip(const JsonView& config) {
   return vit;
 }
 
+VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
+                           const std::string& library_version) {
+  VitConfig vit;
+  vit.hidden_size = config.positive_int("hidden_size", defaults.hidden_size);
+  vit.intermediate_size = config.positive_int("intermediate_size", defaults.intermediate_size);
+  vit.num_layers = config.positive_int("num_hidden_layers", defaults.num_layers);
+  vit.num_heads = config.positive_int("num_attention_heads", defaults.num_heads);
+  vit.image_size = config.positive_int("image_size", defaults.image_size);
+  vit.patch_size = config.positive_int("patch_size", defaults.patch_size);
+  vit.channels = config.positive_int("num_channels", 3);
+  vit.layer_norm_eps = config.number_in("layer_norm_eps", defaults.layer_norm_eps, 0, 1);
+  vit.activation = parse_activation(config.string("hidden_act", "gelu_pytorch_tanh"),
+                                    config.path() + ".hidden_act");
+  vit.patch_bias = true;
+  vit.class_token = false;
+  vit.positions = fraction_rule(library_version);
+  check(config, vit);
+  return vit;
+}
+
 Vit::Block::Block(const VitConfig& c, const WeightScope& scope)
     : norm1(scope("layer_norm1"), c.hidden_size, c.layer_norm_eps),
       qkv(qkv_projection(c, scope("self_attn"))),
@@ -129,19 +185,29 @@ Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool wit
 
 at::Tensor Vit::embeddings(const at::Tensor& pixels) const {
   const int64_t n = pixels.size(0), c = config_.channels, p = config_.patch_size;
-  const int64_t side = config_.patches_per_side();
+  const int64_t high = pixels.size(2) / p, wide = pixels.size(3) / p;  // patches
   // A stride-p convolution is a product with each patch flattened in (channel, row, column) order;
   // pixels beyond the last whole patch are not covered.
-  const at::Tensor rows = pixels.narrow(2, 0, side * p)
-                              .narrow(3, 0, side * p)
-                              .reshape({n, c, side, p, side, p})
+  const at::Tensor rows = pixels.narrow(2, 0, high * p)
+                              .narrow(3, 0, wide * p)
+                              .reshape({n, c, high, p, wide, p})
                               .permute({0, 2, 4, 1, 3, 5})
-                              .reshape({n * side * side, c * p * p})
-                              .to(class_.scalar_type());
-  const at::Tensor patches = patches_(rows).view({n, side * side, config_.hidden_size});
+                              .reshape({n * high * wide, c * p * p})
+                              .to(positions_.device(), positions_.scalar_type());
+  const at::Tensor patches = patches_(rows).view({n, high * wide, config_.hidden_size});
+  if (!config_.class_token) return patches + position_rows(high, wide);
   const at::Tensor x =
       at::cat({class_.expand({n, 1, config_.hidden_size}), patches}, 1) + positions_;
   return pre_norm_.empty() ? x : pre_norm_.front()(x);
+}
+
+// The table's rows for a picture of rows x columns patches: [1, rows * columns, hidden].
+at::Tensor Vit::position_rows(int64_t rows, int64_t columns) const {
+  if (config_.positions == PatchPositions::kTable) return positions_;
+  const int64_t side = config_.patches_per_side();
+  const at::Tensor row = patch_positions(config_.positions, rows, side).unsqueeze(1) * side;
+  const at::Tensor ids = (row + patch_positions(config_.positions, columns, side)).flatten();
+  return positions_.index_select(1, ids.to(positions_.device()));
 }
 
 at::Tensor Vit::attend(const Block& block, const at::Tensor& x) const {
@@ -170,10 +236,11 @@ std::vector<at::Tensor> Vit::hidden_states(const at::Tensor& pixels,
 }
 
 std::string vit_summary(const VitConfig& c) {
-  return "vision: " + std::string(c.fused_qkv ? "BLIP" : "CLIP") + " ViT, " +
-         std::to_string(c.num_layers) + " layers, width " + std::to_string(c.hidden_size) + ", " +
-         std::to_string(c.num_heads) + " heads, " + std::to_string(c.image_size) +
-         " pixels in patches of " + std::to_string(c.patch_size);
+  const char* kind = !c.class_token ? "SigLIP" : c.fused_qkv ? "BLIP" : "CLIP";
+  return "vision: " + std::string(kind) + " ViT, " + std::to_string(c.num_layers) +
+         " layers, width " + std::to_string(c.hidden_size) + ", " + std::to_string(c.num_heads) +
+         " heads, " + std::to_string(c.image_size) + " pixels in patches of " +
+         std::to_string(c.patch_size);
 }
 
 }  // namespace saccade

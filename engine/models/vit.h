@@ -12,8 +12,22 @@
 
 namespace saccade {
 
-// One vision transformer (Dosovitskiy et al. 2020) with the differences between CLIP's and the
-// BLIP family's EVA towers as data.
+// How a tower without a class token looks up the position of a patch in a table of side x side.
+// NaViT (Dehghani et al. 2023) takes pictures of any size: a patch at the fraction i / n of the
+// picture gets the table's row at that fraction. The reference library has had three formulas; they
+// differ in rounding, the second one by a whole row, so a folder gets the one of its own version.
+enum class PatchPositions {
+  kTable,      // the picture has exactly the table's size
+  kFractions,  // arange(0, 1 - 1e-6, 1 / n): up to 4.54, and what the models were trained with
+  kShrunkFractions,  // i / n * (1 - 1e-6): 4.55 to 4.57; row i - 1 for patch i of a full grid
+  kClampedFractions  // min(i * (1 / n), 1 - 1e-6): 5.x
+};
+
+// Rows of a table of `side` for `count` patches of one axis: [count] int64.
+at::Tensor patch_positions(PatchPositions rule, int64_t count, int64_t side);
+
+// One vision transformer (Dosovitskiy et al. 2020) with the differences between CLIP's, the BLIP
+// family's EVA and SigLIP's towers as data.
 struct VitConfig {
   int hidden_size = 0;
   int intermediate_size = 0;
@@ -24,7 +38,9 @@ struct VitConfig {
   int channels = 3;
   double layer_norm_eps = 0;
   Activation activation = Activation::kGelu;
-  bool patch_bias = false;      // the patch convolution has one
+  bool patch_bias = false;  // the patch convolution has one
+  bool class_token = true;
+  PatchPositions positions = PatchPositions::kTable;
   bool pre_layer_norm = false;  // CLIP normalises the embeddings (the name pre_layrnorm is real)
   bool fused_qkv = false;       // one qkv projection instead of three
   bool qkv_bias = true;
@@ -32,9 +48,14 @@ struct VitConfig {
   // With the reference classes' defaults for absent fields.
   static VitConfig clip(const JsonView& config);
   static VitConfig blip(const JsonView& config);
+  // SigLIP's, of pictures of any size: `defaults` are those of the family's class, and
+  // `library_version` is config.json's transformers_version (empty: unknown).
+  static VitConfig navit(const JsonView& config, const VitConfig& defaults,
+                         const std::string& library_version);
 
   int patches_per_side() const { return image_size / patch_size; }
-  int num_positions() const { return patches_per_side() * patches_per_side() + 1; }  // with CLS
+  // Rows of the position table, CLS included.
+  int num_positions() const { return patches_per_side() * patches_per_side() + class_token; }
 };
 
 class Vit {
@@ -43,7 +64,8 @@ class Vit {
   // post_layernorm is read when `with_post_norm`.
   Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool with_post_norm);
 
-  // pixels [n, channels, image_size, image_size] -> hidden state 0 [n, positions, hidden]
+  // pixels [n, channels, height, width] -> hidden state 0 [n, positions, hidden]. With kTable the
+  // picture is image_size x image_size; else positions are its own patches.
   at::Tensor embeddings(const at::Tensor& pixels) const;
   // Hidden state i -> i + 1, both [n, positions, hidden].
   at::Tensor block(int i, const at::Tensor& x) const;
@@ -68,10 +90,11 @@ class Vit {
   };
 
   at::Tensor attend(const Block& block, const at::Tensor& x) const;
+  at::Tensor position_rows(int64_t rows, int64_t columns) const;
 
   VitConfig config_;
   Linear patches_;        // the patch convolution as a product: [hidden, channels * p * p]
-  at::Tensor class_;      // [1, 1, hidden]
+  at::Tensor class_;      // [1, 1, hidden]; undefined without one
   at::Tensor positions_;  // [1, positions, hidden]
   std::vector<LayerNorm> pre_norm_;  // none or one
   std::vector<Block> blocks_;

@@ -14,6 +14,7 @@ import decoders
 import prompts
 import text_tokenizers
 from checkpoints import make_tokenizer
+from families import FAMILIES
 from weights import reinitialize
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
@@ -23,6 +24,7 @@ MODEL_CLASS = {
     "llava": "LlavaForConditionalGeneration",
     "instructblip": "InstructBlipForConditionalGeneration",
     "blip-2": "Blip2ForConditionalGeneration",
+    **{name: family.model_class for name, family in FAMILIES.items()},
 }
 
 
@@ -53,6 +55,8 @@ def load(spec, folder):
     model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     if decoders.text_only(spec.family):
         return model, hf.AutoTokenizer.from_pretrained(folder)
+    if spec.family in FAMILIES:
+        return model, FAMILIES[spec.family].load_processor(folder)
     return model, hf.AutoProcessor.from_pretrained(folder)
 
 
@@ -72,7 +76,9 @@ def stored_dtype(folder):
 def _tokenizer(spec):
     backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
     if not decoders.text_only(spec.family):
-        backend.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
+        family = FAMILIES.get(spec.family)
+        added = [getattr(family, "image_token", "<image>"), *(family.tokens_of(spec) if family else [])]
+        backend.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in added])
     tokenizer = hf.PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=bos,
@@ -101,6 +107,8 @@ def _model(spec, tokenizer):
     text = _text_config(spec, tokenizer)
     if decoders.text_only(spec.family):
         return getattr(hf, MODEL_CLASS[spec.family])(text)
+    if spec.family in FAMILIES:
+        return FAMILIES[spec.family].model(spec, tokenizer, text)
     image = tokenizer.convert_tokens_to_ids("<image>")
     if spec.family == "llava":
         patches = (spec.vision["image_size"] // spec.vision["patch_size"]) ** 2
@@ -157,6 +165,8 @@ def _set_generation(spec, model, tokenizer):
 def _processor(spec, tokenizer):
     if decoders.text_only(spec.family):
         return tokenizer
+    if spec.family in FAMILIES:
+        return FAMILIES[spec.family].processor(spec, tokenizer)
     side = spec.vision["image_size"]
     if spec.family in ("instructblip", "blip-2"):
         pictures = hf.BlipImageProcessor(

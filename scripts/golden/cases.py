@@ -158,3 +158,22 @@ def blip2_cases():
 def _only_picture(picture):
     part = {"type": "image_url", "image_url": {"url": f"images/{picture}"}}
     return {"role": "user", "content": [part]}
+
+
+def tile_cases():
+    return [
+        Case("picture", _ask(0, "scene.png"), fp64=True),
+        Case("same picture, other question", _ask(4, "scene.png")),
+        Case("tall picture", _ask(0, "tall.jpg")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+        Case("dialog with a system message", [[SYSTEM] + m for m in _dialog(1, "turned.jpg")]),
+        Case("text only", _ask(9)),
+    ]
+
+
+def few_tile_cases():
+    return [
+        Case("picture", _ask(0, "scene.png")),
+        Case("two pictures", _ask(3, "wide_palette.png", "tall.jpg")),
+        Case("text only", _ask(5)),
+    ]

@@ -35,6 +35,7 @@ class Checkpoint:
     )
     old_processor: bool = False  # no processor_config.json
     qformer: dict = dataclasses.field(default_factory=dict)
+    pictures: dict = dataclasses.field(default_factory=dict)  # of the image processor
     seed: int = 1
     decoder: str = "llama"  # of a multimodal family: text_config's model_type
 
@@ -100,6 +101,8 @@ def all_checkpoints():
         + _llava_decoders()
         + _instructblip()
         + _blip2()
+        + _tiles()
+        + _qwen_vl()
         + _second_dialect()
     )
 
@@ -406,6 +409,111 @@ def _llava_decoders():
     ]
 
 
+# Four patches of six pixels a side; two by two of them are one visual token.
+NAVIT = dict(
+    hidden_size=40,
+    intermediate_size=68,
+    num_hidden_layers=3,
+    num_attention_heads=5,
+    image_size=24,
+    patch_size=6,
+)
+
+
+def _tiles():
+    return [
+        Checkpoint(
+            "idefics3",
+            "idefics3",
+            cases.tile_cases,
+            GQA,
+            NAVIT,
+            dict(scale_factor=2),
+            tokenizer="bytes",
+            eos=("<|end|>", "<end_of_utterance>"),
+            pictures=dict(size={"longest_edge": 48}),
+            weights="bfloat16",
+            full=(0,),
+        ),
+        # Three tiles a side, places in the third row and column without a token of their own; tied.
+        Checkpoint(
+            "smolvlm",
+            "smolvlm",
+            cases.few_tile_cases,
+            dict(GQA, tie_word_embeddings=True, max_position_embeddings=512),
+            dict(NAVIT, patch_size=4, num_hidden_layers=2),
+            dict(scale_factor=3),
+            tokenizer="smol",
+            eos=("<end_of_utterance>",),
+            pictures=dict(size={"longest_edge": 72}),
+            weights="bfloat16",
+            seed=2,
+        ),
+    ]
+
+
+# Four heads of sixteen on two key heads; of the eight frequencies two, three and three belong to the axes.
+QWEN = dict(
+    hidden_size=64,
+    intermediate_size=88,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=512,
+    rms_norm_eps=1e-5,
+    rope_theta=1000.0,
+    rope_scaling={"type": "mrope", "mrope_section": [2, 3, 3]},
+)
+QWEN_VISION = dict(
+    depth=3,
+    hidden_size=64,
+    num_heads=5,
+    patch_size=6,
+    spatial_merge_size=2,
+    temporal_patch_size=2,
+)
+QWEN_PICTURES = dict(min_pixels=12 * 12 * 4, max_pixels=12 * 12 * 24)
+
+
+def _qwen_vl():
+    return [
+        Checkpoint(
+            "qwen2_vl",
+            "qwen2_vl",
+            cases.tile_cases,
+            QWEN,
+            dict(QWEN_VISION, embed_dim=40, mlp_ratio=2),
+            tokenizer="qwen",
+            eos=("<|im_end|>",),
+            pictures=QWEN_PICTURES,
+            weights="bfloat16",
+            full=(0,),
+        ),
+        # Windows of two by two visual tokens in the outer blocks, the whole picture in the middle one.
+        Checkpoint(
+            "qwen2_5_vl",
+            "qwen2_5_vl",
+            cases.tile_cases,
+            dict(QWEN, tie_word_embeddings=True),
+            dict(
+                QWEN_VISION,
+                hidden_size=40,
+                out_hidden_size=64,
+                intermediate_size=52,
+                window_size=24,
+                fullatt_block_indexes=[1],
+                tokens_per_second=2,
+            ),
+            tokenizer="qwen",
+            eos=("<|im_end|>",),
+            pictures=QWEN_PICTURES,
+            weights="bfloat16",
+            full=(0,),
+            seed=2,
+        ),
+    ]
+
+
 def _second_dialect():
     few = lambda: cases.few_text_cases(0)
     return [
@@ -426,6 +534,14 @@ def _second_dialect():
             source="instructblip",
             weights="bfloat16",
         ),
+        Checkpoint(
+            "idefics3_v5",
+            "idefics3",
+            cases.few_tile_cases,
+            source="idefics3",
+            weights="bfloat16",
+            eos=("<|end|>", "<end_of_utterance>"),
+        ),
     ]
 
 
@@ -437,4 +553,8 @@ def make_tokenizer(kind):
         return tt.sentencepiece_bpe("prepend", 140, bos="</s>"), "</s>", "</s>", "</s>"
     if kind == "metaspace":
         return tt.sentencepiece_bpe("metaspace", 120), "<s>", "</s>", "<unk>"
+    if kind == "qwen":  # no begin token at all
+        return tt.byte_level_bpe(320, "<|begin|>", adds_bos=False), None, "<|end|>", None
+    if kind == "smol":  # the begin token stands in the template alone
+        return tt.byte_level_bpe(320, "<|im_start|>", adds_bos=False), "<|im_start|>", "<|end|>", None
     return tt.byte_level_bpe(320), "<|begin|>", "<|end|>", None

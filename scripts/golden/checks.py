@@ -4,6 +4,8 @@ import re
 
 import torch
 
+from families import FAMILIES
+
 MIN_MARGIN = 1e-2
 CACHE_TOLERANCE = 1e-5
 
@@ -14,6 +16,8 @@ def no_effect(spec, config, name):
         r"decoder\.layers\.\d+\.self_attn\.k_proj\.bias$", name
     ):
         return True
+    if spec.family in FAMILIES:
+        return FAMILIES[spec.family].no_effect(config, name)
     if spec.family == "llava":
         if "vision_tower" in name and name.endswith("k_proj.bias"):
             return True

@@ -18,9 +18,10 @@ import build
 import checks
 from checkpoints import all_checkpoints
 from decoders import text_only
+from families import FAMILIES, runs
 from pictures import make_pictures
 from prompts import ROOT, Prompter
-from reference import BLIP, STEPS, Reference, double_precision, patched_double
+from reference import BLIP, STEPS, Reference, double_precision, model_inputs, patched_double
 
 TAIL = 8  # rows of prefill logits kept for the lesser cases
 FIFTH = int(transformers.__version__.split(".")[0]) >= 5
@@ -60,7 +61,7 @@ def make(spec, folder):
         prepared.append(inputs)
         tensors.update({f"case{index}.{key}": value for key, value in found.items()})
         if case.fp64:
-            tensors.update(_fp64(spec, folder, inputs, found["prefill_logits"], f"case{index}."))
+            tensors.update(_fp64(spec, folder, inputs, f"case{index}."))
     with_picture = [i for i in prepared if "pixel_values" in i]
     shift = [round(checks.check_picture(spec, reference, i), 2) for i in with_picture]
     checks.check_tensors(spec, reference, prepared[:3])
@@ -93,6 +94,7 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
             "name": case.name,
             **record,
             "spans": _spans(record["input_ids"], inputs, reference),
+            **_parts_record(inputs),
             **_steps_record(prompter.tokenizer, record["input_ids"], ids, rows),
             "eos_step": ends[0] if ends else None,
             "min_margin": margin,
@@ -101,6 +103,12 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
     raise SystemExit(
         f"{spec.name}: no usable prompt for case '{case.name}' among {len(case.candidates)}"
     )
+
+
+def _parts_record(inputs):
+    found = inputs.get("picture_tokens")
+    record = {"parts": [parts for parts, _ in found]} if found else {}
+    return record | ({"grids": inputs["picture_grids"]} if "picture_grids" in inputs else {})
 
 
 def _steps_record(tokenizer, prompt_ids, ids, rows):
@@ -128,7 +136,7 @@ def _check_cache(spec, reference, logits, rows, embeds, ids):
     whole = torch.cat([embeds, reference.embed(ids[:-1])])
     reference.reset_rope()
     with torch.no_grad():
-        fresh = reference.decoder(inputs_embeds=whole[None]).logits[0]
+        fresh = reference.run(whole[None]).logits[0]
     worst = float((rows[0] - logits[-1]).abs().max())
     if not reference.dynamic_rope():
         worst = max(worst, float((rows[-1] - fresh[-1]).abs().max()))
@@ -146,7 +154,7 @@ def _check_generate(spec, reference, inputs, ids, rows, end_ids):
     reference.reset_rope()
     with torch.no_grad():
         out = model.generate(
-            **inputs,
+            **model_inputs(inputs),
             max_new_tokens=STEPS,
             do_sample=False,
             num_beams=1,
@@ -167,6 +175,14 @@ def _check_generate(spec, reference, inputs, ids, rows, end_ids):
 def _spans(ids, inputs, reference):
     if "pixel_values" not in inputs:
         return []
+    if "picture_tokens" in inputs:
+        counts = [tokens for _, tokens in inputs["picture_tokens"]]
+        spans = runs(ids, _image_token(reference.model.config), counts)
+        family = FAMILIES[reference.family]
+        if hasattr(family, "span_grids"):
+            grids = family.span_grids(reference.model.config, inputs)
+            spans = [[*span, *grids[span[2]]] for span in spans]
+        return spans
     count, image = inputs["pixel_values"].shape[0], _image_token(reference.model.config)
     rows = [i for i, token in enumerate(ids) if token == image]
     each = len(rows) // count
@@ -175,35 +191,44 @@ def _spans(ids, inputs, reference):
 
 def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
     full = index in spec.full
-    kept = stages if full else {k: v for k, v in stages.items() if k == "connector"}
+    kept = stages if full else {k: v for k, v in stages.items() if k in ("connector", "video_connector")}
     found = {
         "input_ids": inputs["input_ids"][0],
         "greedy_ids": torch.tensor(ids),
         "chosen_logprobs": rows.log_softmax(-1)[range(STEPS), ids],
         **kept,
     }
-    if full or index == 0:
+    if full or (index == 0 and spec.family not in FAMILIES):
         found.update({"prefill_logits": logits, "step_logits": rows})
     else:
         found["prefill_tail_logits"] = logits[-TAIL:]
     if "qformer_input_ids" in inputs:
         found["qformer_input_ids"] = inputs["qformer_input_ids"][0]
     if "pixel_values" in inputs:
-        found["pixel_values"] = inputs["pixel_values"]
+        family = FAMILIES.get(spec.family)
+        pixels = inputs["pixel_values"]
+        if family:
+            pixels = family.pixels(inputs, inputs["picture_tokens"])
+        found.update(pixels if isinstance(pixels, dict) else {"pixel_values": pixels})
     if "vit.post_layernorm" in found:  # the same rows under one name are enough
         found.pop("vit.selected", None)
     return {key: value.detach().contiguous().clone() for key, value in found.items()}
 
 
-def _fp64(spec, folder, inputs, single, prefix):
+def _fp64(spec, folder, inputs, prefix):
     """The exact value as a sum of two float32 tensors."""
-    with patched_double():
+    single = Reference(build.load(spec, folder)[0], spec.family).forward(inputs)
+    with patched_double(spec.family):
         model = double_precision(build.load(spec, folder)[0])
-        doubled = {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+        doubled = {
+            k: v.double() if v.is_floating_point() else v for k, v in model_inputs(inputs).items()
+        }
         logits = Reference(model, spec.family).forward(doubled)
     distance = float((logits - single).abs().max())
     if not 0 < distance < 2e-5:
         raise SystemExit(f"{spec.name}: float64 and float32 differ by {distance:.1e}")
+    if spec.family in FAMILIES:
+        logits = logits[-TAIL:]
     high = logits.float()
     return {
         prefix + "fp64.prefill_logits": high,

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from transformers.image_utils import load_image
 
+import families
 from decoders import text_only
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
@@ -55,11 +56,13 @@ class Prompter:
         return record, inputs
 
     def _render(self, messages):
+        if self.family in families.FAMILIES:
+            return families.FAMILIES[self.family].render(self.processor, messages)
         if self.family in ("instructblip", "blip-2"):
             content = messages[-1]["content"]
             return content if isinstance(content, str) else content[-1].get("text", "")
         if self.family == "llava":
-            messages = [{"role": m["role"], "content": _parts(m["content"])} for m in messages]
+            messages = [{"role": m["role"], "content": parts(m["content"])} for m in messages]
         return self.processor.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
@@ -70,7 +73,19 @@ class Prompter:
             ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
             return {"input_ids": torch.tensor([ids])}
         images = [load_image(str(ROOT / p)) for p in pictures]
-        inputs = dict(self.processor(images=images or None, text=text, return_tensors="pt"))
+        # As apply_chat_template does: no second begin token.
+        bos = self.tokenizer.bos_token
+        twice = bos is not None and text.startswith(bos) and self.family in families.FAMILIES
+        inputs = dict(
+            self.processor(
+                images=images or None, text=text, return_tensors="pt", add_special_tokens=not twice
+            )
+        )
+        if images and self.family in families.FAMILIES:
+            family = families.FAMILIES[self.family]
+            inputs["picture_tokens"] = family.picture_tokens(self.processor, images)
+            if hasattr(family, "grids"):
+                inputs["picture_grids"] = family.grids(self.processor, images)
         for unused in (
             "attention_mask",
             "token_type_ids",
@@ -87,6 +102,9 @@ class Prompter:
         rows = []
         for height, width in _sizes():
             image = Image.fromarray(np.full((height, width, 3), 127, np.uint8))
+            if self.family in families.FAMILIES:
+                rows.append(self._prompt_size(image, image_token_id))
+                continue
             text = "<image>" if self.family == "llava" else "a"
             ids = self.processor(images=[image], text=text, return_tensors="pt")["input_ids"][0]
             rows.append(
@@ -95,7 +113,25 @@ class Prompter:
         return rows
 
 
-def _parts(content):
+    def _prompt_size(self, image, image_token_id):
+        """A whole prompt of one picture and the word "a"."""
+        content = [{"type": "image"}, {"type": "text", "text": "a"}]
+        text = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        bos = self.tokenizer.bos_token
+        twice = bos is not None and text.startswith(bos)
+        ids = self.processor(images=[image], text=text, add_special_tokens=not twice)["input_ids"]
+        ids = ids[0]
+        return {
+            "height": image.height,
+            "width": image.width,
+            "tokens": sum(i == image_token_id for i in ids),
+            "prompt_tokens": len(ids),
+        }
+
+
+def parts(content):
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [p if p["type"] == "text" else {"type": "image"} for p in content]

@@ -5,7 +5,14 @@ import re
 
 import torch
 
+from families import FAMILIES
+
 STEPS = 16
+
+
+def model_inputs(inputs):
+    """Without what only the generator needs."""
+    return {key: value for key, value in inputs.items() if not key.startswith("picture_")}
 
 
 class StageRecorder:
@@ -17,7 +24,7 @@ class StageRecorder:
         for name, module in model.named_modules():
             if hasattr(module, "embed_tokens") and hasattr(module, "layers"):
                 self._watch_embeddings(module)
-            for pattern, key, take_input in _STAGES.get(family, [_DECODER]):
+            for pattern, key, take_input in stages_of(family):
                 match = re.search(pattern, name)
                 if match:
                     self._watch(module, key.format(*match.groups()), take_input)
@@ -79,6 +86,10 @@ BLIP = ("instructblip", "blip-2")
 _FIRST_INPUT = {"vit.block.{}": "vit.embeddings"}
 
 
+def stages_of(family):
+    return FAMILIES[family].stages if family in FAMILIES else _STAGES.get(family, [_DECODER])
+
+
 class Reference:
     """One loaded checkpoint: whole forward passes, and the decoder alone on embeddings."""
 
@@ -94,9 +105,10 @@ class Reference:
         with torch.no_grad():
             if self.family in BLIP and "pixel_values" not in inputs:
                 return self.decoder(input_ids=inputs["input_ids"]).logits[0]
-            return self.model(**inputs).logits[0]
+            return self.model(**model_inputs(inputs)).logits[0]
 
     def stages(self, inputs):
+        self._prompt = model_inputs(inputs)
         with StageRecorder(self.model, self.family) as recorder:
             logits = self.forward(inputs)
         stages = dict(recorder.tensors)
@@ -104,7 +116,10 @@ class Reference:
             if key.startswith("decoder.") or key == "inputs_embeds":
                 stages[key] = stages[key][0]
         connector = stages.get("connector")
-        if connector is not None and connector.dim() == 2:  # some versions concatenate the pictures
+        if self.family in FAMILIES:
+            if "pixel_values" in inputs:
+                stages |= FAMILIES[self.family].joined(self.model, model_inputs(inputs))
+        elif connector is not None and connector.dim() == 2:  # some versions concatenate the pictures
             stages["connector"] = connector.reshape(
                 inputs["pixel_values"].shape[0], -1, connector.shape[-1]
             )
@@ -118,11 +133,19 @@ class Reference:
         embeds, ids, rows, past = embeds[None], [], [], None
         with torch.no_grad():
             for _ in range(STEPS):
-                out = self.decoder(inputs_embeds=embeds, past_key_values=past, use_cache=True)
+                out = self.run(embeds, past)
                 rows.append(out.logits[0, -1])
                 ids.append(int(rows[-1].argmax()))
                 embeds, past = self._embed(torch.tensor([[ids[-1]]])), out.past_key_values
         return ids, torch.stack(rows)
+
+    def run(self, embeds, past=None):
+        """The decoder on embeddings [1,T,H] that follow what `past` holds, of the prompt of the last stages()."""
+        start, extra = past.get_seq_length() if past is not None else 0, {}
+        if self.family in FAMILIES:
+            family = FAMILIES[self.family]
+            extra = family.positions(self.model, self._prompt, start, embeds.shape[1])
+        return self.decoder(inputs_embeds=embeds, past_key_values=past, use_cache=True, **extra)
 
     def reset_rope(self):
         """Dynamic rope remembers the longest sequence it has seen; every pass here starts afresh."""
@@ -147,7 +170,7 @@ class Reference:
 
 
 @contextlib.contextmanager
-def patched_double():
+def patched_double(family=None):
     """Inside, the library's float32 islands (RMSNorm, rotary product, softmax) follow the dtype of their input."""
     from transformers.models.clip import modeling_clip
     from transformers.models.llama import modeling_llama
@@ -160,6 +183,15 @@ def patched_double():
         (modeling_clip, "eager_attention_forward", _attention),
         (modeling_opt, "eager_attention_forward", _attention),
     ]
+    doubles = {
+        "attention": _attention,
+        "grouped_attention": _llama_attention,
+        "rms_norm": _rms_norm,
+        "rotary_of_three": _rotary_of_three,
+        "vision_rotation": _vision_rotation,
+    }
+    if family in FAMILIES:
+        places += [(o, name, doubles[kind]) for o, name, kind in FAMILIES[family].doubled()]
     saved = [getattr(owner, name) for owner, name, _ in places]
     for owner, name, replacement in places:
         setattr(owner, name, replacement)
@@ -189,6 +221,21 @@ def _rotary(self, x, position_ids):
     angles = position_ids[:, :, None].to(x.dtype) * self.inv_freq[None, None, :].to(x.dtype)
     both = torch.cat([angles, angles], dim=-1)
     return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
+
+
+def _rotary_of_three(self, x, position_ids):
+    angles = position_ids[..., None].to(x.dtype) * self.inv_freq.to(x.dtype)
+    both = torch.cat([angles, angles], dim=-1)
+    return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
+
+
+def _vision_rotation(q, k, cos, sin):
+    def turned(x):
+        half = x.shape[-1] // 2
+        other = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+        return x * cos.unsqueeze(-2) + other * sin.unsqueeze(-2)
+
+    return turned(q), turned(k)
 
 
 def _llama_attention(module, query, key, value, attention_mask, scaling, **_):

@@ -13,8 +13,9 @@ import sys
 import torch
 from safetensors.torch import load_file
 
+import plain_tiles
 from plain_models import tanh_gelu
-from second_opinion import ROOT, TOLERANCE, Model
+from second_opinion import ROOT, TOLERANCE, make_model
 
 # A mistake is a function of (model, case record, golden tensors, key prefix); it may change all of them.
 
@@ -101,6 +102,49 @@ def bos_before_picture(ids_, count):
 
 def keep(_decoder, _original):
     return lambda x: x
+
+
+def qwen_spans(change):
+    def mistake(_model, case, *_):
+        case["spans"] = [change(span) for span in case["spans"]]
+
+    return mistake
+
+
+def no_key_bias(bias):
+    third = len(bias) // 3
+    return torch.cat([bias[:third], ZERO(bias[:third]), bias[2 * third :]])
+
+
+def with_rms_eps(eps):
+    def mistake(model, *_):
+        def norm(w, name, x, _eps):
+            return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * w[name + ".weight"]
+
+        model.norm = norm
+
+    return mistake
+
+
+def with_erf_gelu(model, *_):
+    plain, tower = plain_tiles.gelu_tanh, model.tower
+
+    def erf(tile):
+        plain_tiles.gelu_tanh = lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2)))
+        try:
+            return tower(tile)
+        finally:
+            plain_tiles.gelu_tanh = plain
+
+    model.tower = erf
+
+
+def shuffled_by_columns(model, *_):
+    """The patches of one visual token in column order: the same as permuting the projection's inputs."""
+    name = "decoder.connector.modality_projection.proj.weight"
+    scale = model.config["scale_factor"]
+    out = model.w[name]
+    model.w[name] = out.reshape(len(out), scale, scale, -1).transpose(1, 2).reshape(out.shape)
 
 
 ZERO = torch.zeros_like
@@ -219,6 +263,23 @@ MISTAKES = [
         config("qformer_config", "cross_attention_frequency", 4),
     ),
     ("instructblip: BOS before the picture", "instructblip", 0, ids(bos_before_picture)),
+    ("navit: rows of 5.x for those of 4.57", "idefics3", 0, config("", "transformers_version", "5.0")),
+    ("navit: LayerNorm eps 1e-5 for 1e-6", "idefics3", 0, config("vision_config", "layer_norm_eps", 1e-5)),
+    ("navit: patch bias dropped", "idefics3", 0, weights("patch_embedding.bias", ZERO)),
+    ("navit: no post LayerNorm", "idefics3", 0, weights("vision.post_layernorm", torch.ones_like)),
+    ("navit: erf gelu for tanh gelu", "idefics3", 0, with_erf_gelu),
+    ("idefics3: patches of a token column by column", "idefics3", 0, shuffled_by_columns),
+    ("idefics3: whole picture before its tiles", "idefics3", 0, tensor("pixel_values", lambda p: p.roll(1, 0))),
+    ("qwen: positions of text for all tokens", "qwen2_vl", 0, qwen_spans(lambda s: [*s[:4], 1, 1])),
+    ("qwen: rows and columns of positions swapped", "qwen2_vl", 0, qwen_spans(lambda s: [*s[:4], s[5], s[4]])),
+    ("qwen: sections of the axes ignored", "qwen2_vl", 0, attribute("decoder", "axis_of", [0] * 8)),
+    ("qwen: axes interleaved", "qwen2_vl", 0, attribute("decoder", "axis_of", [0, 1, 2, 0, 1, 2, 1, 2])),
+    ("qwen: gelu for quick_gelu in the tower", "qwen2_vl", 0, config("vision_config", "hidden_act", "gelu")),
+    ("qwen: tower's keys without bias", "qwen2_vl", 0, weights("attn.qkv.bias", no_key_bias)),
+    ("qwen2.5: every block sees the whole picture", "qwen2_5_vl", 0, config("vision_config", "fullatt_block_indexes", [0, 1, 2])),
+    ("qwen2.5: no block sees the whole picture", "qwen2_5_vl", 0, config("vision_config", "fullatt_block_indexes", [])),
+    ("qwen2.5: windows of half the side", "qwen2_5_vl", 0, config("vision_config", "window_size", 12)),
+    ("qwen2.5: LayerNorm's eps in the RMS norms", "qwen2_5_vl", 0, with_rms_eps(1e-5)),
 ]
 
 
@@ -227,7 +288,7 @@ def changes(checkpoint, index, mistake):
     record = json.loads((ROOT / checkpoint / "golden.json").read_text())
     golden = load_file(ROOT / checkpoint / "golden.safetensors")
     case, prefix = copy.deepcopy(record["cases"][index]), f"case{index}."
-    model = Model(ROOT / checkpoint, record["family"], torch.float32)
+    model = make_model(ROOT / checkpoint, record["family"], torch.float32)
     right = model.prompt(case, golden, prefix)[0]
     mistake(model, case, golden, prefix)
     wrong = model.prompt(case, golden, prefix)[0]

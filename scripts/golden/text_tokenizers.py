@@ -79,7 +79,7 @@ def sentencepiece_bpe(dialect, pieces=200, bos="<s>", extra=()):
     return tok
 
 
-def byte_level_bpe(size=340, bos="<|begin|>", end="<|end|>"):
+def byte_level_bpe(size=340, bos="<|begin|>", end="<|end|>", adds_bos=True):
     tok = Tokenizer(models.BPE())
     split = Regex(
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
@@ -99,8 +99,9 @@ def byte_level_bpe(size=340, bos="<|begin|>", end="<|end|>"):
     )
     tok.train_from_iterator(TEXT.splitlines(keepends=True), trainer)
     tok.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in (bos, end)])
-    tok.post_processor = processors.Sequence(
-        [processors.ByteLevel(trim_offsets=False), _with_bos(tok, bos)]
+    bytes_only = processors.ByteLevel(trim_offsets=False)
+    tok.post_processor = (
+        processors.Sequence([bytes_only, _with_bos(tok, bos)]) if adds_bos else bytes_only
     )
     return tok
 

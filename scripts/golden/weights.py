@@ -9,7 +9,7 @@ import zlib
 
 import torch
 
-NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm)\.weight$")
+NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm\d?|ln_q)\.weight$")
 SUBLAYER_NORM = re.compile(r"post_(attention|feedforward)_layernorm\.weight$")
 HALF = re.compile(
     r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens)$"
@@ -39,7 +39,7 @@ def _scaled(name, values, tied):
         return 1 + 0.25 * values
     if name.endswith(".bias"):
         values = 0.25 * values
-        if name.endswith("qkv.bias"):  # real files keep no key bias: the middle third is zero
+        if name.endswith("qkv.bias") and "visual." not in name:  # real files keep no key bias: the middle third is zero
             third = values.numel() // 3
             values[third : 2 * third] = 0
         return values

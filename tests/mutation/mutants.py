@@ -79,6 +79,125 @@ VIT = _in(
     ),
 )
 
+NAVIT = _in(
+    "engine/models/vit.cc",
+    (STAGES,),
+    (
+        "navit_rule_of_5x",
+        "position rows by 5.x's formula for a folder of 4.57",
+        "major_minor(library_version)",
+        "std::pair(5, 0)",
+    ),
+    (
+        "navit_eps",
+        "SigLIP tower: LayerNorm epsilon 1e-5 for 1e-6",
+        'config.number_in("layer_norm_eps", defaults.layer_norm_eps, 0, 1)',
+        "1e-5",
+    ),
+    (
+        "navit_erf_gelu",
+        "SigLIP tower: erf gelu for tanh gelu",
+        """parse_activation(config.string("hidden_act", "gelu_pytorch_tanh"),
+                                    config.path() + ".hidden_act")""",
+        "Activation::kGelu",
+    ),
+    (
+        "navit_grid_transposed",
+        "row and column of a position swapped",
+        "patch_positions(config_.positions, rows, side).unsqueeze(1) * side",
+        "patch_positions(config_.positions, rows, side).unsqueeze(1)",
+    ),
+)
+
+IDEFICS3 = _in(
+    "engine/models/idefics3.cc",
+    (STAGES,),
+    (
+        "pixel_shuffle_columns",
+        "the patches of a visual token column by column",
+        "x.view({n, half, scale, half, scale, d})",
+        "x.view({n, half, scale, half, scale, d}).transpose(2, 4)",
+    ),
+    (
+        "idefics3_no_post_norm",
+        "tower without its final norm",
+        "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])",
+        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
+    ),
+) + _in(
+    "engine/models/encoder_batch.cc",
+    (BATCHED,),
+    (
+        "parts_of_neighbour",
+        "pictures of several parts get the first ones' rows",
+        "first += input->media->frames;",
+        "first += 1;",
+    ),
+)
+
+QWEN_VL = _in(
+    "engine/models/qwen_vit.cc",
+    (STAGES,),
+    (
+        "qwen_axes_swapped",
+        "tower: a patch's row and column swapped in its angles",
+        "std::vector<at::Tensor>{row, column}",
+        "std::vector<at::Tensor>{column, row}",
+    ),
+    (
+        "qwen_patch_order",
+        "patches row by row instead of in merged blocks",
+        "cut.permute({0, 3, 6, 4, 7, 2, 1, 5, 8})",
+        "cut.permute({0, 3, 4, 6, 7, 2, 1, 5, 8})",
+    ),
+    (
+        "qwen_quick_gelu",
+        "tower: erf gelu for quick_gelu",
+        """parse_activation(config.string("hidden_act", "quick_gelu"),
+                                    config.path() + ".hidden_act")""",
+        "Activation::kGelu",
+    ),
+    (
+        "qwen_windows_ignored",
+        "tower of 2.5: every block sees the whole frame",
+        "window_size == 0 || std::find(blocks.begin(), blocks.end(), block) != blocks.end()",
+        "true",
+    ),
+    (
+        "qwen_not_restored",
+        "tower of 2.5: visual tokens left in the order of windows",
+        "tokens.index_select(0, layout.restore.to(x.device()))",
+        "tokens",
+    ),
+    (
+        "qwen_rope_not_sorted",
+        "tower of 2.5: angles not sorted with the patches",
+        "units.index_select(1, layout.order)",
+        "units.clone()",
+    ),
+    (
+        "qwen_merger_norm",
+        "merger without its norm",
+        "normalized(merger_norm_, x).reshape({-1, width})",
+        "x.reshape({-1, width})",
+    ),
+) + _in(
+    "engine/core/grid_positions.cc",
+    (CORE, ALONE),
+    (
+        "mrope_extent",
+        "text after a picture goes on after its tokens, not after its longer side",
+        "std::max({frames, int64_t{span.rows}, int64_t{span.columns}})",
+        "int64_t{span.length}",
+    ),
+    (
+        "mrope_row_column",
+        "rows and columns of positions swapped",
+        "start + token % frame / span.columns",
+        "start + token % span.columns",
+    ),
+)
+
 LLAVA = _in(
     "engine/models/llava.cc",
     (STAGES,),
@@ -566,6 +685,8 @@ KERNEL = (
 
 MUTANTS = [
     *VIT,
+    *NAVIT,
+    *IDEFICS3,
     *LLAVA,
     *INSTRUCTBLIP,
     *QFORMER,

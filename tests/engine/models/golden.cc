@@ -25,8 +25,14 @@ GoldenCase parse_case(const JsonView& view, int index) {
     c.chosen_logprobs.push_back(static_cast<float>(x));
   }
   for (const std::vector<int>& span : view.int_lists("spans")) {
-    c.spans.push_back({span[0], span[1], static_cast<int>(c.spans.size()), 0});
+    // The fourth and fifth number are there where a picture has several spans.
+    const int media = span.size() > 2 ? span[2] : static_cast<int>(c.spans.size());
+    const bool grid = span.size() > 4;
+    c.spans.push_back({span[0], span[1], media, span.size() > 2 ? span[3] : 0, grid ? span[4] : 0,
+                       grid ? span[5] : 0});
   }
+  if (view.has("parts")) c.parts = view.int_list("parts");
+  if (view.has("grids")) c.grids = view.int_lists("grids");
   for (const Json& step : *view.find("top_logprobs")->array()) {
     auto& best = c.top_logprobs.emplace_back();
     for (const Json& pair : *step.array()) {
@@ -82,11 +88,21 @@ std::vector<EncoderInput> Golden::media(const GoldenCase& c) const {
   std::vector<EncoderInput> inputs;
   if (!has(c, "pixel_values")) return inputs;
   const at::Tensor all = tensor(c, "pixel_values");
-  for (int64_t i = 0; i < all.size(0); ++i) {
-    const at::Tensor one = all[i].contiguous();
+  const std::vector<int> parts =
+      c.parts.empty() ? std::vector<int>(static_cast<size_t>(all.size(0)), 1) : c.parts;
+  int64_t first = 0;
+  for (size_t i = 0; i < parts.size(); first += parts[i], ++i) {
+    const at::Tensor one = all.narrow(0, first, parts[i]).contiguous();
     auto item = std::make_shared<MediaItem>();
-    item->height = static_cast<int>(one.size(1));
-    item->width = static_cast<int>(one.size(2));
+    item->frames = parts[i];
+    item->height = static_cast<int>(one.size(2));
+    item->width = static_cast<int>(one.size(3));
+    if (!c.grids.empty()) {
+      item->rows = c.grids[i][0];
+      item->columns = c.grids[i][1];
+      item->original_height = c.grids[i][2];
+      item->original_width = c.grids[i][3];
+    }
     item->pixels.assign(one.const_data_ptr<float>(), one.const_data_ptr<float>() + one.numel());
     EncoderInput input;
     input.media = item;
@@ -97,6 +113,16 @@ std::vector<EncoderInput> Golden::media(const GoldenCase& c) const {
     inputs.push_back(input);
   }
   return inputs;
+}
+
+std::vector<at::Tensor> Golden::visual_tokens(const GoldenCase& c) const {
+  std::vector<int64_t> lengths;
+  for (const MediaSpan& span : c.spans) {
+    lengths.resize(std::max(lengths.size(), size_t(span.media) + 1));
+    lengths[span.media] += span.length;
+  }
+  const at::Tensor all = tensor(c, "connector");
+  return all.reshape({-1, all.size(-1)}).split_with_sizes(lengths);
 }
 
 GoldenWeights::GoldenWeights(const Golden& golden, at::ScalarType dtype)
@@ -140,7 +166,8 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
   for (const MediaSpan& span : c.spans) ids.narrow(0, span.position, span.length).zero_();
   at::Tensor h = model.embed(ids.to(test_device()));
   for (const MediaSpan& span : c.spans) {
-    h.narrow(0, span.position, span.length).copy_(visual[span.media]);
+    h.narrow(0, span.position, span.length)
+        .copy_(visual[span.media].narrow(0, span.offset, span.length));
   }
   return model.forward(h, input, cache);
 }

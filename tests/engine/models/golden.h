@@ -21,6 +21,8 @@ struct GoldenCase {
   std::vector<TokenId> input_ids;
   std::vector<TokenId> qformer_ids;
   std::vector<MediaSpan> spans;
+  std::vector<int> parts;               // tiles of each picture; empty: one each
+  std::vector<std::vector<int>> grids;  // rows, columns, height, width of each picture
   std::vector<TokenId> greedy_ids;
   std::vector<float> chosen_logprobs;
   std::vector<std::vector<std::pair<TokenId, float>>> top_logprobs;  // [step][5]
@@ -41,6 +43,9 @@ class Golden {
   bool has(const std::string& key) const;
   bool has(const GoldenCase& c, const std::string& key) const { return has(full(c, key)); }
   at::Tensor tensor(const GoldenCase& c, const std::string& key) const;
+
+  // Rows of `connector` for each picture, [len, H], in the order of media().
+  std::vector<at::Tensor> visual_tokens(const GoldenCase& c) const;
 
   // One encoder input per picture of the case, pixels as the reference's processor made them.
   std::vector<EncoderInput> media(const GoldenCase& c) const;

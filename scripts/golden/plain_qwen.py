@@ -1,0 +1,166 @@
+"""Qwen2-VL and Qwen2.5-VL written from their formulas. Shares no code with the library."""
+
+import math
+import re
+
+import torch
+
+from plain_models import ACTIVATIONS, Decoder, attention, gelu, layer_norm, linear, read_checkpoint
+
+EPS = 1e-6
+
+
+def rms_norm(w, name, x, _eps=EPS):
+    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + EPS) * w[name + ".weight"]
+
+
+def turned(x, angles, heads):
+    """x [N, heads*d]; pairs (j, j + d/2) of each head turn by angles [N, d/2]."""
+    first, second = x.reshape(len(x), heads, 2, -1).unbind(2)
+    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+    return torch.stack([first * cos - second * sin, second * cos + first * sin], 2).flatten(1)
+
+
+def spans_positions(length, spans, extra):
+    """[3, length + extra]: frame, row and column of every token; spans hold rows and columns at the end."""
+    places, start = [], 0
+    pictures = {position: (count, rows, columns) for position, count, _, _, rows, columns in spans}
+    index = 0
+    while index < length + extra:
+        if index in pictures:
+            count, rows, columns = pictures[index]
+            for i in range(count):
+                frame, rest = divmod(i, rows * columns)
+                places.append((start + frame, start + rest // columns, start + rest % columns))
+            start += max(count // (rows * columns), rows, columns)
+            index += count
+        else:
+            places.append((start, start, start))
+            start, index = start + 1, index + 1
+    return torch.tensor(places).T
+
+
+class ThreeAxisDecoder(Decoder):
+    """Its rotary angles come from three positions: each frequency belongs to one axis."""
+
+    spans = []
+    axis_of = None  # overrides the sections
+
+    def __call__(self, x, prompt_length=None):
+        length = x.shape[0]
+        places = spans_positions(length, self.spans, 0)[:, :length]
+        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters")
+        theta = rope.get("rope_theta", self.config.get("rope_theta", 1000000.0))
+        half = self.head_dim // 2
+        frequencies = 1.0 / theta ** (torch.arange(0, 2 * half, 2).float() / (2 * half))
+        axes = [a for a, n in enumerate(rope["mrope_section"]) for _ in range(n)]
+        angles = places[self.axis_of or axes].T.to(x.dtype) * frequencies.to(x.dtype)
+        self.cos, self.sin = angles.cos(), angles.sin()
+        mask = torch.ones(length, length, dtype=torch.bool).tril()
+        layers = []
+        for i in range(self.config["num_hidden_layers"]):
+            x = self._layer(f"decoder.layers.{i}.", x, mask)
+            layers.append(x)
+        head = self.w.get("head.weight", self.w["decoder.embed_tokens.weight"])
+        return self._norm("decoder.norm", x) @ head.T, layers
+
+
+class QwenModel:
+    def __init__(self, folder, family, dtype):
+        self.config, self.w = read_checkpoint(folder, dtype)
+        self.w = {re.sub(r"^(decoder\.)?visual\.", "visual.", n): t for n, t in self.w.items()}
+        self.second = family == "qwen2_5_vl"
+        self.assemble()
+
+    def assemble(self):
+        self.decoder = ThreeAxisDecoder(self.config["text_config"], self.w)
+        self.vision = self.config["vision_config"]
+        self.norm = rms_norm if self.second else layer_norm
+        width = self.vision.get("hidden_size") if self.second else self.vision["embed_dim"]
+        self.head_dim = width // self.vision["num_heads"]
+
+    def patches(self, picture):
+        """picture [1,3,h,w] -> rows of two equal frames each, with (row, column), merged blocks together."""
+        p, m = self.vision["patch_size"], self.vision["spatial_merge_size"]
+        rows, columns = picture.shape[2] // p, picture.shape[3] // p
+        places = [
+            (top + r, left + c)
+            for top in range(0, rows, m)
+            for left in range(0, columns, m)
+            for r in range(m)
+            for c in range(m)
+        ]
+        frame = picture[0]
+        cut = [frame[:, r * p : r * p + p, c * p : c * p + p] for r, c in places]
+        return torch.stack([torch.stack([x, x], 1).flatten() for x in cut]), places
+
+    def windows(self, places):
+        """Indices of the patches of each window, in the order in which windows are laid out."""
+        side = self.vision["window_size"] // self.vision["patch_size"]
+        found = {}
+        for index, (r, c) in enumerate(places):
+            found.setdefault((r // side, c // side), []).append(index)
+        return [found[key] for key in sorted(found)]
+
+    def tower(self, picture):
+        """[embeddings, block outputs..., visual tokens]; blocks in the reference's order of rows."""
+        w, v = self.w, self.vision
+        rows, places = self.patches(picture)
+        x = rows @ w["visual.patch_embed.proj.weight"].flatten(1).T
+        states, groups = [x], [list(range(len(rows)))]
+        order = torch.arange(len(rows))
+        if self.second:
+            windows = self.windows(places)
+            order = torch.tensor([i for window in windows for i in window])
+            ends = torch.tensor([len(window) for window in windows]).cumsum(0).tolist()
+            groups = [list(range(a, b)) for a, b in zip([0] + ends, ends)]
+        x, places = x[order], torch.tensor(places)[order]
+        quarter = self.head_dim // 4
+        frequencies = 1.0 / 10000.0 ** (torch.arange(quarter).float() * 2 / (2 * quarter))
+        angles = (places[:, :, None].to(x.dtype) * frequencies.to(x.dtype)).flatten(1)
+        whole = [list(range(len(rows)))]
+        for i in range(v["depth"]):
+            full = not self.second or i in v["fullatt_block_indexes"]
+            x = self.block(f"visual.blocks.{i}.", x, angles, whole if full else groups)
+            states.append(x)
+        merged = self.norm(w, "visual.merger.ln_q", x, EPS).reshape(-1, w["visual.merger.mlp.0.weight"].shape[1])
+        tokens = linear(w, "visual.merger.mlp.2", gelu(linear(w, "visual.merger.mlp.0", merged)))
+        size = v["spatial_merge_size"] ** 2
+        back = torch.empty_like(tokens)
+        back[order[::size] // size] = tokens
+        return states + [back]
+
+    def block(self, p, x, angles, groups):
+        w, heads = self.w, self.vision["num_heads"]
+        q, k, v = linear(w, p + "attn.qkv", self.norm(w, p + "norm1", x, EPS)).chunk(3, -1)
+        q, k = turned(q, angles, heads), turned(k, angles, heads)
+        mixed = torch.cat([attention(q[g], k[g], v[g], heads) for g in groups])
+        x = x + linear(w, p + "attn.proj", mixed)
+        y = self.norm(w, p + "norm2", x, EPS)
+        if self.second:
+            gate = ACTIVATIONS["silu"](linear(w, p + "mlp.gate_proj", y))
+            return x + linear(w, p + "mlp.down_proj", gate * linear(w, p + "mlp.up_proj", y))
+        act = ACTIVATIONS[self.vision.get("hidden_act", "quick_gelu")]
+        return x + linear(w, p + "mlp.fc2", act(linear(w, p + "mlp.fc1", y)))
+
+    def prompt(self, case, golden, prefix):
+        """(stages, embeddings of the prompt)."""
+        embeds, stages = self.decoder.embed(torch.tensor(case["input_ids"])).clone(), {}
+        self.decoder.spans = case["spans"]
+        if prefix + "pixel_values.0" in golden:
+            pictures = [golden[f"{prefix}pixel_values.{i}"] for i in range(len(case["images"]))]
+            states = [torch.cat(s) for s in zip(*(self.tower(p.to(embeds.dtype)) for p in pictures))]
+            stages = {f"vit.block.{i}": s for i, s in enumerate(states[1:-1])}
+            stages |= {"vit.embeddings": states[0], "connector": states[-1]}
+            rows = states[-1]
+            for position, length, *_ in case["spans"]:
+                embeds[position : position + length], rows = rows[:length], rows[length:]
+            assert len(rows) == 0
+        logits, layers = self.decoder(embeds)
+        stages |= {f"decoder.layer.{i}": layer for i, layer in enumerate(layers)}
+        stages |= {
+            "inputs_embeds": embeds,
+            "prefill_logits": logits,
+            "prefill_tail_logits": logits[-8:],
+        }
+        return stages, embeds
