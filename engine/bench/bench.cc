@@ -170,12 +170,27 @@ Ceiling report_ceiling(const BenchConfig& config) {
   return ceiling;
 }
 
+// Where pictures keep their own size: the square nearest to 448 pixels that the tower can take.
+ImageSize picture_size(const ModelInfo& info) {
+  if (info.encoder_input.height > 0) return info.encoder_input;
+  constexpr int kSide = 448;
+  for (int distance = 0; distance < kSide; ++distance) {
+    for (const int side : {kSide - distance, kSide + distance}) {
+      MediaLayout layout;
+      layout.original = layout.part = {side, side};
+      if (info.image_tokens(layout) > 0) return layout.part;
+    }
+  }
+  return {kSide, kSide};
+}
+
 EncoderInput random_picture(const ModelInfo& info, int index) {
   std::mt19937 random(index);
   std::normal_distribution<float> pixel;
   auto item = std::make_shared<MediaItem>();
-  item->height = info.encoder_input.height;
-  item->width = info.encoder_input.width;
+  const ImageSize size = picture_size(info);
+  item->height = size.height;
+  item->width = size.width;
   item->pixels.resize(size_t{3} * item->height * item->width);
   for (float& x : item->pixels) x = pixel(random);
   EncoderInput input;

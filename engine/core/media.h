@@ -31,6 +31,7 @@ struct MediaItem {
   MediaKind kind = MediaKind::kImage;
   std::vector<float> pixels;  // [frames, channels, height, width], normalised
   int frames = 1;             // of a video; parts (tiles) of a picture
+  std::vector<ImageSize> part_sizes;  // [frames] where parts differ in size; else empty
   int channels = 3;
   int height = 0;  // after preprocessing, in pixels
   int width = 0;

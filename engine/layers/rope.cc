@@ -13,7 +13,7 @@ constexpr double kPi = 3.14159265358979323846;
 RopeConfig::Kind parse_kind(const JsonView& scaling) {
   const char* key = scaling.has("rope_type") ? "rope_type" : "type";
   const std::string name = scaling.string(key, "default");
-  if (name == "default") return RopeConfig::Kind::kDefault;
+  if (name == "default" || name == "mrope") return RopeConfig::Kind::kDefault;
   if (name == "linear") return RopeConfig::Kind::kLinear;
   if (name == "dynamic") return RopeConfig::Kind::kDynamic;
   if (name == "llama3") return RopeConfig::Kind::kLlama3;
@@ -158,7 +158,20 @@ RopeConfig RopeConfig::parse_parameters(const JsonView& parameters, int rotary_d
   return rope;
 }
 
+void RopeConfig::read_sections(const JsonView& scaling) {
+  if (!scaling.has("mrope_section")) return;
+  const std::vector<int> counts = scaling.int_list("mrope_section");
+  const bool fits = counts.size() == 3 && counts[0] >= 0 && counts[1] >= 0 && counts[2] >= 0 &&
+                    int64_t{counts[0]} + counts[1] + counts[2] == rotary_dim / 2;
+  if (!fits) {
+    scaling.fail("mrope_section", "expected 3 numbers that add up to " +
+                                      std::to_string(rotary_dim / 2) + ", half a head");
+  }
+  std::copy(counts.begin(), counts.end(), sections.begin());
+}
+
 void RopeConfig::read_scaling(const JsonView& scaling) {
+  read_sections(scaling);
   kind = parse_kind(scaling);
   if (kind == Kind::kDefault || kind == Kind::kLong) return;
   if (!scaling.has("factor")) scaling.fail("factor", "is missing");
@@ -182,7 +195,12 @@ void RopeConfig::read_scaling(const JsonView& scaling) {
 }
 
 Rope::Rope(const RopeConfig& config)
-    : config_(config), inv_freq_(plain_frequencies(config.rotary_dim, config.theta)) {
+    : config_(config),
+      inv_freq_(plain_frequencies(config.rotary_dim, config.theta)),
+      axis_of_(static_cast<size_t>(config.rotary_dim / 2)) {
+  for (int axis = 1, first = config.sections[0]; axis < 3; first += config.sections[axis++]) {
+    std::fill_n(axis_of_.begin() + first, config.sections[axis], axis);
+  }
   if (config.kind == RopeConfig::Kind::kLinear) {
     for (float& f : inv_freq_) f /= static_cast<float>(config.factor);
   }
@@ -222,9 +240,8 @@ at::Tensor Rope::tables(const std::vector<RopePosition>& tokens) const {
   const float scale = static_cast<float>(config_.attention_factor);
   for (int64_t t = 0; t < count; ++t) {
     const std::vector<float>& freq = frequencies(tokens[t]);
-    const auto position = static_cast<float>(tokens[t].axes[0]);
     for (int64_t i = 0; i < half; ++i) {
-      const float angle = position * freq[i];
+      const float angle = static_cast<float>(tokens[t].axes[axis_of_[i]]) * freq[i];
       cos[t * half + i] = std::cos(angle) * scale;
       sin[t * half + i] = std::sin(angle) * scale;
     }

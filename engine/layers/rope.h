@@ -27,6 +27,9 @@ struct RopeConfig {
   double beta_fast = 32.0;
   double beta_slow = 1.0;
   bool truncate = true;
+  // M-RoPE: how many of the frequencies, from the first on, turn by frame, row and column. All 0:
+  // there is one position.
+  std::array<int, 3> sections{};
   // longrope, [rotary_dim / 2]: divisors of the frequencies, within the original length and beyond.
   std::vector<double> short_factors;
   std::vector<double> long_factors;
@@ -42,6 +45,7 @@ struct RopeConfig {
                                      double default_theta);
 
  private:
+  void read_sections(const JsonView& scaling);
   void read_scaling(const JsonView& scaling);  // all kinds but longrope
 };
 
@@ -53,10 +57,6 @@ struct RopePosition {
   int64_t index;         // tokens before it
   int64_t computed_len;  // the sequence's length when its key was computed: dynamic rope
   int64_t total_len;     // the sequence's length now: longrope
-
-  static RopePosition text(int64_t index, int64_t computed_len, int64_t total_len) {
-    return {{index, index, index}, index, computed_len, total_len};
-  }
 };
 
 class Rope {
@@ -72,6 +72,7 @@ class Rope {
 
   RopeConfig config_;
   std::vector<float> inv_freq_;              // [rotary_dim / 2]
+  std::vector<int> axis_of_;                 // [rotary_dim / 2] which position turns a frequency
   std::vector<float> long_freq_;             // longrope beyond the original length
   mutable std::vector<float> dynamic_freq_;  // for dynamic_length_, engine thread only
   mutable int64_t dynamic_length_ = -1;

@@ -156,25 +156,47 @@ DecoderConfig parse_mistral(const JsonView& config) {
 }
 
 // Qwen 2 and 3: layers from max_window_layers on may slide.
-void read_qwen_window(DecoderConfig& qwen, const JsonView& config) {
+void read_qwen_window(DecoderConfig& qwen, const JsonView& config, int first_by_default = 28) {
   if (!config.boolean("use_sliding_window", false)) return;
   qwen.sliding_window = read_window(config, 4096);
   if (qwen.sliding_window == 0) return;
-  const int first = config.integer_or("max_window_layers", 28, 0);
+  const int first = config.integer_or("max_window_layers", first_by_default, 0);
   read_layer_types(qwen, config, [first](int layer) { return layer >= first; });
 }
 
-DecoderConfig parse_qwen2(const JsonView& config) {
-  DecoderConfig qwen = read_common(config, {.vocab_size = 151936,
-                                            .hidden_size = 4096,
-                                            .intermediate_size = 22016,
-                                            .num_layers = 32,
-                                            .num_heads = 32,
-                                            .num_kv_heads = 32,
-                                            .max_positions = 32768});
+DecoderConfig read_qwen2(const JsonView& config, const Defaults& defaults, int first_to_slide) {
+  DecoderConfig qwen = read_common(config, defaults);
   qwen.qkv_bias = true;
-  read_qwen_window(qwen, config);
+  read_qwen_window(qwen, config, first_to_slide);
   return qwen;
+}
+
+DecoderConfig parse_qwen2(const JsonView& config) {
+  return read_qwen2(config,
+                    {.vocab_size = 151936,
+                     .hidden_size = 4096,
+                     .intermediate_size = 22016,
+                     .num_layers = 32,
+                     .num_heads = 32,
+                     .num_kv_heads = 32,
+                     .max_positions = 32768},
+                    28);
+}
+
+// The decoder of Qwen2-VL and Qwen2.5-VL: Qwen 2 with other defaults, and positions of three axes
+// (rope_scaling.mrope_section).
+DecoderConfig parse_qwen2_vl(const JsonView& config) {
+  return read_qwen2(config,
+                    {.vocab_size = 152064,
+                     .hidden_size = 8192,
+                     .intermediate_size = 29568,
+                     .num_layers = 80,
+                     .num_heads = 64,
+                     .num_kv_heads = 8,
+                     .max_positions = 32768,
+                     .norm_eps = 1e-5,
+                     .theta = 1e6},
+                    80);
 }
 
 DecoderConfig parse_qwen3(const JsonView& config) {
@@ -334,12 +356,18 @@ DecoderConfig parse_opt(const JsonView& config) {
 struct DecoderType {
   std::string_view name;
   DecoderConfig (*parse)(const JsonView&);
+  bool stands_alone = true;  // there are folders of that model_type without eyes
 };
 constexpr std::array kTypes = {
-    DecoderType{"llama", parse_llama},        DecoderType{"mistral", parse_mistral},
-    DecoderType{"qwen2", parse_qwen2},        DecoderType{"qwen3", parse_qwen3},
-    DecoderType{"phi3", parse_phi3},          DecoderType{"gemma2", parse_gemma2},
-    DecoderType{"gemma3_text", parse_gemma3}, DecoderType{"opt", parse_opt},
+    DecoderType{"llama", parse_llama},
+    DecoderType{"mistral", parse_mistral},
+    DecoderType{"qwen2", parse_qwen2},
+    DecoderType{"qwen2_vl_text", parse_qwen2_vl, /*stands_alone=*/false},
+    DecoderType{"qwen3", parse_qwen3},
+    DecoderType{"phi3", parse_phi3},
+    DecoderType{"gemma2", parse_gemma2},
+    DecoderType{"gemma3_text", parse_gemma3},
+    DecoderType{"opt", parse_opt},
 };
 
 }  // namespace
@@ -360,7 +388,9 @@ DecoderConfig parse_decoder_config(const JsonView& config, const std::string& ty
 
 std::vector<std::string_view> decoder_types() {
   std::vector<std::string_view> names;
-  for (const DecoderType& row : kTypes) names.push_back(row.name);
+  for (const DecoderType& row : kTypes) {
+    if (row.stands_alone) names.push_back(row.name);
+  }
   return names;
 }
 

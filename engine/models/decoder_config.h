@@ -74,7 +74,7 @@ struct DecoderConfig {
 // file leaves out. Throws LoadError naming `type_field` of `config` when the type is not known.
 DecoderConfig parse_decoder_config(const JsonView& config, const std::string& type);
 
-// model_type of every decoder, in the order of the documentation.
+// model_type of every decoder that has folders of its own, in the order of the documentation.
 std::vector<std::string_view> decoder_types();
 
 }  // namespace saccade

@@ -44,6 +44,23 @@ at::Tensor item_pixels(const EncoderInput& input) {
                        {item.frames, 3, item.height, item.width}, at::kFloat);
 }
 
+std::vector<at::Tensor> item_parts(const EncoderInput& input) {
+  const MediaItem& item = *input.media;
+  if (item.part_sizes.empty()) return item_pixels(input).unbind(0);
+  std::vector<at::Tensor> parts;
+  float* data = const_cast<float*>(item.pixels.data());
+  const float* end = data + item.pixels.size();
+  for (const ImageSize& size : item.part_sizes) {
+    const int64_t samples = int64_t{3} * size.height * size.width;
+    if (size.height < 1 || size.width < 1 || samples > end - data) {
+      throw std::invalid_argument("the preprocessed picture's sizes do not fit its pixels");
+    }
+    parts.push_back(at::from_blob(data, {3, size.height, size.width}, at::kFloat));
+    data += samples;
+  }
+  return parts;
+}
+
 std::vector<at::Tensor> join_parts(const at::Tensor& rows,
                                    const std::vector<const EncoderInput*>& inputs) {
   std::vector<at::Tensor> joined;

@@ -15,6 +15,9 @@ at::Tensor stack_pixels(const std::vector<const EncoderInput*>& inputs, int heig
 // Parts of one input: [parts, 3, height, width] float32 on the CPU, a view of its memory.
 at::Tensor item_pixels(const EncoderInput& input);
 
+// The same part by part, where they may differ in size: each [3, height, width].
+std::vector<at::Tensor> item_parts(const EncoderInput& input);
+
 // Rows of each input from those of all its parts: [parts, k, H] -> one [parts of it * k, H] each.
 std::vector<at::Tensor> join_parts(const at::Tensor& rows,
                                    const std::vector<const EncoderInput*>& inputs);

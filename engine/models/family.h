@@ -32,7 +32,10 @@ const std::vector<ModelFamily>& text_families();
 const ModelFamily& llava_family();
 const ModelFamily& blip2_family();
 const ModelFamily& instructblip_family();
+const ModelFamily& idefics2_family();
 const ModelFamily& idefics3_family();
 const ModelFamily& smolvlm_family();
+const ModelFamily& qwen2_vl_family();
+const ModelFamily& qwen2_5_vl_family();
 
 }  // namespace saccade

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/core/grid_positions.h"
 #include "engine/layers/step_profile.h"
 
 namespace saccade {
@@ -93,12 +94,13 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
       input.sequences.push_back(
           {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
     }
+    GridPositions places(entry.spans);
     for (int p = entry.start; p < entry.start + entry.length; ++p) {
       const int64_t block = entry.block_table[p / options_.block_size];
       input.slots.push_back(block * options_.block_size + p % options_.block_size);
       const int computed = std::max(p + 1, entry.prompt_length);
       const auto known = static_cast<int64_t>(entry.tokens.size());
-      input.positions.push_back(RopePosition::text(p, computed, known));
+      input.positions.push_back({places.at(p), p, computed, known});
     }
   }
   if (!options_.placement.device.is_cpu()) {

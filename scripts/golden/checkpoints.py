@@ -102,6 +102,7 @@ def all_checkpoints():
         + _instructblip()
         + _blip2()
         + _tiles()
+        + _idefics2()
         + _qwen_vl()
         + _second_dialect()
     )
@@ -452,6 +453,50 @@ def _tiles():
     ]
 
 
+PERCEIVER = dict(
+    hidden_size=48,
+    resampler_n_latents=5,
+    resampler_depth=2,
+    resampler_n_heads=6,
+    resampler_head_dim=10,
+    num_key_value_heads=3,
+    rms_norm_eps=1e-6,
+)
+
+
+def _idefics2():
+    pictures = dict(size={"shortest_edge": 20, "longest_edge": 50})
+    return [
+        Checkpoint(
+            "idefics2",
+            "idefics2",
+            cases.tile_cases,
+            dict(GQA, sliding_window=None),
+            NAVIT,
+            qformer=PERCEIVER,
+            decoder="mistral",
+            tokenizer="metaspace",
+            pictures=pictures,
+            weights="bfloat16",
+            full=(0,),
+        ),
+        # Four quarters and the picture, each of its own size.
+        Checkpoint(
+            "idefics2_split",
+            "idefics2",
+            cases.few_tile_cases,
+            dict(GQA, sliding_window=None),
+            dict(NAVIT, num_hidden_layers=2),
+            qformer=dict(PERCEIVER, resampler_depth=1),
+            decoder="mistral",
+            tokenizer="metaspace",
+            pictures=dict(pictures, do_image_splitting=True),
+            weights="bfloat16",
+            seed=2,
+        ),
+    ]
+
+
 # Four heads of sixteen on two key heads; of the eight frequencies two, three and three belong to the axes.
 QWEN = dict(
     hidden_size=64,
@@ -532,6 +577,13 @@ def _second_dialect():
             "instructblip",
             cases.few_instructblip_cases,
             source="instructblip",
+            weights="bfloat16",
+        ),
+        Checkpoint(
+            "idefics2_v5",
+            "idefics2",
+            cases.few_tile_cases,
+            source="idefics2_split",
             weights="bfloat16",
         ),
         Checkpoint(

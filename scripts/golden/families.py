@@ -134,6 +134,75 @@ class Tiles(Family):
         return [(module, "eager_attention_forward", "attention")]
 
 
+class Bounded(Family):
+    """Idefics2: pictures between two edges, told whole or in quarters, a perceiver behind the tower."""
+
+    model_class = "Idefics2ForConditionalGeneration"
+    stages = [
+        (r"text_model\.layers\.(\d+)$", "decoder.layer.{}", False),
+        (r"vision_model\.encoder\.layers\.(\d+)$", "vit.block.{}", False),
+        (r"vision_model\.post_layernorm$", "vit.post_layernorm", False),
+        (r"connector\.modality_projection$", "projector", False),
+        (r"perceiver_resampler\.layers\.(\d+)$", "perceiver.layer.{}", False),
+        (r"connector$", "connector", False),
+    ]
+
+    def tokens_of(self, spec):
+        return ["<fake_token_around_image>", "<end_of_utterance>"]
+
+    def model(self, spec, tokenizer, text):
+        config = hf.Idefics2Config(
+            vision_config=dict(spec.vision),
+            perceiver_config=dict(spec.qformer),
+            text_config=text.to_dict(),
+            image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+            tie_word_embeddings=text.tie_word_embeddings,
+            **spec.top,
+        )
+        return hf.Idefics2ForConditionalGeneration(config)
+
+    def processor(self, spec, tokenizer):
+        return hf.Idefics2Processor(
+            hf.Idefics2ImageProcessor(**spec.pictures),
+            tokenizer,
+            image_seq_len=spec.qformer["resampler_n_latents"],
+            chat_template=SMOLVLM_TEMPLATE % "",
+        )
+
+    def load_processor(self, folder):
+        return hf.AutoProcessor.from_pretrained(folder)
+
+    def picture_tokens(self, processor, images):
+        parts = 5 if processor.image_processor.do_image_splitting else 1
+        return [(parts, parts * processor.image_seq_len) for _ in images]
+
+    def pixels(self, inputs, parts):
+        """Each part of each picture without its padding: [3, h, w]."""
+        found, index = {}, 0
+        for picture, (count, _) in enumerate(parts):
+            for part in range(count):
+                mask = inputs["pixel_attention_mask"][0, index]
+                height, width = int(mask[:, 0].sum()), int(mask[0].sum())
+                values = inputs["pixel_values"][0, index, :, :height, :width]
+                found[f"pixel_values.{picture}.{part}"] = values
+                index += 1
+        return found
+
+    def no_effect(self, config, name):
+        return bool(re.search(r"vision_model\..*k_proj\.bias$", name))
+
+    def doubled(self):
+        module = sys.modules["transformers.models.idefics2.modeling_idefics2"]
+        mistral = sys.modules["transformers.models.mistral.modeling_mistral"]
+        return [
+            (module, "eager_attention_forward", "attention_of_groups"),
+            (module.Idefics2RMSNorm, "forward", "rms_norm"),
+            (mistral.MistralRMSNorm, "forward", "rms_norm"),
+            (mistral.MistralRotaryEmbedding, "forward", "rotary"),
+            (mistral, "eager_attention_forward", "grouped_attention"),
+        ]
+
+
 @contextlib.contextmanager
 def without_video_packages():
     """Imports of torchvision succeed, for modules that name it and never come to use it with pictures."""
@@ -153,7 +222,7 @@ def without_video_packages():
 class NoVideos(types.SimpleNamespace):
     """Stands for a video processor nobody asks."""
 
-    num_frames, fps = 1, 1
+    num_frames, fps, _auto_class = 1, 1, None
 
     def _set_processor_class(self, _):
         pass
@@ -166,6 +235,7 @@ class NoVideos(types.SimpleNamespace):
 
 
 FAMILIES = {
+    "idefics2": Bounded(),
     "idefics3": Tiles("Idefics3"),
     "smolvlm": Tiles("SmolVLM"),
     "qwen2_vl": QwenVL("Qwen2VL", NoVideos, without_video_packages),

@@ -46,23 +46,16 @@ class ThreeAxisDecoder(Decoder):
     spans = []
     axis_of = None  # overrides the sections
 
-    def __call__(self, x, prompt_length=None):
-        length = x.shape[0]
+    def _turns(self, config, seen, dtype):
+        length = len(seen)
         places = spans_positions(length, self.spans, 0)[:, :length]
-        rope = self.config.get("rope_scaling") or self.config.get("rope_parameters")
-        theta = rope.get("rope_theta", self.config.get("rope_theta", 1000000.0))
+        rope = config.get("rope_parameters") or config.get("rope_scaling")
+        theta = rope.get("rope_theta", config.get("rope_theta", 1000000.0))
         half = self.head_dim // 2
         frequencies = 1.0 / theta ** (torch.arange(0, 2 * half, 2).float() / (2 * half))
         axes = [a for a, n in enumerate(rope["mrope_section"]) for _ in range(n)]
-        angles = places[self.axis_of or axes].T.to(x.dtype) * frequencies.to(x.dtype)
-        self.cos, self.sin = angles.cos(), angles.sin()
-        mask = torch.ones(length, length, dtype=torch.bool).tril()
-        layers = []
-        for i in range(self.config["num_hidden_layers"]):
-            x = self._layer(f"decoder.layers.{i}.", x, mask)
-            layers.append(x)
-        head = self.w.get("head.weight", self.w["decoder.embed_tokens.weight"])
-        return self._norm("decoder.norm", x) @ head.T, layers
+        angles = places[self.axis_of or axes].T.to(dtype) * frequencies.to(dtype)
+        return angles.cos(), angles.sin()
 
 
 class QwenModel:

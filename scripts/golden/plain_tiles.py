@@ -36,15 +36,17 @@ class TilesModel:
         self.vision = self.config["vision_config"]
 
     def tower(self, tile):
-        """tile [3,S,S] -> [embeddings, block outputs..., after the final norm], each [patches, D]."""
+        """tile [3,h,w] -> [embeddings, block outputs..., after the final norm], each [patches, D]."""
         w, p, eps = self.w, self.vision["patch_size"], self.vision.get("layer_norm_eps", 1e-6)
-        side, count = self.vision["image_size"] // p, tile.shape[1] // p
-        x = tile.reshape(3, count, p, count, p).permute(1, 3, 0, 2, 4).reshape(count * count, -1)
+        side, high, wide = self.vision["image_size"] // p, tile.shape[1] // p, tile.shape[2] // p
+        x = tile[:, : high * p, : wide * p].reshape(3, high, p, wide, p)
+        x = x.permute(1, 3, 0, 2, 4).reshape(high * wide, -1)
         x = x @ w["vision.embeddings.patch_embedding.weight"].flatten(1).T
         x = x + w["vision.embeddings.patch_embedding.bias"]
-        rows = position_rows(count, side, self.config["transformers_version"])
+        version = self.config["transformers_version"]
+        rows, columns = position_rows(high, side, version), position_rows(wide, side, version)
         table = w["vision.embeddings.position_embedding.weight"]
-        states = [x + table[[r * side + c for r in rows for c in rows]]]
+        states = [x + table[[r * side + c for r in rows for c in columns]]]
         for i in range(self.vision["num_hidden_layers"]):
             n, x = f"vision.encoder.layers.{i}.", states[-1]
             y = layer_norm(w, n + "layer_norm1", x, eps)
@@ -66,16 +68,20 @@ class TilesModel:
         ]
         return linear(self.w, "decoder.connector.modality_projection.proj", torch.stack(rows))
 
+    def visual(self, _case, golden, prefix, dtype):
+        """(stages, visual tokens of all tiles)."""
+        tiles = golden[prefix + "pixel_values"].to(dtype)
+        states = [torch.stack(s) for s in zip(*(self.tower(tile) for tile in tiles))]
+        stages = {f"vit.block.{i}": s for i, s in enumerate(states[1:-1])}
+        stages |= {"vit.embeddings": states[0], "vit.post_layernorm": states[-1]}
+        stages["connector"] = torch.stack([self.connector(s) for s in states[-1]])
+        return stages, stages["connector"].flatten(0, 1)
+
     def prompt(self, case, golden, prefix):
         """(stages, embeddings of the prompt)."""
         embeds, stages = self.decoder.embed(torch.tensor(case["input_ids"])).clone(), {}
-        if prefix + "pixel_values" in golden:
-            tiles = golden[prefix + "pixel_values"].to(embeds.dtype)
-            states = [torch.stack(s) for s in zip(*(self.tower(tile) for tile in tiles))]
-            stages = {f"vit.block.{i}": s for i, s in enumerate(states[1:-1])}
-            stages |= {"vit.embeddings": states[0], "vit.post_layernorm": states[-1]}
-            stages["connector"] = torch.stack([self.connector(s) for s in states[-1]])
-            rows = stages["connector"].flatten(0, 1)
+        if case["spans"]:
+            stages, rows = self.visual(case, golden, prefix, embeds.dtype)
             for position, length, *_ in case["spans"]:
                 embeds[position : position + length], rows = rows[:length], rows[length:]
             assert len(rows) == 0

@@ -93,6 +93,9 @@ class Prompter:
             "mm_token_type_ids",
         ):
             inputs.pop(unused, None)
+        if images and getattr(families.FAMILIES.get(self.family), "token_types", False):
+            visual = inputs["input_ids"] == self.processor.image_token_id
+            inputs["mm_token_type_ids"] = visual.int()
         if not images:  # no picture: the language model alone
             inputs.pop("qformer_input_ids", None)
         return inputs

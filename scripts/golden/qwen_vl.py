@@ -23,7 +23,11 @@ TEMPLATE = (
 )
 
 
+FIFTH = int(hf.__version__.split(".")[0]) >= 5
+
+
 class QwenVL:
+    token_types = FIFTH  # the model reads which tokens are visual
     image_token = "<|image_pad|>"
     stages = [
         (r"language_model\.layers\.(\d+)$", "decoder.layer.{}", False),
@@ -112,7 +116,9 @@ class QwenVL:
     def positions(self, model, inputs, start, length):
         """Keyword arguments of a forward pass over embeddings of tokens [start, start + length)."""
         ids = inputs["input_ids"]
-        grids = {k: v for k, v in inputs.items() if k == "image_grid_thw"}
+        grids = {k: v for k, v in inputs.items() if k in ("image_grid_thw", "mm_token_type_ids")}
+        if FIFTH and "image_grid_thw" not in grids:  # 5.x has no positions for text alone
+            return {"position_ids": torch.arange(start, start + length).expand(3, 1, -1)}
         prompt, delta = model.model.get_rope_index(ids, **grids)
         count = start + length - ids.shape[1]
         if count > 0:

@@ -185,7 +185,9 @@ def patched_double(family=None):
     ]
     doubles = {
         "attention": _attention,
+        "attention_of_groups": _attention_of_groups,
         "grouped_attention": _llama_attention,
+        "rotary": _rotary,
         "rms_norm": _rms_norm,
         "rotary_of_three": _rotary_of_three,
         "vision_rotation": _vision_rotation,
@@ -248,6 +250,13 @@ def _llama_attention(module, query, key, value, attention_mask, scaling, **_):
         attention_mask,
         scaling,
     )
+
+
+def _attention_of_groups(module, query, key, value, attention_mask, scaling, **_):
+    """The perceiver has groups, the tower of the same module none."""
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    return _attention(module, query, key, value, attention_mask, scaling)
 
 
 def _attention(_module, query, key, value, attention_mask, scaling, **_):

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from plain_models import Decoder, QFormer, Tower, gelu, linear, read_checkpoint
+from plain_idefics2 import Idefics2Model
 from plain_qwen import QwenModel
 from plain_tiles import TilesModel
 
@@ -94,6 +95,7 @@ class Model:
 
 
 FAMILIES = {  # written in files of their own
+    "idefics2": Idefics2Model,
     "idefics3": TilesModel,
     "smolvlm": TilesModel,
     "qwen2_vl": QwenModel,

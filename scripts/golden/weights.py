@@ -12,7 +12,7 @@ import torch
 NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm\d?|ln_q)\.weight$")
 SUBLAYER_NORM = re.compile(r"post_(attention|feedforward)_layernorm\.weight$")
 HALF = re.compile(
-    r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens)$"
+    r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens|latents)$"
 )
 EMBEDDING = re.compile(r"(embed_tokens|word_embeddings)\.weight$")
 

@@ -123,10 +123,17 @@ Result<MediaItem> ImageProcessor::process(const RgbImage& image,
   item.original_height = image.height;
   item.original_width = image.width;
   item.hash = media_hash(file_hash);
-  const size_t plane = size_t(item.height) * size_t(item.width);
-  item.pixels.resize(parts.size() * plane * 3);
+  size_t samples = 0;
+  bool differ = false;
+  for (const RgbImage& part : parts) {
+    samples += part.pixels.size();
+    differ |= part.height != item.height || part.width != item.width;
+  }
+  item.pixels.resize(samples);
   float* out = item.pixels.data();
   for (const RgbImage& part : parts) {
+    if (differ) item.part_sizes.push_back({part.height, part.width});
+    const size_t plane = size_t(part.height) * size_t(part.width);
     for (size_t c = 0; c < 3; ++c) {
       const std::array<float, 256>& table = tables_[c];
       const uint8_t* in = part.pixels.data() + c;

@@ -3,6 +3,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "server/media/bounded_resize_rule.h"
 #include "server/media/image_processor.h"
 #include "server/media/processor_fields.h"
 #include "server/media/smart_resize_rule.h"
@@ -77,6 +78,7 @@ class ImageProcessorReader {
       return make_rule<SplitRule>;
     }
     if (type == "Qwen2VLImageProcessor") return make_rule<SmartResizeRule>;
+    if (type == "Idefics2ImageProcessor") return make_rule<BoundedResizeRule>;
     return nullptr;
   }
 
@@ -90,6 +92,9 @@ class ImageProcessorReader {
       processor->mean_ = processor->std_ = kHalves;
     } else if (part_rule_of(processor->type_) == make_rule<SplitRule>) {
       processor->filter_ = Filter::kLanczos;
+      processor->mean_ = processor->std_ = kHalves;
+    } else if (part_rule_of(processor->type_) == make_rule<BoundedResizeRule>) {
+      processor->filter_ = Filter::kBilinear;
       processor->mean_ = processor->std_ = kHalves;
     } else if (part_rule_of(processor->type_) == make_rule<SmartResizeRule>) {
       processor->filter_ = Filter::kBicubic;
@@ -226,8 +231,8 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
     }
     if (ImageProcessorReader::knows(type)) return type;
     fields.fail(field,
-                "unsupported image processor (known: Blip, CLIP, Siglip, Llava, Idefics3, SmolVLM, "
-                "Qwen2VL)");
+                "unsupported image processor (known: Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, "
+                "SmolVLM, Qwen2VL)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");
@@ -239,6 +244,7 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
   if (model == "llava") return "LlavaImageProcessor";
   if (model == "clip") return "CLIPImageProcessor";
   if (model == "siglip") return "SiglipImageProcessor";
+  if (model == "idefics2") return "Idefics2ImageProcessor";
   if (model == "idefics3") return "Idefics3ImageProcessor";
   if (model == "smolvlm") return "SmolVLMImageProcessor";
   if (model == "qwen2_vl" || model == "qwen2_5_vl") return "Qwen2VLImageProcessor";

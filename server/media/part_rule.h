@@ -21,7 +21,8 @@ class PartRule {
   virtual MediaLayout layout(ImageSize original) const = 0;
   // The largest picture between input and parts, for the limit on work.
   virtual ImageSize largest_step(ImageSize original) const = 0;
-  // layout().parts pictures of size layout().part.
+  // layout().parts pictures; the last has the size layout().part, and so have the others unless the
+  // class resizes each alone.
   virtual std::vector<RgbImage> cut(const RgbImage& image) const = 0;
   // Everything that decides the parts, in one line: it becomes part of every media hash.
   virtual std::string description() const = 0;

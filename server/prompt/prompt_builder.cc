@@ -81,6 +81,26 @@ Result<std::vector<TextSegment>> cut_after_final_message(std::vector<TextSegment
   return kept;
 }
 
+// Of two neighbouring `token`s of the template's own one goes, as Python's replace(token + token,
+// token) has it.
+void drop_doubles(std::vector<TextSegment>& text, const std::string& token) {
+  bool ends_with_token = false;  // the template's text so far, with no user's behind it
+  for (TextSegment& segment : text) {
+    if (segment.text.empty()) continue;
+    if (segment.from_user) {
+      ends_with_token = false;
+      continue;
+    }
+    if (ends_with_token && segment.text.starts_with(token)) segment.text.erase(0, token.size());
+    const std::string twice = token + token;
+    for (size_t at = 0; (at = segment.text.find(twice, at)) != std::string::npos;) {
+      segment.text.erase(at, token.size());
+      at += token.size();
+    }
+    if (!segment.text.empty()) ends_with_token = segment.text.ends_with(token);
+  }
+}
+
 }  // namespace
 
 PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
@@ -251,6 +271,7 @@ Status PromptBuilder::expand_placeholders(std::vector<TextSegment>& text,
     }
     segment.text = expanded + segment.text.substr(from);
   }
+  if (!info_.single_token.empty()) drop_doubles(text, info_.single_token);
   if (shown == pictures.size()) return {};
   return invalid_argument("the chat template shows " + std::to_string(shown) +
                               " pictures where the messages hold " +

@@ -57,7 +57,7 @@ VIT = _in(
         "vit_grid_transposed",
         "patches in column order",
         "patches_(rows)",
-        "patches_(rows.view({n, side, side, -1}).transpose(1, 2).reshape(rows.sizes()))",
+        "patches_(rows.view({n, high, wide, -1}).transpose(1, 2).reshape(rows.sizes()))",
     ),
     (
         "clip_no_pre_norm",
@@ -132,69 +132,6 @@ IDEFICS3 = _in(
         "pictures of several parts get the first ones' rows",
         "first += input->media->frames;",
         "first += 1;",
-    ),
-)
-
-QWEN_VL = _in(
-    "engine/models/qwen_vit.cc",
-    (STAGES,),
-    (
-        "qwen_axes_swapped",
-        "tower: a patch's row and column swapped in its angles",
-        "std::vector<at::Tensor>{row, column}",
-        "std::vector<at::Tensor>{column, row}",
-    ),
-    (
-        "qwen_patch_order",
-        "patches row by row instead of in merged blocks",
-        "cut.permute({0, 3, 6, 4, 7, 2, 1, 5, 8})",
-        "cut.permute({0, 3, 4, 6, 7, 2, 1, 5, 8})",
-    ),
-    (
-        "qwen_quick_gelu",
-        "tower: erf gelu for quick_gelu",
-        """parse_activation(config.string("hidden_act", "quick_gelu"),
-                                    config.path() + ".hidden_act")""",
-        "Activation::kGelu",
-    ),
-    (
-        "qwen_windows_ignored",
-        "tower of 2.5: every block sees the whole frame",
-        "window_size == 0 || std::find(blocks.begin(), blocks.end(), block) != blocks.end()",
-        "true",
-    ),
-    (
-        "qwen_not_restored",
-        "tower of 2.5: visual tokens left in the order of windows",
-        "tokens.index_select(0, layout.restore.to(x.device()))",
-        "tokens",
-    ),
-    (
-        "qwen_rope_not_sorted",
-        "tower of 2.5: angles not sorted with the patches",
-        "units.index_select(1, layout.order)",
-        "units.clone()",
-    ),
-    (
-        "qwen_merger_norm",
-        "merger without its norm",
-        "normalized(merger_norm_, x).reshape({-1, width})",
-        "x.reshape({-1, width})",
-    ),
-) + _in(
-    "engine/core/grid_positions.cc",
-    (CORE, ALONE),
-    (
-        "mrope_extent",
-        "text after a picture goes on after its tokens, not after its longer side",
-        "std::max({frames, int64_t{span.rows}, int64_t{span.columns}})",
-        "int64_t{span.length}",
-    ),
-    (
-        "mrope_row_column",
-        "rows and columns of positions swapped",
-        "start + token % frame / span.columns",
-        "start + token % span.columns",
     ),
 )
 
@@ -478,7 +415,7 @@ ROPE = _in(
     ),
 )
 
-POSITION = "input.positions.push_back(RopePosition::text(p, computed, known));"
+POSITION = "input.positions.push_back({places.at(p), p, computed, known});"
 EXECUTOR = _in(
     "engine/runtime/torch_executor.cc",
     (ALONE,),
@@ -486,7 +423,7 @@ EXECUTOR = _in(
         "position_in_decode",
         "positions one too high while decoding",
         POSITION,
-        POSITION.replace("text(p,", "text(p + (entry.start > 0 ? 1 : 0),"),
+        POSITION.replace("at(p)", "at(p + (entry.start > 0 ? 1 : 0))"),
     ),
     (
         "dynamic_length_of_token",

@@ -1,8 +1,7 @@
 #include "engine/core/grid_positions.h"
 
+#include <catch2/catch_test_macros.hpp>
 #include <vector>
-
-#include "tests/engine/catch.h"
 
 namespace saccade::testing {
 namespace {

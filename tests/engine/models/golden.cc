@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "engine/core/grid_positions.h"
 #include "engine/runtime/kv_cache.h"
 
 namespace saccade::testing {
@@ -84,28 +85,64 @@ at::Tensor Golden::tensor(const GoldenCase& c, const std::string& key) const {
   throw std::out_of_range("golden.safetensors has no " + name);
 }
 
+// The parts of each picture, [3, height, width]: of one tensor where all have one size, of one for
+// each picture, or of one for each part.
+std::vector<std::vector<at::Tensor>> Golden::pictures(const GoldenCase& c) const {
+  std::vector<std::vector<at::Tensor>> found;
+  if (has(c, "pixel_values")) {
+    const at::Tensor all = tensor(c, "pixel_values");
+    const std::vector<int64_t> ones(static_cast<size_t>(all.size(0)), 1);
+    const std::vector<int64_t> parts(c.parts.begin(), c.parts.end());
+    for (const at::Tensor& one : all.split_with_sizes(parts.empty() ? ones : parts)) {
+      found.push_back(one.unbind(0));
+    }
+    return found;
+  }
+  for (size_t i = 0; i < c.parts.size(); ++i) {
+    const std::string name = "pixel_values." + std::to_string(i);
+    if (has(c, name)) {
+      found.push_back(tensor(c, name).unbind(0));
+      continue;
+    }
+    found.emplace_back();
+    for (int part = 0; part < c.parts[i]; ++part) {
+      found.back().push_back(tensor(c, name + "." + std::to_string(part)));
+    }
+  }
+  return found;
+}
+
+std::shared_ptr<MediaItem> Golden::item(const std::vector<at::Tensor>& parts) {
+  auto item = std::make_shared<MediaItem>();
+  item->frames = static_cast<int>(parts.size());
+  item->height = static_cast<int>(parts.back().size(1));
+  item->width = static_cast<int>(parts.back().size(2));
+  const bool differ = std::any_of(parts.begin(), parts.end(), [&](const at::Tensor& part) {
+    return part.sizes() != parts.back().sizes();
+  });
+  for (const at::Tensor& part : parts) {
+    const at::Tensor whole = part.contiguous();
+    const float* data = whole.const_data_ptr<float>();
+    item->pixels.insert(item->pixels.end(), data, data + whole.numel());
+    if (!differ) continue;
+    item->part_sizes.push_back({static_cast<int>(part.size(1)), static_cast<int>(part.size(2))});
+  }
+  return item;
+}
+
 std::vector<EncoderInput> Golden::media(const GoldenCase& c) const {
   std::vector<EncoderInput> inputs;
-  if (!has(c, "pixel_values")) return inputs;
-  const at::Tensor all = tensor(c, "pixel_values");
-  const std::vector<int> parts =
-      c.parts.empty() ? std::vector<int>(static_cast<size_t>(all.size(0)), 1) : c.parts;
-  int64_t first = 0;
-  for (size_t i = 0; i < parts.size(); first += parts[i], ++i) {
-    const at::Tensor one = all.narrow(0, first, parts[i]).contiguous();
-    auto item = std::make_shared<MediaItem>();
-    item->frames = parts[i];
-    item->height = static_cast<int>(one.size(2));
-    item->width = static_cast<int>(one.size(3));
+  const std::vector<std::vector<at::Tensor>> all = pictures(c);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const std::shared_ptr<MediaItem> media = item(all[i]);
     if (!c.grids.empty()) {
-      item->rows = c.grids[i][0];
-      item->columns = c.grids[i][1];
-      item->original_height = c.grids[i][2];
-      item->original_width = c.grids[i][3];
+      media->rows = c.grids[i][0];
+      media->columns = c.grids[i][1];
+      media->original_height = c.grids[i][2];
+      media->original_width = c.grids[i][3];
     }
-    item->pixels.assign(one.const_data_ptr<float>(), one.const_data_ptr<float>() + one.numel());
     EncoderInput input;
-    input.media = item;
+    input.media = media;
     input.instruction = c.qformer_ids;
     // Unique to the folder's picture and instruction: tests need equality, not secrecy.
     const std::string text = name_ + std::to_string(c.index) + "/" + std::to_string(i);
@@ -158,9 +195,10 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
   input.block_size = kBlockSize;
   input.sequences = {{0, length, length, blocks.data()}};
   at::Tensor ids = at::tensor(c.input_ids, at::kInt);
+  GridPositions places(c.spans);
   for (int p = 0; p < length; ++p) {
     input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
-    input.positions.push_back(RopePosition::text(p, length, length));
+    input.positions.push_back({places.at(p), p, length, length});
   }
   if (!test_device().is_cpu()) input.slots_device = at::tensor(input.slots).to(test_device());
   for (const MediaSpan& span : c.spans) ids.narrow(0, span.position, span.length).zero_();

@@ -51,6 +51,8 @@ class Golden {
   std::vector<EncoderInput> media(const GoldenCase& c) const;
 
  private:
+  std::vector<std::vector<at::Tensor>> pictures(const GoldenCase& c) const;
+  static std::shared_ptr<MediaItem> item(const std::vector<at::Tensor>& parts);
   static std::string full(const GoldenCase& c, const std::string& key) {
     return "case" + std::to_string(c.index) + "." + key;
   }

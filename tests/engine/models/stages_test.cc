@@ -3,7 +3,10 @@
 
 #include <c10/core/InferenceMode.h>
 
+#include "engine/models/encoder_batch.h"
+#include "engine/models/perceiver.h"
 #include "engine/models/qformer.h"
+#include "engine/models/qwen_vit.h"
 #include "engine/models/vit.h"
 #include "tests/engine/models/golden.h"
 
@@ -47,7 +50,10 @@ std::vector<std::string> blip_names() {
 }
 
 void check_tower(const Vit& vit, const Golden& golden, const GoldenCase& c) {
-  const at::Tensor pixels = golden.tensor(c, "pixel_values").to(test_device());
+  // Where pictures differ in size the cases with tensors of each block have one of one part.
+  const char* key = golden.has(c, "pixel_values") ? "pixel_values" : "pixel_values.0.0";
+  at::Tensor pixels = golden.tensor(c, key).to(test_device());
+  if (pixels.dim() == 3) pixels = pixels.unsqueeze(0);
   CHECK(max_abs(vit.embeddings(pixels), golden.tensor(c, "vit.embeddings")) <= kPatches);
   at::Tensor before = golden.tensor(c, "vit.embeddings");
   for (int i = 0; golden.has(c, "vit.block." + std::to_string(i)); ++i) {
@@ -78,7 +84,7 @@ TEST_CASE("SigLIP NaViT equals the reference block by block") {
   const c10::InferenceMode guard;
   VitConfig defaults;
   defaults.layer_norm_eps = 1e-6;
-  for_cases_with(names_with("idefics3"), "vit.embeddings", [&](const auto& golden, const auto& c) {
+  for_cases_with(names_with("idefics"), "vit.embeddings", [&](const auto& golden, const auto& c) {
     GoldenWeights weights(golden);
     const VitConfig config =
         VitConfig::navit(weights.folder.section("vision_config"), defaults,
@@ -88,6 +94,60 @@ TEST_CASE("SigLIP NaViT equals the reference block by block") {
     const std::string last = "vit.block." + std::to_string(config.num_layers - 1);
     const at::Tensor x = golden.tensor(c, last).to(test_device());
     CHECK(max_abs(vit.post_norm(x), golden.tensor(c, "vit.post_layernorm")) <= kStage);
+  });
+}
+
+TEST_CASE("perceiver equals the reference layer by layer") {
+  const c10::InferenceMode guard;
+  for_cases_with(
+      names_with("idefics2"), "perceiver.layer.0", [](const auto& golden, const auto& c) {
+        GoldenWeights weights(golden);
+        const JsonView text = weights.folder.section("text_config");
+        const PerceiverConfig config = PerceiverConfig::parse(
+            weights.folder.section("perceiver_config"), text.positive_int("hidden_size"),
+            text.number("rms_norm_eps", 1e-6));
+        const WeightScope connector = weights.map.root()("model")("connector");
+        const Perceiver perceiver(config, connector("perceiver_resampler"));
+        const at::Tensor context = golden.tensor(c, "projector").to(test_device());
+        at::Tensor before = perceiver.latents(context.size(0));
+        for (int i = 0; i < config.num_layers; ++i) {
+          INFO("layer " << i);
+          const at::Tensor after = golden.tensor(c, "perceiver.layer." + std::to_string(i));
+          CHECK(max_abs(perceiver.layer(i, before, context), after) <= kStage);
+          before = after.to(test_device());
+        }
+        const at::Tensor tokens = perceiver(context).flatten(0, 1);
+        CHECK(max_abs(tokens, golden.tensor(c, "connector")) <= kLogits);
+      });
+}
+
+TEST_CASE("Qwen towers equal the reference block by block") {
+  const c10::InferenceMode guard;
+  for_cases_with(names_with("qwen2_"), "vit.embeddings", [](const auto& golden, const auto& c) {
+    if (!golden.has(c, "vit.block.0")) return;
+    GoldenWeights weights(golden);
+    const JsonView section = weights.folder.section("vision_config");
+    const QwenVitConfig config = weights.folder.model_type() == "qwen2_vl"
+                                     ? QwenVitConfig::qwen2(section)
+                                     : QwenVitConfig::qwen2_5(section);
+    const QwenVit vit(config, weights.map.root()("model")("visual"));
+    std::vector<PatchGrid> grids;
+    std::vector<at::Tensor> rows;
+    const std::vector<EncoderInput> media = golden.media(c);
+    for (const EncoderInput& input : media) {
+      rows.push_back(vit.patches(item_pixels(input), &grids.emplace_back()));
+    }
+    const at::Tensor embeddings = golden.tensor(c, "vit.embeddings");
+    CHECK(max_abs(vit.embeddings(at::cat(rows)), embeddings) <= kPatches);
+    const PatchLayout layout = vit.layout(grids);
+    at::Tensor before = vit.sorted(embeddings.to(test_device()), layout);
+    for (int i = 0; i < config.num_layers; ++i) {
+      INFO("block " << i);
+      const at::Tensor after = golden.tensor(c, "vit.block." + std::to_string(i));
+      CHECK(max_abs(vit.block(i, before, layout), after) <= kStage);
+      before = after.to(test_device());
+    }
+    CHECK(max_abs(vit.merge(before, layout), golden.tensor(c, "connector")) <= kLogits);
   });
 }
 

@@ -65,12 +65,22 @@ class MediaTool:
         answer = self.call("r", numbers, np.ascontiguousarray(image).tobytes())
         return np.frombuffer(answer, np.uint8).reshape(height, width, 3)
 
-    def process_parts(self, folder, image: np.ndarray) -> np.ndarray:
-        """[parts, 3, height, width]"""
+    def process_sized(self, folder, image: np.ndarray) -> list:
+        """Parts of any size, each [3, height, width]."""
         size = struct.pack("<II", image.shape[1], image.shape[0])
         answer = self.call("i", str(folder), size, np.ascontiguousarray(image).tobytes())
-        parts, height, width = struct.unpack("<III", answer[:12])
-        return np.frombuffer(answer[12:], np.float32).reshape(parts, 3, height, width)
+        count = struct.unpack("<I", answer[:4])[0]
+        sizes = np.frombuffer(answer[4 : 4 + 8 * count], np.uint32).reshape(count, 2).tolist()
+        values, parts = np.frombuffer(answer[4 + 8 * count :], np.float32), []
+        for height, width in sizes:
+            part, values = values[: 3 * height * width], values[3 * height * width :]
+            parts.append(part.reshape(3, height, width))
+        assert len(values) == 0
+        return parts
+
+    def process_parts(self, folder, image: np.ndarray) -> np.ndarray:
+        """[parts, 3, height, width]"""
+        return np.stack(self.process_sized(folder, image))
 
     def process(self, folder, image: np.ndarray) -> np.ndarray:
         parts = self.process_parts(folder, image)

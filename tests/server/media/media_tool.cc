@@ -122,11 +122,15 @@ std::string answer(char operation, const Arguments& arguments) {
       const RgbImage image =
           rgb(number(arguments.at(1), 0), number(arguments.at(1), 1), arguments.at(2));
       const MediaItem item = value_of(processor.process(image, sha256(arguments.at(2))));
-      return bytes_of(static_cast<uint32_t>(item.frames)) +
-             bytes_of(static_cast<uint32_t>(item.height)) +
-             bytes_of(static_cast<uint32_t>(item.width)) +
-             std::string(reinterpret_cast<const char*>(item.pixels.data()),
-                         item.pixels.size() * sizeof(float));
+      std::string answer = bytes_of(static_cast<uint32_t>(item.frames));
+      for (int i = 0; i < item.frames; ++i) {
+        const ImageSize same{item.height, item.width};
+        const ImageSize size = item.part_sizes.empty() ? same : item.part_sizes.at(i);
+        answer += bytes_of(static_cast<uint32_t>(size.height));
+        answer += bytes_of(static_cast<uint32_t>(size.width));
+      }
+      return answer + std::string(reinterpret_cast<const char*>(item.pixels.data()),
+                                  item.pixels.size() * sizeof(float));
     }
     case 's': {
       const ImageProcessor processor = ImageProcessor::load(arguments.at(0));

@@ -8,6 +8,7 @@ from PIL import Image
 from transformers import (
     BlipImageProcessor,
     CLIPImageProcessor,
+    Idefics2ImageProcessor,
     Idefics3ImageProcessor,
     LlavaImageProcessor,
     Qwen2VLImageProcessor,
@@ -161,6 +162,42 @@ def test_tiles_of_many_sizes(tool, tmp_path, monkeypatch):
                 assert tool.layout(tmp_path, width, height) == expected, (width, height, fields)
 
 
+BOUNDED = [
+    {"size": {"shortest_edge": 20, "longest_edge": 50}},
+    {"size": {"shortest_edge": 30, "longest_edge": 33}, "resample": 3, "do_image_splitting": True},
+    {"size": {"height": 24, "width": 31}, "do_image_splitting": True},
+    {"do_resize": False, "do_image_splitting": True, "image_std": [0.25, 0.5, 1.0]},
+    {},
+]
+
+
+@pytest.mark.parametrize("index", range(len(BOUNDED)))
+def test_bounded_resize_equals_transformers(tool, tmp_path, index):
+    fields = BOUNDED[index]
+    processor = Idefics2ImageProcessor(**fields)
+    processor.save_pretrained(tmp_path)
+    rng = np.random.default_rng(index)
+    for width, height in SIZES if fields else [(90, 61), (1200, 40)]:
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        made = processor([[Image.fromarray(image)]], input_data_format="channels_last")
+        expected = []
+        for values, mask in zip(made["pixel_values"][0], made["pixel_attention_mask"][0]):
+            high, wide = int(mask[:, 0].sum()), int(mask[0].sum())
+            expected.append(np.asarray(values[:, :high, :wide], np.float32))
+        got = tool.process_sized(tmp_path, image)
+        assert [part.shape for part in got] == [part.shape for part in expected]
+        for ours, theirs in zip(got, expected):
+            assert np.array_equal(ours, theirs), (fields, (width, height))
+        layout = tool.layout(tmp_path, width, height)
+        assert layout[:3] == (*expected[-1].shape[1:], len(expected))
+
+
+def test_pictures_too_small_to_split(tool, tmp_path):
+    Idefics2ImageProcessor(do_image_splitting=True).save_pretrained(tmp_path)
+    with pytest.raises(MediaError, match="at least 2 pixels"):
+        tool.layout(tmp_path, 1, 50)
+
+
 SMART = [
     {},
     {"min_pixels": 4 * 28 * 28, "max_pixels": 16 * 28 * 28},
@@ -257,6 +294,9 @@ def test_class_names_and_dialects(tool, tmp_path):
      "max_image_size.longest_edge"),
     ({"image_processor_type": "SmolVLMImageProcessor", "do_image_splitting": 1}, "do_image_splitting"),
     ({"image_processor_type": "Qwen2VLImageProcessor", "size": {"shortest_edge": 4}}, "size"),
+    ({"image_processor_type": "Idefics2ImageProcessor", "size": {"longest_edge": 4}}, "size"),
+    ({"image_processor_type": "Idefics2ImageProcessor",
+      "size": {"shortest_edge": 0, "longest_edge": 4}}, "size.shortest_edge"),
     ({"image_processor_type": "Qwen2VLImageProcessor",
       "size": {"shortest_edge": 0, "longest_edge": 4}}, "size.shortest_edge"),
     ({"image_processor_type": "Qwen2VLImageProcessor", "min_pixels": 9, "max_pixels": 8}, "max_pixels"),

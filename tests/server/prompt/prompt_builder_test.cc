@@ -16,13 +16,16 @@ struct Bench {
     info.image_token = *tokenizer->token_id("<image>");
     info.max_images = 2;
     info.image_tokens = [](const MediaLayout& layout) { return layout.original.height; };
-    std::optional<ChatTemplate> parsed;
     if (template_source != nullptr) {
       auto result = ChatTemplate::parse(template_source);
       REQUIRE(result.ok());
-      parsed = *std::move(result);
+      chat_template = *std::move(result);
     }
-    builder = std::make_unique<PromptBuilder>(info, tokenizer, nullptr, std::move(parsed),
+    make();
+  }
+  // Again, with another `info`.
+  void make() {
+    builder = std::make_unique<PromptBuilder>(info, tokenizer, nullptr, chat_template,
                                               TemplateGlobals{"<s>", "</s>"});
   }
   std::vector<TokenId> ids(const std::string& text) const {  // as the template's own words
@@ -31,6 +34,7 @@ struct Bench {
 
   ModelInfo info;
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
   std::unique_ptr<PromptBuilder> builder;
 };
 
@@ -79,6 +83,57 @@ TEST_CASE("each placeholder of the template grows to its picture's tokens") {
       CHECK(prompt->ids[span.position + i] == bench.info.image_token);
     }
   }
+}
+
+TEST_CASE("a picture becomes a text with several runs of visual tokens") {
+  Bench bench(kParts);
+  bench.info.image_text = [](const MediaLayout& layout, const std::string& placeholder) {
+    std::string text = "[";
+    for (int i = 0; i < layout.original.height; ++i) text += placeholder + placeholder + "|";
+    return text + "]";
+  };
+  bench.info.image_tokens = [](const MediaLayout& layout) { return 2 * layout.original.height; };
+  bench.make();
+  const MediaLayout pictures[] = {picture(2), picture(1)};
+  const auto prompt = bench.builder->build(chat({user("and", 1), user("<image>", 1)}), pictures);
+  REQUIRE(prompt.ok());
+  std::vector<TokenId> expected = bench.ids("[<image><image>|<image><image>|]and[<image><image>|]");
+  expected.insert(expected.begin(), 1);  // the processor's BOS
+  REQUIRE(prompt->ids.size() > expected.size());
+  CHECK(std::equal(expected.begin(), expected.end(), prompt->ids.begin()));
+  CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), bench.info.image_token) == 6);
+  REQUIRE(prompt->spans.size() == 3);
+  const int media[] = {0, 0, 1}, offset[] = {0, 2, 0};
+  for (int i = 0; i < 3; ++i) {
+    CHECK(prompt->spans[i].length == 2);
+    CHECK(prompt->spans[i].media == media[i]);
+    CHECK(prompt->spans[i].offset == offset[i]);
+    CHECK(prompt->ids[prompt->spans[i].position] == bench.info.image_token);
+  }
+}
+
+TEST_CASE("of two neighbouring boundary tokens of the template one is dropped") {
+  Bench bench("{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}"
+              "</s><image></s>{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}");
+  bench.info.single_token = "</s>";
+  bench.make();
+  const auto count = [&](const std::vector<ChatMessage>& messages, int pictures) {
+    const std::vector<MediaLayout> layouts(pictures, picture(1));
+    const auto prompt = bench.builder->build(chat(messages), layouts);
+    REQUIRE(prompt.ok());
+    return std::count(prompt->ids.begin(), prompt->ids.end(), 2);
+  };
+  CHECK(count({user("", 2)}, 2) == 3);                // between neighbours in one message
+  CHECK(count({user("", 1), user("", 1)}, 2) == 3);   // and in two
+  CHECK(count({user("x", 1), user("", 1)}, 2) == 4);  // a user's word stands between
+}
+
+TEST_CASE("a picture without visual tokens is refused") {
+  const Bench bench(kParts);
+  const MediaLayout pictures[] = {picture(0)};
+  const auto prompt = bench.builder->build(chat({user("x", 1)}), pictures);
+  REQUIRE_FALSE(prompt.ok());
+  CHECK(prompt.status().param() == "messages");
 }
 
 TEST_CASE("a template of strings gets the placeholder in front of the words") {
