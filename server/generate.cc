@@ -19,24 +19,15 @@ std::string read_file(const std::filesystem::path& path) {
 
 [[noreturn]] void fail(const Status& status) { throw std::runtime_error(status.message()); }
 
-std::vector<api::ProbedImage> probe_files(const std::vector<std::filesystem::path>& paths,
-                                          const MediaLimits& limits) {
-  std::vector<api::ProbedImage> images;
-  for (const auto& path : paths) {
-    std::string bytes = read_file(path);
-    const Result<ImageHeader> header = probe_image(bytes, limits);
-    if (!header) throw std::runtime_error(path.string() + ": " + header.status().message());
-    images.push_back({std::move(bytes), *header, path.string()});
-  }
-  return images;
-}
-
 Conversation one_question(const GenerateOptions& options) {
   ChatMessage message;
   message.role = "user";
-  message.plain_string = options.images.empty();
+  message.plain_string = options.images.empty() && options.videos.empty();
   for (const auto& path : options.images) {
-    message.parts.push_back({ContentPart::Kind::kImage, path.string(), {}});
+    message.parts.push_back({ContentPart::Kind::kImage, path.string(), path.string()});
+  }
+  for (const auto& path : options.videos) {
+    message.parts.push_back({ContentPart::Kind::kVideo, path.string(), path.string()});
   }
   message.parts.push_back({ContentPart::Kind::kText, options.prompt, {}});
   Conversation conversation;
@@ -44,19 +35,34 @@ Conversation one_question(const GenerateOptions& options) {
   return conversation;
 }
 
+// Files of the command line; a part's `text` is its path.
+std::vector<api::ProbedMedia> probe_files(const api::MediaStage& stage,
+                                          const Conversation& conversation, bool alone) {
+  std::vector<api::ProbedMedia> media;
+  for (const ContentPart* part : conversation.media()) {
+    std::string bytes = read_file(part->text);
+    const bool video = part->kind == ContentPart::Kind::kVideo;
+    Result<api::ProbedMedia> one =
+        video ? stage.probe_video({std::move(bytes), {}}, *part)
+              : stage.probe_picture(std::move(bytes), {part->detail, alone}, part->param);
+    if (!one) throw std::runtime_error(part->text + ": " + one.status().message());
+    media.push_back(*std::move(one));
+  }
+  return media;
+}
+
 }  // namespace
 
 int run_generate(const ServeOptions& options, const GenerateOptions& generate) {
   set_up_log(options);
   const auto service = load_service(options);
-  std::vector<api::ProbedImage> images = probe_files(generate.images, options.image);
-  if (!images.empty() && !service->image_processor) {
-    throw std::runtime_error("this model takes text only, no pictures");
-  }
+  const Conversation conversation = one_question(generate);
+  std::vector<api::ProbedMedia> media =
+      probe_files(service->media, conversation, generate.images.size() == 1);
   const auto max_tokens =
       generate.max_tokens > 0 ? std::optional<int>(generate.max_tokens) : std::nullopt;
-  Result<api::PreparedPrompt> prompt = api::prepare_chat(
-      *service, one_question(generate), std::move(images), {max_tokens, {}}, nullptr);
+  Result<api::PreparedPrompt> prompt = api::prepare_chat(*service, conversation, std::move(media),
+                                                         {max_tokens, {}}, nullptr);
   if (!prompt) fail(prompt.status());
   api::GenerationOptions generation_options;
   generation_options.sampling.temperature = generate.temperature;

@@ -83,6 +83,7 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   service.names = options.served_model_names;
   service.fields = options.fields;
   service.image = options.image;
+  service.video = options.video;
   service.media = options.media;
   service.max_model_len = max_model_len;
   service.key_limits = options.key_limits;

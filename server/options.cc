@@ -170,6 +170,13 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "max-responses", options.responses.max_entries,
       "responses kept for previous_response_id");
   add_size(app, "max-responses-size", options.responses.max_bytes, "all of them together");
+  add_size(app, "max-video-size", options.video.max_bytes, "one encoded video");
+  add(app, "max-video-seconds", options.video.max_seconds, "one video [seconds]");
+  add(app, "max-video-frames", options.video.max_frames, "frames in one video's file");
+  add(app, "max-frame-pixels", options.video.max_frame_pixels, "one frame of a video [pixels]");
+  add(app, "max-video-decode-seconds", options.video.max_decode_seconds,
+      "time to decode one video [seconds]");
+  add(app, "max-frames", options.media.max_frames, "frames of a request that are looked at");
   add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
 }
 
@@ -302,6 +309,8 @@ ProgramOptions parse_options(int argc, const char* const* argv) {
   CLI::App* generate = app.add_subcommand("generate", "one answer on the terminal, no server");
   add_model_options(*generate, generate_model, generate_raw);
   generate->add_option("--prompt", program.generate.prompt, "what to ask")->required();
+  generate->add_option("--video", program.generate.videos, "a video file; may be repeated")
+      ->check(CLI::ExistingFile);
   generate->add_option("--image", program.generate.images, "a picture file; may be repeated")
       ->check(CLI::ExistingFile);
   generate->add_option("--max-tokens", program.generate.max_tokens, "longest answer; 0: what fits")

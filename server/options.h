@@ -16,6 +16,7 @@
 #include "server/media/file_store.h"
 #include "server/media/media_limits.h"
 #include "server/media/url_guard.h"
+#include "server/media/video_decoder.h"
 
 namespace saccade {
 
@@ -47,12 +48,14 @@ struct ServeOptions {
   http::ConnectionLimits connections;
   api::FieldLimits fields;
   MediaLimits image;
+  VideoLimits video;
   api::RequestMediaLimits media;
 };
 
 struct GenerateOptions {
   std::string prompt;
   std::vector<std::filesystem::path> images;
+  std::vector<std::filesystem::path> videos;
   int max_tokens = 0;  // 0: what the model's length leaves
   float temperature = 0;
 };

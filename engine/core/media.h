@@ -16,14 +16,16 @@ struct ImageSize {
   friend bool operator==(const ImageSize&, const ImageSize&) = default;
 };
 
-// What preprocessing makes of a picture. Follows from its size alone, so the length of a prompt is
-// known before any pixel is decoded.
+// What preprocessing makes of a picture or video. Follows from sizes and frame times alone, so the
+// length of a prompt is known before any pixel is decoded.
 struct MediaLayout {
+  MediaKind kind = MediaKind::kImage;
   ImageSize original{};  // of the upright picture
   ImageSize part{};      // of each part as the encoder takes it
-  int parts = 1;         // tiles the picture is cut into, an overview among them where there is one
+  int parts = 1;         // frames of a video; tiles of a picture, an overview among them
   int rows = 0;          // grid of the tiles; 0: the picture stays whole
   int columns = 0;
+  std::vector<double> times = {};  // of a video's frames, seconds from its start
 };
 
 // One picture (or list of frames) as the vision encoder takes it.

@@ -16,6 +16,14 @@ enum class MediaPlacement {
   kBeforePrompt,   // before everything, BOS included (BLIP-2, InstructBLIP)
 };
 
+// Which frames of a video a family looks at where neither the request nor its processor file says:
+// num_frames of them, or fps each second but at most max_frames, spread evenly; 0 and 0: all.
+struct FrameRule {
+  int num_frames = 0;
+  double fps = 0;
+  int max_frames = 0;  // 0: any number
+};
+
 // What the server needs to know of a model to turn messages into a prompt. Filled by the family's
 // file in engine/models; holds no torch type, so that server/ can read it.
 struct ModelInfo {
@@ -41,6 +49,13 @@ struct ModelInfo {
   std::function<ImageSize(const MediaLayout&)> token_grid;
   // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.
   ImageSize encoder_input;
+  // Videos: the id at their visual positions, the text that templates write for one (empty: that
+  // id's), how many a request may hold, and which of their frames are looked at. image_tokens and
+  // image_text count for them too, by MediaLayout::kind.
+  TokenId video_token = -1;
+  std::string video_placeholder;
+  int max_videos = 0;
+  FrameRule frames;
   // The connector reads the instruction through the model's second tokenizer (qformer_tokenizer/).
   bool instruction_to_connector = false;
   int max_instruction_tokens = 0;  // longer ones are truncated, keeping the last special token

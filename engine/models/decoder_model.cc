@@ -3,6 +3,22 @@
 #include <algorithm>
 
 namespace saccade {
+namespace {
+
+// The id under either of its names, `fallback` when absent.
+int media_token_id(const ModelFolder& folder, const char* old_name, const char* new_name,
+                   int fallback, const DecoderConfig& text) {
+  const JsonView config = folder.config();
+  const char* key = config.has(old_name) ? old_name : new_name;
+  const int id = config.integer_or(key, fallback, 0);
+  if (id >= text.vocab_size) {
+    config.fail(key, std::to_string(id) + " is beyond the decoder's vocab_size of " +
+                         std::to_string(text.vocab_size));
+  }
+  return id;
+}
+
+}  // namespace
 
 DecoderConfig parse_text_config(const ModelFolder& folder, const std::string& default_type) {
   const JsonView text = folder.section("text_config");
@@ -31,14 +47,11 @@ ModelInfo describe_decoder(const ModelFolder& folder, const DecoderConfig& confi
 }
 
 int image_token_id(const ModelFolder& folder, int fallback, const DecoderConfig& text) {
-  const JsonView config = folder.config();
-  const char* key = config.has("image_token_index") ? "image_token_index" : "image_token_id";
-  const int id = config.integer_or(key, fallback, 0);
-  if (id >= text.vocab_size) {
-    config.fail(key, std::to_string(id) + " is beyond the decoder's vocab_size of " +
-                         std::to_string(text.vocab_size));
-  }
-  return id;
+  return media_token_id(folder, "image_token_index", "image_token_id", fallback, text);
+}
+
+int video_token_id(const ModelFolder& folder, int fallback, const DecoderConfig& text) {
+  return media_token_id(folder, "video_token_index", "video_token_id", fallback, text);
 }
 
 std::string decoder_summary(const DecoderConfig& c) {

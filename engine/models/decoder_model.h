@@ -39,6 +39,9 @@ ModelInfo describe_decoder(const ModelFolder& folder, const DecoderConfig& confi
 // when the decoder's vocabulary does not hold it: a prompt with it would be refused.
 int image_token_id(const ModelFolder& folder, int fallback, const DecoderConfig& text);
 
+// The same for videos: video_token_index or video_token_id.
+int video_token_id(const ModelFolder& folder, int fallback, const DecoderConfig& text);
+
 std::string decoder_summary(const DecoderConfig& config);
 
 }  // namespace saccade

@@ -31,6 +31,10 @@ struct ModelFamily {
 const std::vector<ModelFamily>& text_families();
 const ModelFamily& llava_family();
 const ModelFamily& blip2_family();
+const ModelFamily& llava_next_family();
+const ModelFamily& llava_next_video_family();
+const ModelFamily& llava_onevision_family();
+const ModelFamily& video_llava_family();
 const ModelFamily& instructblip_family();
 const ModelFamily& idefics2_family();
 const ModelFamily& idefics3_family();

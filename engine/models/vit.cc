@@ -138,6 +138,18 @@ VitConfig VitConfig::blip(const JsonView& config) {
   return vit;
 }
 
+VitConfig VitConfig::siglip(const JsonView& config) {
+  const VitConfig defaults{.hidden_size = 768,
+                           .intermediate_size = 3072,
+                           .num_layers = 12,
+                           .num_heads = 12,
+                           .image_size = 224,
+                           .patch_size = 16};
+  VitConfig vit = navit(config, defaults, {});
+  vit.positions = PatchPositions::kTable;
+  return vit;
+}
+
 VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
                            const std::string& library_version) {
   VitConfig vit;

@@ -113,7 +113,7 @@ def _model(spec, tokenizer):
     if spec.family == "llava":
         patches = (spec.vision["image_size"] // spec.vision["patch_size"]) ** 2
         config = hf.LlavaConfig(
-            vision_config=hf.CLIPVisionConfig(**spec.vision),
+            vision_config=getattr(hf, spec.tower)(**spec.vision),
             text_config=text,
             image_token_index=image,
             image_seq_length=patches,
@@ -178,15 +178,19 @@ def _processor(spec, tokenizer):
         return hf.InstructBlipProcessor(
             pictures, tokenizer, _qformer_tokenizer(), num_query_tokens=spec.top["num_query_tokens"]
         )
-    pictures = hf.CLIPImageProcessor(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-    )
+    clip = spec.tower == "CLIPVisionConfig"
+    if clip:
+        pictures = hf.CLIPImageProcessor(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        )
+    else:
+        pictures = hf.SiglipImageProcessor(size={"height": side, "width": side})
     return hf.LlavaProcessor(
         pictures,
         tokenizer,
         patch_size=spec.vision["patch_size"],
         vision_feature_select_strategy=spec.top.get("vision_feature_select_strategy", "default"),
-        num_additional_image_tokens=1,
+        num_additional_image_tokens=1 if clip else 0,
         chat_template=prompts.LLAVA_TEMPLATE,
     )
 

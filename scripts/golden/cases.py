@@ -171,6 +171,51 @@ def tile_cases():
     ]
 
 
+def anyres_cases():
+    """Pictures that fill each kind of grid: square, tall, long and wide, turned, with alpha."""
+    return [
+        Case("picture", _ask(0, "scene.png"), fp64=True),
+        Case("same picture, other question", _ask(4, "scene.png")),
+        Case("tall picture", _ask(0, "tall.jpg")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+        Case("dialog with a system message", [[SYSTEM] + m for m in _dialog(1, "turned.jpg")]),
+        Case("text only", _ask(9)),
+    ]
+
+
+FRAMES = ["scene.png", "gray_exact.png", "wide_palette.png"]
+
+
+def _ask_video(shift, frames, *pictures):
+    """A question about pictures and one video of these frames."""
+    asked = []
+    for question in _turned(shift):
+        turn = user(question, *pictures) if pictures else user(question)
+        content = turn["content"] if pictures else [{"type": "text", "text": question}]
+        video = {"type": "video", "frames": [f"images/{f}" for f in frames]}
+        asked.append([dict(turn, content=[*content[:-1], video, content[-1]])])
+    return asked
+
+
+def video_cases():
+    return [
+        Case("picture", _ask(0, "scene.png"), fp64=True),
+        Case("video", _ask_video(2, FRAMES), fp64=True),
+        Case("frames the other way round", _ask_video(2, FRAMES[::-1])),
+        Case("pictures and a video", _ask_video(5, FRAMES[:2], "tall.jpg")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+        Case("text only", _ask(9)),
+    ]
+
+
+def few_anyres_cases():
+    return [
+        Case("picture", _ask(0, "scene.png")),
+        Case("two pictures", _ask(3, "gray_exact.png", "wide_palette.png")),
+        Case("text only", _ask(5)),
+    ]
+
+
 def few_tile_cases():
     return [
         Case("picture", _ask(0, "scene.png")),

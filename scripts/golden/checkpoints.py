@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 import cases
 import decoders
+import llava_line  # noqa: F401  its families are known from here on
 import text_tokenizers as tt
 
 
@@ -34,6 +35,7 @@ class Checkpoint:
         False  # llava: the names of 4.52 and later instead of those save_pretrained writes
     )
     old_processor: bool = False  # no processor_config.json
+    tower: str = "CLIPVisionConfig"  # of llava
     qformer: dict = dataclasses.field(default_factory=dict)
     pictures: dict = dataclasses.field(default_factory=dict)  # of the image processor
     seed: int = 1
@@ -102,6 +104,7 @@ def all_checkpoints():
         + _instructblip()
         + _blip2()
         + _tiles()
+        + _anyres()
         + _idefics2()
         + _qwen_vl()
         + _second_dialect()
@@ -559,6 +562,88 @@ def _qwen_vl():
     ]
 
 
+# No class token, tanh gelu, a bias on the patches.
+SIGLIP = dict(
+    hidden_size=40,
+    intermediate_size=68,
+    num_hidden_layers=3,
+    num_attention_heads=5,
+    image_size=19,  # one pixel more than whole patches
+    patch_size=6,
+)
+# Tiles of 3 x 3 patches; wide, tall, square and long resolutions.
+TILES = dict(
+    hidden_size=40,
+    intermediate_size=72,
+    num_hidden_layers=4,
+    num_attention_heads=5,
+    image_size=12,
+    patch_size=4,
+)
+PINPOINTS = [[12, 24], [24, 12], [24, 24], [36, 12], [12, 36]]
+
+
+def _anyres():
+    return [
+        Checkpoint(
+            "llava_siglip",
+            "llava",
+            cases.few_llava_cases,
+            SMALL,
+            SIGLIP,
+            dict(vision_feature_layer=-1, vision_feature_select_strategy="full"),
+            tokenizer="metaspace",
+            full=(0,),
+            weights="bfloat16",
+            tower="SiglipVisionConfig",
+        ),
+        Checkpoint(
+            "llava_next",
+            "llava_next",
+            cases.anyres_cases,
+            dict(SMALL, max_position_embeddings=512),
+            TILES,
+            tokenizer="prepend",
+            weights="bfloat16",
+            pictures=dict(image_grid_pinpoints=PINPOINTS),
+        ),
+        Checkpoint(
+            "llava_next_video",
+            "llava_next_video",
+            cases.video_cases,
+            dict(SMALL, max_position_embeddings=512),
+            dict(TILES, patch_size=3),
+            tokenizer="metaspace",
+            weights="bfloat16",
+            pictures=dict(image_grid_pinpoints=PINPOINTS),
+        ),
+        # Odd tiles of 3 x 3 patches: a frame's features shrink to 2 x 2. Two tiles' features at most.
+        Checkpoint(
+            "llava_onevision",
+            "llava_onevision",
+            cases.video_cases,
+            dict(SMALL, max_position_embeddings=512),
+            SIGLIP,
+            dict(vision_aspect_ratio="anyres_max_2"),
+            tokenizer="bytes",
+            eos=("<|end|>",),
+            weights="bfloat16",
+            pictures=dict(
+                image_grid_pinpoints=[[a * 19, b * 19] for a in (1, 2, 3) for b in (1, 2, 3)]
+            ),
+        ),
+        Checkpoint(
+            "video_llava",
+            "video_llava",
+            cases.video_cases,
+            dict(SMALL, max_position_embeddings=512),
+            dict(TILES, num_hidden_layers=3),
+            tokenizer="prepend",
+            weights="bfloat16",
+        ),
+    ]
+
+
 def _second_dialect():
     few = lambda: cases.few_text_cases(0)
     return [
@@ -572,6 +657,13 @@ def _second_dialect():
             eos=("<|end|>",),
         ),
         Checkpoint("llava_v5", "llava", cases.few_llava_cases, source="llava", weights="bfloat16"),
+        Checkpoint(
+            "llava_next_v5",
+            "llava_next",
+            cases.few_anyres_cases,
+            source="llava_next",
+            weights="bfloat16",
+        ),
         Checkpoint(
             "instructblip_v5",
             "instructblip",

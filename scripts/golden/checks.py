@@ -25,7 +25,7 @@ def no_effect(spec, config, name):
         chosen = config.vision_feature_layer
         last = max(c % (layers + 1) for c in (chosen if isinstance(chosen, list) else [chosen]))
         block = re.search(r"vision_tower\..*encoder\.layers\.(\d+)\.", name)
-        if (block and int(block.group(1)) >= last) or "post_layernorm" in name:
+        if (block and int(block.group(1)) >= last) or "post_layernorm" in name or ".head." in name:
             return True
         return (
             config.vision_feature_select_strategy == "default"
@@ -63,10 +63,15 @@ def check_tensors(spec, reference, prepared):
         )
 
 
+def pixel_key(inputs):
+    return next((key for key in inputs if key.startswith("pixel_values")), None)
+
+
 def check_picture(spec, reference, inputs):
     """Another picture must move the logits by more than a tenth of their spread."""
     logits = reference.forward(inputs)
-    other = dict(inputs, pixel_values=inputs["pixel_values"].flip(-1).roll(5, -2))
+    key = pixel_key(inputs)
+    other = dict(inputs, **{key: inputs[key].flip(-1).roll(5, -2)})
     delta = float((reference.forward(other) - logits).abs().max())
     if not delta > 0.1 * float(logits.std()):
         raise SystemExit(f"{spec.name}: another picture moves the logits by {delta:.2e} only")

@@ -62,7 +62,7 @@ def make(spec, folder):
         tensors.update({f"case{index}.{key}": value for key, value in found.items()})
         if case.fp64:
             tensors.update(_fp64(spec, folder, inputs, f"case{index}."))
-    with_picture = [i for i in prepared if "pixel_values" in i]
+    with_picture = [i for i in prepared if checks.pixel_key(i)]
     shift = [round(checks.check_picture(spec, reference, i), 2) for i in with_picture]
     checks.check_tensors(spec, reference, prepared[:3])
     build.finish(spec, folder)
@@ -106,8 +106,11 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
 
 
 def _parts_record(inputs):
-    found = inputs.get("picture_tokens")
-    record = {"parts": [parts for parts, _ in found]} if found else {}
+    """Of pictures, then of videos."""
+    pictures, videos = inputs.get("picture_tokens", []), inputs.get("picture_videos", [])
+    record = {"parts": [parts for parts, _ in pictures + videos]} if pictures + videos else {}
+    if videos:
+        record["kinds"] = ["image"] * len(pictures) + ["video"] * len(videos)
     return record | ({"grids": inputs["picture_grids"]} if "picture_grids" in inputs else {})
 
 
@@ -173,16 +176,19 @@ def _check_generate(spec, reference, inputs, ids, rows, end_ids):
 
 
 def _spans(ids, inputs, reference):
-    if "pixel_values" not in inputs:
-        return []
     if "picture_tokens" in inputs:
-        counts = [tokens for _, tokens in inputs["picture_tokens"]]
-        spans = runs(ids, _image_token(reference.model.config), counts)
+        config = reference.model.config
+        pictures, videos = inputs["picture_tokens"], inputs.get("picture_videos", [])
+        spans = runs(ids, _image_token(config), [tokens for _, tokens in pictures])
+        shown = runs(ids, getattr(config, "video_token_id", None), [tokens for _, tokens in videos])
+        spans += [[p, n, media + len(pictures), row] for p, n, media, row in shown]
         family = FAMILIES[reference.family]
         if hasattr(family, "span_grids"):
-            grids = family.span_grids(reference.model.config, inputs)
+            grids = family.span_grids(config, inputs)
             spans = [[*span, *grids[span[2]]] for span in spans]
-        return spans
+        return sorted(spans)
+    if "pixel_values" not in inputs:
+        return []
     count, image = inputs["pixel_values"].shape[0], _image_token(reference.model.config)
     rows = [i for i, token in enumerate(ids) if token == image]
     each = len(rows) // count
@@ -191,7 +197,7 @@ def _spans(ids, inputs, reference):
 
 def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
     full = index in spec.full
-    kept = stages if full else {k: v for k, v in stages.items() if k in ("connector", "video_connector")}
+    kept = stages if full else {k: v for k, v in stages.items() if k == "connector"}
     found = {
         "input_ids": inputs["input_ids"][0],
         "greedy_ids": torch.tensor(ids),
@@ -204,12 +210,12 @@ def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
         found["prefill_tail_logits"] = logits[-TAIL:]
     if "qformer_input_ids" in inputs:
         found["qformer_input_ids"] = inputs["qformer_input_ids"][0]
-    if "pixel_values" in inputs:
-        family = FAMILIES.get(spec.family)
-        pixels = inputs["pixel_values"]
-        if family:
-            pixels = family.pixels(inputs, inputs["picture_tokens"])
+    family = FAMILIES.get(spec.family)
+    if family and "picture_tokens" in inputs:
+        pixels = family.pixels(inputs, inputs["picture_tokens"])
         found.update(pixels if isinstance(pixels, dict) else {"pixel_values": pixels})
+    elif "pixel_values" in inputs:
+        found["pixel_values"] = inputs["pixel_values"]
     if "vit.post_layernorm" in found:  # the same rows under one name are enough
         found.pop("vit.selected", None)
     return {key: value.detach().contiguous().clone() for key, value in found.items()}

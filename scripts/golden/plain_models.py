@@ -30,9 +30,11 @@ def read_checkpoint(folder, dtype):
 
 def _name(name):
     """One spelling for all dialects: decoder.*, head.weight, vision.*, projector.*; the Q-Former as it is."""
-    name = re.sub(r"^(model\.)?vision_tower\.(vision_model\.)?", "vision.", name)
+    name = re.sub(r"^(model\.)?(vision|image)_tower\.(vision_model\.)?", "vision.", name)
+    name = re.sub(r"^(model\.)?video_tower\.(vision_model\.)?", "video.", name)
     name = re.sub(r"^vision_model\.", "vision.", name)
     name = re.sub(r"^(model\.)?multi_modal_projector\.", "projector.", name)
+    name = re.sub(r"^(model\.)?image_newline$", "newline", name)
     name = re.sub(r"^(language_model\.)?lm_head\.", "head.", name)
     name = re.sub(r"^(language_model\.model|model\.language_model|model)\.", "decoder.", name)
     return name.replace("decoder.decoder.", "decoder.", 1)  # OPT
@@ -63,6 +65,9 @@ ACTIVATIONS = {
     "relu": lambda x: x.clamp(min=0),
     "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
     "silu": lambda x: x / (1 + torch.exp(-x)),
+    "gelu_pytorch_tanh": lambda x: x
+    * 0.5
+    * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
 }
 
 
@@ -289,39 +294,47 @@ class Decoder:
 
 
 class Tower:
-    """CLIP (llava) and EVA (instructblip) vision transformers; the second has one fused qkv and a bias on the patches."""
+    """CLIP, SigLIP and EVA (BLIP) vision transformers: names, class token and biases differ."""
 
-    def __init__(self, config, w, clip):
-        self.config, self.w, self.clip = config, w, clip
-        self.eps = config.get("layer_norm_eps", 1e-5 if clip else 1e-6)
-        self.act = ACTIVATIONS[config.get("hidden_act", "quick_gelu" if clip else "gelu")]
+    DEFAULT_ACT = {"clip": "quick_gelu", "siglip": "gelu_pytorch_tanh", "eva": "gelu"}
+
+    def __init__(self, config, w, prefix="vision."):
+        self.prefix = prefix
+        kind = config.get("model_type", "clip_vision_model")
+        self.kind = next((k for k in ("clip", "siglip") if kind.startswith(k)), "eva")
+        self.config, self.w, self.clip = config, w, self.kind == "clip"
+        self.eps = config.get("layer_norm_eps", 1e-5 if self.clip else 1e-6)
+        self.act = ACTIVATIONS[config.get("hidden_act", self.DEFAULT_ACT[self.kind])]
 
     def __call__(self, pixels):
-        """pixels [3,h,w] -> [embeddings, block outputs...], each [patches + 1, D]."""
+        """pixels [3,h,w] -> [embeddings, block outputs...], each [patches (+ 1), D]."""
         states = [self._embed(pixels)]
         for i in range(self.config["num_hidden_layers"]):
-            states.append(self._block(f"vision.encoder.layers.{i}.", states[-1]))
+            states.append(self._block(f"{self.prefix}encoder.layers.{i}.", states[-1]))
         return states
 
     def final(self, x):
-        return layer_norm(self.w, "vision.post_layernorm", x, self.eps)
+        return layer_norm(self.w, self.prefix + "post_layernorm", x, self.eps)
 
     def _embed(self, pixels):
         p, w = self.config["patch_size"], self.w
         rows, columns = pixels.shape[1] // p, pixels.shape[2] // p
         patches = (
-            pixels.reshape(3, rows, p, columns, p)
+            pixels[:, : rows * p, : columns * p]
+            .reshape(3, rows, p, columns, p)
             .permute(1, 3, 0, 2, 4)
             .reshape(rows * columns, -1)
         )
-        name = "vision.embeddings."
+        name = self.prefix + "embeddings."
         x = patches @ w[name + "patch_embedding.weight"].flatten(1).T
         if not self.clip:
             x = x + w[name + "patch_embedding.bias"]
-        x = torch.cat([w[name + "class_embedding"].reshape(1, -1), x])
-        positions = w[name + ("position_embedding.weight" if self.clip else "position_embedding")]
+        if self.kind != "siglip":
+            x = torch.cat([w[name + "class_embedding"].reshape(1, -1), x])
+        bare = self.kind == "eva"
+        positions = w[name + ("position_embedding" if bare else "position_embedding.weight")]
         x = x + positions.reshape(x.shape)
-        return layer_norm(w, "vision.pre_layrnorm", x, self.eps) if self.clip else x
+        return layer_norm(w, self.prefix + "pre_layrnorm", x, self.eps) if self.clip else x
 
     def _block(self, p, x):
         w, heads = self.w, self.config["num_attention_heads"]
@@ -329,14 +342,14 @@ class Tower:
         q, k, v = self._qkv(p + "self_attn.", y)
         x = x + linear(
             w,
-            p + "self_attn." + ("out_proj" if self.clip else "projection"),
+            p + "self_attn." + ("projection" if self.kind == "eva" else "out_proj"),
             attention(q, k, v, heads),
         )
         y = layer_norm(w, p + "layer_norm2", x, self.eps)
         return x + linear(w, p + "mlp.fc2", self.act(linear(w, p + "mlp.fc1", y)))
 
     def _qkv(self, p, y):
-        if self.clip:
+        if self.kind != "eva":
             return [linear(self.w, p + n + "_proj", y) for n in "qkv"]
         q, k, v = linear(self.w, p + "qkv", y).chunk(3, dim=-1)
         if p + "q_bias" in self.w:

@@ -41,13 +41,14 @@ class Prompter:
     def prepare(self, candidate):
         """(record for golden.json, model inputs)."""
         messages = None if isinstance(candidate, str) else candidate
-        pictures = _pictures(messages)
+        pictures, videos = _pictures(messages), _videos(messages)
         text = candidate if messages is None else self._render(messages)
-        inputs = self._encode(text, pictures, messages is not None)
+        inputs = self._encode(text, pictures, videos, messages is not None)
         record = {
             "messages": messages,
             "prompt": text,
             "images": pictures,
+            **({"videos": videos} if videos else {}),
             "input_ids": inputs["input_ids"][0].tolist(),
             "qformer_input_ids": None,
         }
@@ -67,25 +68,33 @@ class Prompter:
             messages, tokenize=False, add_generation_prompt=True
         )
 
-    def _encode(self, text, pictures, from_chat):
+    def _encode(self, text, pictures, videos, from_chat):
         if text_only(self.family):
             # A text model's template holds its own begin token; raw text gets it from the tokenizer.
             ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
             return {"input_ids": torch.tensor([ids])}
         images = [load_image(str(ROOT / p)) for p in pictures]
+        videos = [[load_image(str(ROOT / p)) for p in frames] for frames in videos]
+        more = {"videos": videos} if videos else {}
         # As apply_chat_template does: no second begin token.
         bos = self.tokenizer.bos_token
         twice = bos is not None and text.startswith(bos) and self.family in families.FAMILIES
         inputs = dict(
             self.processor(
-                images=images or None, text=text, return_tensors="pt", add_special_tokens=not twice
+                images=images or None,
+                text=text,
+                return_tensors="pt",
+                add_special_tokens=not twice,
+                **more,
             )
         )
-        if images and self.family in families.FAMILIES:
+        if (images or videos) and self.family in families.FAMILIES:
             family = families.FAMILIES[self.family]
             inputs["picture_tokens"] = family.picture_tokens(self.processor, images)
             if hasattr(family, "grids"):
                 inputs["picture_grids"] = family.grids(self.processor, images)
+            if videos:
+                inputs["picture_videos"] = family.video_tokens(self.processor, videos)
         for unused in (
             "attention_mask",
             "token_type_ids",
@@ -125,7 +134,7 @@ class Prompter:
         bos = self.tokenizer.bos_token
         twice = bos is not None and text.startswith(bos)
         ids = self.processor(images=[image], text=text, add_special_tokens=not twice)["input_ids"]
-        ids = ids[0]
+        ids = [int(i) for i in ids[0]]  # some processors make tensors unasked
         return {
             "height": image.height,
             "width": image.width,
@@ -137,7 +146,8 @@ class Prompter:
 def parts(content):
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [p if p["type"] == "text" else {"type": "image"} for p in content]
+    kinds = {"text": None, "image_url": "image", "video": "video"}
+    return [p if p["type"] == "text" else {"type": kinds[p["type"]]} for p in content]
 
 
 def _pictures(messages):
@@ -147,6 +157,17 @@ def _pictures(messages):
         if not isinstance(m["content"], str)
         for p in m["content"]
         if p["type"] == "image_url"
+    ]
+
+
+def _videos(messages):
+    """The frames of each video."""
+    return [
+        p["frames"]
+        for m in messages or []
+        if not isinstance(m["content"], str)
+        for p in m["content"]
+        if p["type"] == "video"
     ]
 
 

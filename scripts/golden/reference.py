@@ -117,7 +117,7 @@ class Reference:
                 stages[key] = stages[key][0]
         connector = stages.get("connector")
         if self.family in FAMILIES:
-            if "pixel_values" in inputs:
+            if "picture_tokens" in inputs:
                 stages |= FAMILIES[self.family].joined(self.model, model_inputs(inputs))
         elif connector is not None and connector.dim() == 2:  # some versions concatenate the pictures
             stages["connector"] = connector.reshape(
@@ -191,6 +191,7 @@ def patched_double(family=None):
         "rms_norm": _rms_norm,
         "rotary_of_three": _rotary_of_three,
         "vision_rotation": _vision_rotation,
+        "rotary": _rotary,
     }
     if family in FAMILIES:
         places += [(o, name, doubles[kind]) for o, name, kind in FAMILIES[family].doubled()]

@@ -9,6 +9,7 @@ import sys
 import torch
 from safetensors.torch import load_file
 
+import plain_anyres
 from plain_models import Decoder, QFormer, Tower, gelu, linear, read_checkpoint
 from plain_idefics2 import Idefics2Model
 from plain_qwen import QwenModel
@@ -29,10 +30,10 @@ class Model:
         """The parts, from config and weights as they are now."""
         text = self.config.get("text_config", self.config)
         self.decoder = Decoder(text, self.w)
-        if self.family == "llava":  # has a head of its own, which caps nothing
+        if self.family == "llava" or self.family in plain_anyres.FAMILIES:  # has a head of its own, which caps nothing
             self.decoder.logit_cap = None
         if "vision_config" in self.config:
-            self.tower = Tower(self.config["vision_config"], self.w, clip=self.family == "llava")
+            self.tower = Tower(self.config["vision_config"], self.w)
         if "qformer_config" in self.config:
             self.qformer = QFormer(self.config["qformer_config"], self.w)
 
@@ -44,7 +45,9 @@ class Model:
             self._add(found, "vit.embeddings", states[0])
             for i, state in enumerate(states[1:]):
                 self._add(found, f"vit.block.{i}", state)
-            connect = self._llava if self.family == "llava" else self._instructblip
+            connect = (
+                self._instructblip if self.family == "instructblip" else self._llava
+            )
             for key, value in connect(states, qformer_ids).items():
                 self._add(found, key, value)
         return found
@@ -81,9 +84,16 @@ class Model:
         embeds, stages = self.decoder.embed(torch.tensor(case["input_ids"])).clone(), {}
         if prefix + "pixel_values" in golden:
             ids = golden.get(prefix + "qformer_input_ids")
-            stages = self.pictures(golden[prefix + "pixel_values"], ids)
-            for (position, length), rows in zip(case["spans"], stages["connector"], strict=True):
-                embeds[position : position + length] = rows
+            pixels = golden[prefix + "pixel_values"]
+            if self.family in plain_anyres.FAMILIES:
+                stages = plain_anyres.stages(self, case, pixels.to(self.dtype))
+            else:
+                stages = self.pictures(pixels, ids)
+            rows = stages["connector"].reshape(-1, embeds.shape[1])
+            for position, length, *_ in case["spans"]:
+                embeds[position : position + length] = rows[:length]
+                rows = rows[length:]
+            assert len(rows) == 0
         logits, layers = self.decoder(embeds)
         stages |= {f"decoder.layer.{i}": layer for i, layer in enumerate(layers)}
         stages |= {

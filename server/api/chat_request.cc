@@ -4,6 +4,7 @@
 #include <array>
 
 #include "server/api/request_tables.h"
+#include "server/api/video_part.h"
 
 namespace saccade::api {
 namespace {
@@ -33,6 +34,10 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
   Fields inner(*url, content.param);
   content.param = inner.path("url");
   inner.read("url", content.text);
+  std::string detail;
+  inner.read("detail", detail);
+  if (detail == "low") content.detail = ImageDetail::kLow;
+  if (detail == "high") content.detail = ImageDetail::kHigh;
 }
 
 void read_part(Fields& fields, const Json& value, const std::string& path, ChatMessage& message,
@@ -62,10 +67,11 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     content.param = part.path("image_file.file_id");
     content.text = value["image_file"]["file_id"].get<std::string>();
   } else if (name == "video_url" || name == "video") {
-    return fields.fail(type_path, "video input is not supported by this version");
+    const Status status = read_video_part(value, path, content);
+    if (!status.ok()) return fields.fail(status.param(), status.message());
   } else {
     return fields.fail(type_path, "unknown content part type '" + name.substr(0, 64) +
-                                      "'; known are text and image_url");
+                                      "'; known are text, image_url, video_url and video");
   }
   message.parts.push_back(std::move(content));
 }
@@ -192,6 +198,10 @@ Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
     read_message(fields, (*messages)[i], "messages[" + std::to_string(i) + "]", conversation,
                  limits);
+  }
+  if (fields.ok()) {
+    const Status status = read_video_defaults(fields.object(), conversation);
+    if (!status.ok()) fields.fail(status.param(), status.message());
   }
   fields.read("add_generation_prompt", conversation.add_generation_prompt);
   fields.read("continue_final_message", conversation.continue_final_message);

@@ -5,16 +5,9 @@
 namespace saccade::api {
 namespace {
 
-// What the pictures become, from their headers.
-Result<std::vector<MediaLayout>> layouts_of(const Service& service,
-                                            const std::vector<ProbedImage>& images) {
+std::vector<MediaLayout> layouts_of(const std::vector<ProbedMedia>& media) {
   std::vector<MediaLayout> layouts;
-  for (const ProbedImage& image : images) {
-    const Result<MediaLayout> layout =
-        service.image_processor->layout({image.header.height, image.header.width});
-    if (!layout) return layout.status().with_param(image.param);
-    layouts.push_back(*layout);
-  }
+  for (const ProbedMedia& one : media) layouts.push_back(one.layout);
   return layouts;
 }
 
@@ -65,21 +58,20 @@ ContentHash encoder_key(const ContentHash& media, const std::vector<TokenId>& in
                                          instruction.size() * sizeof(TokenId))});
 }
 
-Status pay_for(const std::vector<ProbedImage>& images, Admission* admission) {
+Status pay_for(const std::vector<ProbedMedia>& media, Admission* admission) {
   if (admission == nullptr) return {};
   double pixels = 0;
-  for (const ProbedImage& image : images) {
-    pixels += double(image.header.stored_width) * image.header.stored_height;
+  for (const ProbedMedia& one : media) {
+    pixels += one.video ? double(one.video->pixels())
+                        : double(one.header.stored_width) * one.header.stored_height;
   }
   return admission->take(Account::kPixels, pixels);
 }
 
 Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
-                            const std::vector<ProbedImage>& images) {
-  const Result<std::vector<MediaLayout>> layouts = layouts_of(service, images);
-  if (!layouts) return layouts.status();
+                            const std::vector<ProbedMedia>& media) {
   const Stopwatch time;
-  Result<Prompt> prompt = service.prompts.build(conversation, *layouts);
+  Result<Prompt> prompt = service.prompts.build(conversation, layouts_of(media));
   service.metrics.tokenize(time.seconds());
   return prompt;
 }
@@ -88,18 +80,18 @@ Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
                                     const LengthOptions& length, Admission* admission) {
-  Result<std::vector<ProbedImage>> images =
-      service.media.probe(conversation.images(), admission != nullptr ? admission->key() : -1);
-  if (!images) return images.status();
-  return prepare_chat(service, conversation, *std::move(images), length, admission);
+  Result<std::vector<ProbedMedia>> media =
+      service.media.probe(conversation.media(), admission != nullptr ? admission->key() : -1);
+  if (!media) return media.status();
+  return prepare_chat(service, conversation, *std::move(media), length, admission);
 }
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedImage> images, const LengthOptions& length,
+                                    std::vector<ProbedMedia> media, const LengthOptions& length,
                                     Admission* admission) {
-  Result<Prompt> prompt = build_prompt(service, conversation, images);
+  Result<Prompt> prompt = build_prompt(service, conversation, media);
   if (!prompt) return prompt.status();
-  if (const Status status = truncate(service, length, 1, !images.empty(), prompt->ids);
+  if (const Status status = truncate(service, length, 1, !media.empty(), prompt->ids);
       !status.ok()) {
     return status;
   }
@@ -107,12 +99,12 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
       room_for_answer(service, prompt->ids.size(), length.max_tokens, "messages");
   if (!room) return room.status();
 
-  if (const Status status = pay_for(images, admission); !status.ok()) return status;
+  if (const Status status = pay_for(media, admission); !status.ok()) return status;
 
   PreparedPrompt prepared;
-  for (ProbedImage& image : images) {
+  for (ProbedMedia& one : media) {
     Result<std::shared_ptr<const MediaItem>> item = service.media.decode(
-        std::move(image), prepared.media_decode_seconds, prepared.media_preprocess_seconds);
+        std::move(one), prepared.media_decode_seconds, prepared.media_preprocess_seconds);
     if (!item) return item.status();
     const ContentHash key = encoder_key((*item)->hash, prompt->instruction);
     prepared.media.push_back({*std::move(item), prompt->instruction, key});
@@ -142,9 +134,9 @@ Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId>
 }
 
 Result<Prompt> count_chat(Service& service, const Conversation& conversation, int owner) {
-  const Result<std::vector<ProbedImage>> images = service.media.probe(conversation.images(), owner);
-  if (!images) return images.status();
-  return build_prompt(service, conversation, *images);
+  const Result<std::vector<ProbedMedia>> media = service.media.probe(conversation.media(), owner);
+  if (!media) return media.status();
+  return build_prompt(service, conversation, *media);
 }
 
 }  // namespace saccade::api

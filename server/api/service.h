@@ -30,6 +30,8 @@ struct TextSide {
   std::shared_ptr<const Tokenizer> connector_tokenizer;  // null: the model has none
   std::optional<ChatTemplate> chat_template;
   std::optional<ImageProcessor> image_processor;
+  std::optional<ImageProcessor> frame_processor;  // of videos
+  FrameRule frame_rule;
   TemplateGlobals globals;
   SamplingDefaults defaults;
 };
@@ -42,6 +44,7 @@ struct ServiceOptions {
   std::vector<std::string> names;  // served model names, at least one
   FieldLimits fields;
   MediaLimits image;
+  VideoLimits video;
   RequestMediaLimits media;
   int max_model_len = 0;                        // of prompt and answer; 0: the model's
   bool allow_chat_template = false;             // of requests
@@ -108,6 +111,7 @@ class Service {
   const ModelLimits limits;
   const std::shared_ptr<const Tokenizer> tokenizer;
   const std::optional<ImageProcessor> image_processor;
+  const std::optional<ImageProcessor> frame_processor;
   const PromptBuilder prompts;
   const int64_t created;  // Unix time the model became ready
   Metrics metrics;

@@ -112,6 +112,16 @@ ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
   return processor;
 }
 
+// Frames have to come out as the vision tower takes them, too.
+void check_frames(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
+  const Result<MediaLayout> made = processor.layout({480, 640});
+  if (info.encoder_input == ImageSize{} || (made.ok() && made->part == info.encoder_input)) return;
+  throw LoadError((folder / "video_preprocessor_config.json").string() +
+                  ": size and crop_size make " +
+                  (made.ok() ? text_of(made->part) : std::string("nothing")) +
+                  " of a frame, the vision tower's image_size is " + text_of(info.encoder_input));
+}
+
 // The processor's own count of visual tokens comes from its patch_size; it has to agree with the
 // vision tower's, the class token aside.
 void check_patch_size(const fs::path& folder, const ModelInfo& info) {
@@ -172,6 +182,11 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
     if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
     side.chat_template = *std::move(parsed);
+  }
+  if (info.max_videos > 0) {
+    side.frame_rule = info.frames;
+    side.frame_processor = ImageProcessor::load_for_video(folder, &side.frame_rule);
+    check_frames(folder, info, *side.frame_processor);
   }
   if (info.placement != MediaPlacement::kNone) {
     side.image_processor = load_image_processor(folder, info.encoder_input);

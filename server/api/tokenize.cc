@@ -43,18 +43,19 @@ Result<std::vector<TokenId>> parse_detokenize(const Json& body, const ModelLimit
 // Tokens of each part of the messages. A picture's are those of the prompt; a text's are counted as
 // it stands alone, for in the prompt its ends may join what the template writes around it.
 Json part_counts(const Service& service, const Conversation& conversation, const Prompt& prompt) {
-  std::vector<int> pictures(conversation.images().size());
-  for (const MediaSpan& span : prompt.spans) pictures[span.media] += span.length;
+  std::vector<int> media(conversation.media().size());
+  for (const MediaSpan& span : prompt.spans) media[span.media] += span.length;
   Json counts = Json::array();
-  size_t picture = 0;
+  size_t item = 0;
   for (size_t m = 0; m < conversation.messages.size(); ++m) {
     const auto& parts = conversation.messages[m].parts;
     for (size_t p = 0; p < parts.size(); ++p) {
-      const bool image = parts[p].kind == ContentPart::Kind::kImage;
-      const size_t tokens = image ? static_cast<size_t>(pictures[picture++])
-                                  : service.prompts.build_text(parts[p].text, false).ids.size();
+      const bool text = parts[p].kind == ContentPart::Kind::kText;
+      const bool video = parts[p].kind == ContentPart::Kind::kVideo;
+      const size_t tokens = text ? service.prompts.build_text(parts[p].text, false).ids.size()
+                                 : static_cast<size_t>(media[item++]);
       counts.push_back(
-          {{"message", m}, {"part", p}, {"type", image ? "image" : "text"}, {"tokens", tokens}});
+          {{"message", m}, {"part", p}, {"type", text ? "text" : video ? "video" : "image"}, {"tokens", tokens}});
     }
   }
   return counts;

@@ -56,7 +56,7 @@ ImageSize BoundedResizeRule::resized(ImageSize original) const {
   return {std::max(size.height, shortest_edge_), std::max(size.width, shortest_edge_)};
 }
 
-MediaLayout BoundedResizeRule::layout(ImageSize original) const {
+MediaLayout BoundedResizeRule::layout(ImageSize original, const PictureUse&) const {
   MediaLayout layout{.original = original, .part = resized(original)};
   if (!do_split_) return layout;
   layout.parts = 5;
@@ -64,7 +64,7 @@ MediaLayout BoundedResizeRule::layout(ImageSize original) const {
   return layout;
 }
 
-std::vector<RgbImage> BoundedResizeRule::cut(const RgbImage& image) const {
+std::vector<RgbImage> BoundedResizeRule::cut(const RgbImage& image, const PictureUse&) const {
   std::vector<RgbImage> parts;
   if (do_split_) {
     const int x = image.width / 2, y = image.height / 2;

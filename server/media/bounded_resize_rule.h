@@ -12,9 +12,9 @@ class BoundedResizeRule : public PartRule {
   BoundedResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter);
 
   Status check(ImageSize original) const override;
-  MediaLayout layout(ImageSize original) const override;
-  ImageSize largest_step(ImageSize original) const override { return resized(original); }
-  std::vector<RgbImage> cut(const RgbImage& image) const override;
+  MediaLayout layout(ImageSize original, const PictureUse&) const override;
+  ImageSize largest_step(ImageSize original, const PictureUse&) const override { return resized(original); }
+  std::vector<RgbImage> cut(const RgbImage& image, const PictureUse&) const override;
   std::string description() const override;
 
  private:

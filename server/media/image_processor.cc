@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "server/media/pad_to_square.h"
 #include "server/media/sha256.h"
 
 namespace saccade {
@@ -34,18 +35,6 @@ RgbImage center_crop(const RgbImage& image, ImageSize size) {
   return out;
 }
 
-RgbImage pad_to_square(const RgbImage& image, const std::array<uint8_t, 3>& color) {
-  if (image.height == image.width) return image;
-  const int side = std::max(image.height, image.width);
-  RgbImage out(side, side);
-  for (size_t i = 0; i < out.pixels.size(); i += 3) std::memcpy(&out.pixels[i], color.data(), 3);
-  const int top = (side - image.height) / 2, left = (side - image.width) / 2;
-  for (int y = 0; y < image.height; ++y) {
-    std::memcpy(out.row(top + y) + 3 * left, image.row(y), image.stride());
-  }
-  return out;
-}
-
 }  // namespace
 
 ImageSize ImageProcessor::padded_size(ImageSize original) const {
@@ -68,9 +57,9 @@ ImageSize ImageProcessor::resized_size(ImageSize padded) const {
   return {shortest_edge_, scaled(padded.width, padded.height)};
 }
 
-Result<MediaLayout> ImageProcessor::layout(ImageSize original) const {
+Result<MediaLayout> ImageProcessor::layout(ImageSize original, const PictureUse& use) const {
   const ImageSize padded = padded_size(original);
-  const ImageSize resized = rule_ ? rule_->largest_step(original) : resized_size(padded);
+  const ImageSize resized = rule_ ? rule_->largest_step(original, use) : resized_size(padded);
   for (const ImageSize& step : {padded, resized}) {
     if (int64_t{step.height} * step.width > kMaxWorkPixels) {
       return invalid_argument(
@@ -80,13 +69,13 @@ Result<MediaLayout> ImageProcessor::layout(ImageSize original) const {
   }
   if (rule_) {
     if (Status status = rule_->check(original); !status.ok()) return status;
-    return rule_->layout(original);
+    return rule_->layout(original, use);
   }
   return MediaLayout{.original = original, .part = do_center_crop_ ? crop_size_ : resized};
 }
 
-std::vector<RgbImage> ImageProcessor::prepare(const RgbImage& image) const {
-  if (rule_) return rule_->cut(image);
+std::vector<RgbImage> ImageProcessor::prepare(const RgbImage& image, const PictureUse& use) const {
+  if (rule_) return rule_->cut(image, use);
   std::vector<RgbImage> parts;
   parts.push_back(prepare_single(image));
   return parts;
@@ -108,11 +97,11 @@ RgbImage ImageProcessor::prepare_single(const RgbImage& image) const {
   return input == &current ? std::move(current) : image;
 }
 
-Result<MediaItem> ImageProcessor::process(const RgbImage& image,
-                                          const ContentHash& file_hash) const {
-  const Result<MediaLayout> layout = this->layout({image.height, image.width});
+Result<MediaItem> ImageProcessor::process(const RgbImage& image, const ContentHash& file_hash,
+                                          const PictureUse& use) const {
+  const Result<MediaLayout> layout = this->layout({image.height, image.width}, use);
   if (!layout.ok()) return layout.status();
-  const std::vector<RgbImage> parts = prepare(image);
+  const std::vector<RgbImage> parts = prepare(image, use);
   MediaItem item;
   item.kind = MediaKind::kImage;
   item.frames = layout->parts;
@@ -122,29 +111,40 @@ Result<MediaItem> ImageProcessor::process(const RgbImage& image,
   item.columns = layout->columns;
   item.original_height = image.height;
   item.original_width = image.width;
-  item.hash = media_hash(file_hash);
+  item.hash = media_hash(file_hash, use);
   size_t samples = 0;
   bool differ = false;
   for (const RgbImage& part : parts) {
     samples += part.pixels.size();
     differ |= part.height != item.height || part.width != item.width;
   }
-  item.pixels.resize(samples);
-  float* out = item.pixels.data();
+  item.pixels.reserve(samples);
   for (const RgbImage& part : parts) {
     if (differ) item.part_sizes.push_back({part.height, part.width});
-    const size_t plane = size_t(part.height) * size_t(part.width);
-    for (size_t c = 0; c < 3; ++c) {
-      const std::array<float, 256>& table = tables_[c];
-      const uint8_t* in = part.pixels.data() + c;
-      for (size_t i = 0; i < plane; ++i, in += 3) *out++ = table[*in];
-    }
+    append_values(part, item.pixels);
   }
   return item;
 }
 
-ContentHash ImageProcessor::media_hash(const ContentHash& file_hash) const {
-  return sha256({as_bytes(file_hash), description_});
+void ImageProcessor::append_pixels(const RgbImage& image, std::vector<float>& pixels) const {
+  for (const RgbImage& part : prepare(image, {})) append_values(part, pixels);
+}
+
+// [3, height, width] behind what is there.
+void ImageProcessor::append_values(const RgbImage& part, std::vector<float>& pixels) const {
+  const size_t plane = size_t(part.width) * size_t(part.height), start = pixels.size();
+  pixels.resize(start + 3 * plane);
+  float* out = pixels.data() + start;
+  for (size_t c = 0; c < 3; ++c) {
+    const std::array<float, 256>& table = tables_[c];
+    const uint8_t* in = part.pixels.data() + c;
+    for (size_t i = 0; i < plane; ++i, in += 3) *out++ = table[*in];
+  }
+}
+
+ContentHash ImageProcessor::media_hash(const ContentHash& file_hash, const PictureUse& use) const {
+  const char how[] = {static_cast<char>('0' + static_cast<int>(use.detail)), use.alone ? '1' : '0'};
+  return sha256({as_bytes(file_hash), description_, {rule_ ? how : "", rule_ ? sizeof how : 0}});
 }
 
 // A sample has 256 values, so every value after rescaling and normalising fits in a table. The

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/core/media.h"
+#include "engine/core/model_info.h"
 #include "engine/core/status.h"
 #include "server/media/part_rule.h"
 #include "server/media/resample.h"
@@ -28,17 +29,27 @@ class ImageProcessor {
   // LoadError names the file and the field.
   static ImageProcessor load(const std::filesystem::path& model_dir);
 
+  // The same for the frames of videos: video_preprocessor_config.json, else `video_processor` of
+  // processor_config.json, else the picture processor's file (as folders had it before 4.52). Every
+  // frame makes one part. `rule` becomes what the file says of num_frames and fps.
+  static ImageProcessor load_for_video(const std::filesystem::path& model_dir, FrameRule* rule);
+
   // What `process` will deliver for an upright picture of this size: a function of the header
   // alone. InvalidArgument when the picture would grow beyond kMaxWorkPixels on the way.
-  Result<MediaLayout> layout(ImageSize original) const;
+  Result<MediaLayout> layout(ImageSize original, const PictureUse& use = {}) const;
 
   // Resize, crop or split, rescale, normalise -> pixels [parts, 3, H, W]. `file_hash` is the
   // SHA-256 of the encoded file the picture came from. Fails as layout does.
-  Result<MediaItem> process(const RgbImage& image, const ContentHash& file_hash) const;
+  Result<MediaItem> process(const RgbImage& image, const ContentHash& file_hash,
+                            const PictureUse& use = {}) const;
+
+  // The same values for one frame of a video, behind those that are there. The caller has asked
+  // layout() whether the frame may be processed.
+  void append_pixels(const RgbImage& image, std::vector<float>& pixels) const;
 
   // Names what `process` makes of a file: SHA-256 over the file's hash and everything that decides
   // the pixel values. Equal to the hash of the MediaItem, but known before decoding.
-  ContentHash media_hash(const ContentHash& file_hash) const;
+  ContentHash media_hash(const ContentHash& file_hash, const PictureUse& use = {}) const;
 
   // All settings in one line, e.g. for `inspect`.
   const std::string& description() const { return description_; }
@@ -52,8 +63,9 @@ class ImageProcessor {
   ImageSize padded_size(ImageSize original) const;
   ImageSize resized_size(ImageSize padded) const;
   // The picture's parts just before rescaling, 8 bits per sample.
-  std::vector<RgbImage> prepare(const RgbImage& image) const;
+  std::vector<RgbImage> prepare(const RgbImage& image, const PictureUse& use) const;
   RgbImage prepare_single(const RgbImage& image) const;
+  void append_values(const RgbImage& part, std::vector<float>& pixels) const;
   void fill_tables();
 
   enum class ResizeRule { kExact, kShortestEdge };

@@ -1,8 +1,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string_view>
 
+#include "server/media/anyres_rule.h"
 #include "server/media/bounded_resize_rule.h"
 #include "server/media/image_processor.h"
 #include "server/media/processor_fields.h"
@@ -38,16 +40,16 @@ class ImageProcessorReader {
     set_class_defaults(&processor);
     fields_.read_bool("do_resize", &processor.do_resize_);
     fields_.read_filter("resample", &processor.filter_);
-    if (const auto make = part_rule_of(type)) {
-      processor.rule_ = make(fields_, processor.do_resize_, processor.filter_);
-    } else {
-      read_single(&processor);
-    }
     fields_.read_bool("do_rescale", &processor.do_rescale_);
     fields_.read_number("rescale_factor", &processor.rescale_factor_);
     fields_.read_bool("do_normalize", &processor.do_normalize_);
     fields_.read_channels("image_mean", &processor.mean_);
     fields_.read_channels("image_std", &processor.std_);
+    if (const auto make = part_rule_of(type)) {
+      processor.rule_ = make(fields_, processor);
+    } else {
+      read_single(&processor);
+    }
     check_channels(&processor);
     processor.fill_tables();
     describe(&processor);
@@ -64,12 +66,19 @@ class ImageProcessorReader {
   }
 
  private:
-  using MakeRule = std::shared_ptr<const PartRule> (*)(const ProcessorFields&, bool, Filter);
+  using MakeRule = std::shared_ptr<const PartRule> (*)(const ProcessorFields&,
+                                                       const ImageProcessor&);
 
   template <typename Rule>
-  static std::shared_ptr<const PartRule> make_rule(const ProcessorFields& fields, bool do_resize,
-                                                   Filter filter) {
-    return std::make_shared<Rule>(fields, do_resize, filter);
+  static std::shared_ptr<const PartRule> make_rule(const ProcessorFields& fields,
+                                                   const ImageProcessor& processor) {
+    return std::make_shared<Rule>(fields, processor.do_resize_, processor.filter_);
+  }
+
+  template <AnyresRule::Defaults (*kDefaults)()>
+  static std::shared_ptr<const PartRule> make_anyres(const ProcessorFields& fields,
+                                                     const ImageProcessor& processor) {
+    return std::make_shared<AnyresRule>(fields, processor.filter_, processor.mean_, kDefaults());
   }
 
   // Null for the classes that make one picture of one.
@@ -79,6 +88,10 @@ class ImageProcessorReader {
     }
     if (type == "Qwen2VLImageProcessor") return make_rule<SmartResizeRule>;
     if (type == "Idefics2ImageProcessor") return make_rule<BoundedResizeRule>;
+    if (type == "LlavaNextImageProcessor" || type == "LlavaNextVideoImageProcessor") {
+      return make_anyres<AnyresRule::next>;
+    }
+    if (type == "LlavaOnevisionImageProcessor") return make_anyres<AnyresRule::onevision>;
     return nullptr;
   }
 
@@ -98,7 +111,7 @@ class ImageProcessorReader {
       processor->mean_ = processor->std_ = kHalves;
     } else if (part_rule_of(processor->type_) == make_rule<SmartResizeRule>) {
       processor->filter_ = Filter::kBicubic;
-    } else {
+    } else if (part_rule_of(processor->type_) == nullptr) {
       processor->resize_rule_ = ImageProcessor::ResizeRule::kShortestEdge;
       processor->shortest_edge_ = 224;
       processor->do_center_crop_ = true;
@@ -226,13 +239,15 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
     if (it == json.end() || it->is_null()) continue;
     if (!it->is_string()) fields.fail(field, "must be a string");
     std::string type = without_suffix(without_suffix(it->get<std::string>(), "Fast"), "Pil");
+    if (type == "VideoLlavaImageProcessor") return "CLIPImageProcessor";  // the same steps
     if (type.ends_with("FeatureExtractor")) {
       type = without_suffix(type, "FeatureExtractor") + "ImageProcessor";
     }
     if (ImageProcessorReader::knows(type)) return type;
     fields.fail(field,
-                "unsupported image processor (known: Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, "
-                "SmolVLM, Qwen2VL)");
+                "unsupported image processor (known: Blip, CLIP, Siglip, Llava, LlavaNext, "
+                "LlavaNextVideo, LlavaOnevision, VideoLlava, Idefics2, Idefics3, SmolVLM, "
+                "Qwen2VL)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");
@@ -242,7 +257,10 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
           : std::string();
   if (model == "blip" || model == "blip-2" || model == "instructblip") return "BlipImageProcessor";
   if (model == "llava") return "LlavaImageProcessor";
-  if (model == "clip") return "CLIPImageProcessor";
+  if (model == "llava_next") return "LlavaNextImageProcessor";
+  if (model == "llava_next_video") return "LlavaNextVideoImageProcessor";
+  if (model == "llava_onevision") return "LlavaOnevisionImageProcessor";
+  if (model == "video_llava" || model == "clip") return "CLIPImageProcessor";
   if (model == "siglip") return "SiglipImageProcessor";
   if (model == "idefics2") return "Idefics2ImageProcessor";
   if (model == "idefics3") return "Idefics3ImageProcessor";
@@ -251,31 +269,89 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
   fields.fail("image_processor_type", "missing");
 }
 
-}  // namespace
+// A processor's fields with the place they were read from.
+struct ProcessorFile {
+  Json json;
+  std::string where;
+};
 
-ImageProcessor ImageProcessor::load(const std::filesystem::path& model_dir) {
-  std::filesystem::path path = model_dir / "preprocessor_config.json";
+// `standalone` (its object nested under `key`, or the whole file), else `key` of
+// processor_config.json. Nothing when neither is there.
+std::optional<ProcessorFile> find_processor(const std::filesystem::path& model_dir,
+                                            const char* standalone, const char* key) {
+  std::filesystem::path path = model_dir / standalone;
   Json json = read_object(path);
-  std::string where = path.string();
   if (json.is_null()) {
     path = model_dir / "processor_config.json";
     json = read_object(path);
-    if (json.is_null()) {
-      throw LoadError(model_dir.string() +
-                      ": neither preprocessor_config.json nor processor_config.json");
-    }
-    if (!json.contains("image_processor"))
-      throw LoadError(path.string() + ": image_processor: missing");
-    where = path.string();
+    if (json.is_null() || !json.contains(key)) return std::nullopt;
   }
-  if (json.contains("image_processor")) {
-    Json nested = json["image_processor"];
-    json = std::move(nested);
-    where += ": image_processor";
-    if (!json.is_object()) throw LoadError(where + ": must be an object");
+  ProcessorFile file{std::move(json), path.string()};
+  if (file.json.contains(key)) {
+    Json nested = file.json[key];
+    file.json = std::move(nested);
+    file.where += std::string(": ") + key;
+    if (!file.json.is_object()) throw LoadError(file.where + ": must be an object");
   }
-  const ProcessorFields fields(where, json);
-  return ImageProcessorReader(fields).read(class_name(fields, json, model_dir));
+  return file;
+}
+
+ProcessorFile picture_processor(const std::filesystem::path& model_dir) {
+  std::optional<ProcessorFile> file =
+      find_processor(model_dir, "preprocessor_config.json", "image_processor");
+  if (file) return *std::move(file);
+  const std::filesystem::path path = model_dir / "processor_config.json";
+  if (std::filesystem::exists(path)) {
+    throw LoadError(path.string() + ": image_processor: missing");
+  }
+  throw LoadError(model_dir.string() +
+                  ": neither preprocessor_config.json nor processor_config.json");
+}
+
+// The class for single pictures that does to a frame what a video class does.
+std::string frame_class(const ProcessorFields& fields, const Json& json,
+                        const std::filesystem::path& model_dir) {
+  std::string type;
+  if (const auto it = json.find("video_processor_type"); it != json.end() && it->is_string()) {
+    type = it->get<std::string>();
+  } else {
+    type = class_name(fields, json, model_dir);
+  }
+  const std::string stem = without_suffix(
+      without_suffix(without_suffix(type, "Fast"), "VideoProcessor"), "ImageProcessor");
+  for (const char* crops : {"LlavaNextVideo", "LlavaNext", "VideoLlava", "CLIP"}) {
+    if (stem == crops) return "CLIPImageProcessor";
+  }
+  for (const char* squashes : {"LlavaOnevision", "InstructBlipVideo", "Blip"}) {
+    if (stem == squashes) return "BlipImageProcessor";
+  }
+  fields.fail("video_processor_type",
+              "unsupported video processor (known: LlavaNextVideo, VideoLlava, LlavaOnevision, "
+              "InstructBlipVideo)");
+}
+
+}  // namespace
+
+ImageProcessor ImageProcessor::load(const std::filesystem::path& model_dir) {
+  const ProcessorFile file = picture_processor(model_dir);
+  const ProcessorFields fields(file.where, file.json);
+  return ImageProcessorReader(fields).read(class_name(fields, file.json, model_dir));
+}
+
+ImageProcessor ImageProcessor::load_for_video(const std::filesystem::path& model_dir,
+                                              FrameRule* rule) {
+  std::optional<ProcessorFile> file =
+      find_processor(model_dir, "video_preprocessor_config.json", "video_processor");
+  const ProcessorFile found = file ? *std::move(file) : picture_processor(model_dir);
+  const ProcessorFields fields(found.where, found.json);
+  constexpr int kMostFrames = 4096;
+  constexpr double kFastest = 1000;
+  fields.read_int("num_frames", 1, kMostFrames, &rule->num_frames);
+  if (fields.find("fps") != nullptr) {
+    fields.read_number("fps", &rule->fps);
+    if (!(rule->fps > 0 && rule->fps <= kFastest)) fields.fail("fps", "must be a positive number");
+  }
+  return ImageProcessorReader(fields).read(frame_class(fields, found.json, model_dir));
 }
 
 }  // namespace saccade

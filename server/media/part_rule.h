@@ -5,6 +5,7 @@
 
 #include "engine/core/media.h"
 #include "engine/core/status.h"
+#include "server/media/picture_use.h"
 #include "server/media/resample.h"
 #include "server/media/rgb_image.h"
 
@@ -18,12 +19,12 @@ class PartRule {
   // InvalidArgument for a picture that the class refuses.
   virtual Status check(ImageSize) const { return {}; }
   // Pure; `original` has sides of at least 1.
-  virtual MediaLayout layout(ImageSize original) const = 0;
+  virtual MediaLayout layout(ImageSize original, const PictureUse& use) const = 0;
   // The largest picture between input and parts, for the limit on work.
-  virtual ImageSize largest_step(ImageSize original) const = 0;
+  virtual ImageSize largest_step(ImageSize original, const PictureUse& use) const = 0;
   // layout().parts pictures; the last has the size layout().part, and so have the others unless the
   // class resizes each alone.
-  virtual std::vector<RgbImage> cut(const RgbImage& image) const = 0;
+  virtual std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const = 0;
   // Everything that decides the parts, in one line: it becomes part of every media hash.
   virtual std::string description() const = 0;
 };

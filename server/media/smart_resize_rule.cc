@@ -68,11 +68,11 @@ ImageSize SmartResizeRule::resized(ImageSize original) const {
   return {static_cast<int>(high), static_cast<int>(wide)};
 }
 
-MediaLayout SmartResizeRule::layout(ImageSize original) const {
+MediaLayout SmartResizeRule::layout(ImageSize original, const PictureUse&) const {
   return {.original = original, .part = resized(original)};
 }
 
-std::vector<RgbImage> SmartResizeRule::cut(const RgbImage& image) const {
+std::vector<RgbImage> SmartResizeRule::cut(const RgbImage& image, const PictureUse&) const {
   const ImageSize size = resized({image.height, image.width});
   std::vector<RgbImage> parts;
   parts.push_back(do_resize_ ? resize(image, size.width, size.height, filter_) : image);

@@ -14,9 +14,11 @@ class SmartResizeRule : public PartRule {
   SmartResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter);
 
   Status check(ImageSize original) const override;
-  MediaLayout layout(ImageSize original) const override;
-  ImageSize largest_step(ImageSize original) const override { return resized(original); }
-  std::vector<RgbImage> cut(const RgbImage& image) const override;
+  MediaLayout layout(ImageSize original, const PictureUse& use) const override;
+  ImageSize largest_step(ImageSize original, const PictureUse&) const override {
+    return resized(original);
+  }
+  std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const override;
   std::string description() const override;
 
  private:

@@ -73,8 +73,8 @@ ImageSize SplitRule::resized(ImageSize original) const {
 }
 
 // Whole tiles: the longer side rounded up, the other at the ratio and rounded up.
-ImageSize SplitRule::tiled(ImageSize size) const {
-  if (!do_split_) return {tile_, tile_};
+ImageSize SplitRule::tiled(ImageSize size, const PictureUse& use) const {
+  if (!do_split_ || use.detail == ImageDetail::kLow) return {tile_, tile_};
   if (size.width >= size.height) {
     const int width = round_up(size.width, tile_);
     return {round_up(std::max(1, at_ratio_of(width, size)), tile_), width};
@@ -83,8 +83,8 @@ ImageSize SplitRule::tiled(ImageSize size) const {
   return {height, round_up(std::max(1, at_ratio_of_height(height, size)), tile_)};
 }
 
-MediaLayout SplitRule::layout(ImageSize original) const {
-  const ImageSize whole = tiled(resized(original));
+MediaLayout SplitRule::layout(ImageSize original, const PictureUse& use) const {
+  const ImageSize whole = tiled(resized(original), use);
   MediaLayout layout{.original = original, .part = {tile_, tile_}};
   if (whole.height > tile_ || whole.width > tile_) {
     layout.rows = whole.height / tile_;
@@ -94,15 +94,15 @@ MediaLayout SplitRule::layout(ImageSize original) const {
   return layout;
 }
 
-ImageSize SplitRule::largest_step(ImageSize original) const {
-  const ImageSize first = resized(original), second = tiled(first);
+ImageSize SplitRule::largest_step(ImageSize original, const PictureUse& use) const {
+  const ImageSize first = resized(original), second = tiled(first, use);
   return {std::max(first.height, second.height), std::max(first.width, second.width)};
 }
 
-std::vector<RgbImage> SplitRule::cut(const RgbImage& image) const {
+std::vector<RgbImage> SplitRule::cut(const RgbImage& image, const PictureUse& use) const {
   const ImageSize first = resized({image.height, image.width});
   const RgbImage rescaled = do_resize_ ? resize(image, first.width, first.height, filter_) : image;
-  const ImageSize whole = tiled(first);
+  const ImageSize whole = tiled(first, use);
   RgbImage tiles = resize(rescaled, whole.width, whole.height, filter_);
   std::vector<RgbImage> parts;
   if (whole.height > tile_ || whole.width > tile_) {

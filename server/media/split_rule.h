@@ -14,14 +14,14 @@ class SplitRule : public PartRule {
  public:
   SplitRule(const ProcessorFields& fields, bool do_resize, Filter filter);
 
-  MediaLayout layout(ImageSize original) const override;
-  ImageSize largest_step(ImageSize original) const override;
-  std::vector<RgbImage> cut(const RgbImage& image) const override;
+  MediaLayout layout(ImageSize original, const PictureUse& use) const override;
+  ImageSize largest_step(ImageSize original, const PictureUse& use) const override;
+  std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const override;
   std::string description() const override;
 
  private:
   ImageSize resized(ImageSize original) const;
-  ImageSize tiled(ImageSize resized) const;
+  ImageSize tiled(ImageSize resized, const PictureUse& use) const;
 
   bool do_resize_;
   Filter filter_;

@@ -5,14 +5,23 @@
 #include <string>
 #include <vector>
 
+#include "server/media/frame_sampler.h"
+#include "server/media/picture_use.h"
+
 namespace saccade {
 
-// One piece of a message. `text` is the words, or the URL of the picture.
+// One piece of a message. `text` is the words, or the URL of the picture or video.
 struct ContentPart {
-  enum class Kind { kText, kImage };
+  enum class Kind { kText, kImage, kVideo };
   Kind kind = Kind::kText;
-  std::string text;
-  std::string param;  // path of the text or URL in the request, for errors
+  std::string text = {};
+  std::string param = {};  // path of the text or URL in the request, for errors
+  ImageDetail detail = ImageDetail::kAuto;
+  // Of a video: URLs of its frames where it came as a list of them (`text` is empty then), taken at
+  // list_fps; and which frames are wanted.
+  std::vector<std::string> frames = {};
+  double list_fps = 1;
+  FrameRequest sampling = {};
 };
 
 struct ChatMessage {
@@ -33,12 +42,12 @@ struct Conversation {
   std::string chat_template;               // instead of the model's; empty: the model's
   std::optional<bool> add_special_tokens;  // none: as the model's processor does
 
-  // The pictures, in the order of the conversation.
-  std::vector<const ContentPart*> images() const {
+  // Pictures and videos, in the order of the conversation.
+  std::vector<const ContentPart*> media() const {
     std::vector<const ContentPart*> found;
     for (const ChatMessage& message : messages) {
       for (const ContentPart& part : message.parts) {
-        if (part.kind == ContentPart::Kind::kImage) found.push_back(&part);
+        if (part.kind != ContentPart::Kind::kText) found.push_back(&part);
       }
     }
     return found;

@@ -19,10 +19,29 @@ std::string joined_text(const ChatMessage& message) {
   return text;
 }
 
-size_t count_images(const ChatMessage& message) {
+size_t count_kind(std::span<const MediaLayout> media, MediaKind kind) {
   return static_cast<size_t>(std::count_if(
-      message.parts.begin(), message.parts.end(),
-      [](const ContentPart& part) { return part.kind == ContentPart::Kind::kImage; }));
+      media.begin(), media.end(), [&](const MediaLayout& one) { return one.kind == kind; }));
+}
+
+// Index of the n-th item of that kind, -1 when there are fewer.
+int nth_of_kind(std::span<const MediaLayout> media, MediaKind kind, size_t n) {
+  for (size_t i = 0; i < media.size(); ++i) {
+    if (media[i].kind == kind && n-- == 0) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+const char* type_name(ContentPart::Kind kind) {
+  switch (kind) {
+    case ContentPart::Kind::kImage:
+      return "image";
+    case ContentPart::Kind::kVideo:
+      return "video";
+    case ContentPart::Kind::kText:
+      break;
+  }
+  return "text";
 }
 
 // Of the template's own words: what a user wrote never counts as the token.
@@ -113,6 +132,10 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
   if (info_.placement == MediaPlacement::kAtPlaceholder) {
     placeholder_ = tokenizer_->token_text(info_.image_token);
   }
+  if (info_.max_videos > 0) {
+    video_visual_ = tokenizer_->token_text(info_.video_token);
+    video_placeholder_ = info_.video_placeholder.empty() ? video_visual_ : info_.video_placeholder;
+  }
   if (chat_template) template_ = probe(*std::move(chat_template));
 }
 
@@ -151,17 +174,21 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
   if (probed.takes_parts && !(message.plain_string && probed.takes_strings)) {
     std::vector<TemplateValue> parts;
     for (const ContentPart& part : message.parts) {
-      const bool image = part.kind == ContentPart::Kind::kImage;
+      const bool text = part.kind == ContentPart::Kind::kText;
       std::vector<std::pair<std::string, TemplateValue>> entries = {
-          {"type", TemplateValue::string(image ? "image" : "text", false)}};
-      if (!image) entries.emplace_back("text", TemplateValue::string(part.text, true));
+          {"type", TemplateValue::string(type_name(part.kind), false)}};
+      if (text) entries.emplace_back("text", TemplateValue::string(part.text, true));
       parts.push_back(TemplateValue::dict(entries));
     }
     return TemplateValue::list(parts);
   }
-  // The template knows strings only: the pictures' placeholders go in front of the words.
+  // The template knows strings only: the placeholders go in front of the words.
   std::vector<TextSegment> text;
-  for (size_t i = 0; i < count_images(message); ++i) text.push_back({placeholder_ + "\n", false});
+  for (const ContentPart& part : message.parts) {
+    if (part.kind == ContentPart::Kind::kText) continue;
+    const bool video = part.kind == ContentPart::Kind::kVideo;
+    text.push_back({(video ? video_placeholder_ : placeholder_) + "\n", false});
+  }
   text.push_back({joined_text(message), true});
   return TemplateValue::text(text);
 }
@@ -198,21 +225,34 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& pro
   return rendered;
 }
 
-Result<Prompt> PromptBuilder::build(const Conversation& conversation,
-                                    std::span<const MediaLayout> pictures) const {
-  if (pictures.size() > static_cast<size_t>(info_.max_images)) {
-    return invalid_argument("the messages hold " + std::to_string(pictures.size()) +
+Status PromptBuilder::check_counts(std::span<const MediaLayout> media) const {
+  const size_t pictures = count_kind(media, MediaKind::kImage);
+  const size_t videos = count_kind(media, MediaKind::kVideo);
+  if (pictures > static_cast<size_t>(info_.max_images)) {
+    return invalid_argument("the messages hold " + std::to_string(pictures) +
                                 " pictures; this model takes at most " +
                                 std::to_string(info_.max_images),
                             "messages");
   }
-  for (const MediaLayout& picture : pictures) {
-    if (info_.image_tokens(picture) > 0) continue;
-    return invalid_argument("this model cannot take a picture of " +
-                                std::to_string(picture.original.width) + "x" +
-                                std::to_string(picture.original.height) + " pixels",
+  if (videos > static_cast<size_t>(info_.max_videos)) {
+    return invalid_argument("the messages hold " + std::to_string(videos) +
+                                " videos; this model takes at most " +
+                                std::to_string(info_.max_videos),
                             "messages");
   }
+  for (const MediaLayout& one : media) {
+    if (info_.image_tokens(one) > 0) continue;
+    return invalid_argument("this model cannot take a picture of " +
+                                std::to_string(one.original.width) + "x" +
+                                std::to_string(one.original.height) + " pixels",
+                            "messages");
+  }
+  return {};
+}
+
+Result<Prompt> PromptBuilder::build(const Conversation& conversation,
+                                    std::span<const MediaLayout> media) const {
+  if (Status status = check_counts(media); !status.ok()) return status;
   Result<std::vector<TextSegment>> text = render(conversation);
   if (!text) return text.status();
   // A multimodal processor adds BOS unless the text begins with it; for text alone the template has
@@ -225,18 +265,18 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
 
   Prompt prompt;
   if (info_.placement == MediaPlacement::kAtPlaceholder) {
-    if (Status status = expand_placeholders(*text, pictures); !status.ok()) return status;
-    const TokenId protect[] = {info_.image_token};
+    Result<std::vector<int>> shown = expand_placeholders(*text, media);
+    if (!shown) return shown.status();
+    std::vector<TokenId> protect = {info_.image_token};
+    if (info_.video_token >= 0) protect.push_back(info_.video_token);
     prompt.ids = tokenizer_->encode(*text, options, protect);
-    if (Status status = find_spans(pictures, prompt); !status.ok()) return status;
+    if (Status status = find_spans(*shown, media, prompt); !status.ok()) return status;
   } else {
-    for (size_t i = 0; i < pictures.size(); ++i) {
-      append_image(pictures[i], static_cast<int>(i), prompt);
-    }
+    for (size_t i = 0; i < media.size(); ++i) append_item(media[i], static_cast<int>(i), prompt);
     const std::vector<TokenId> ids = tokenizer_->encode(*text, options);
     prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
   }
-  if (info_.instruction_to_connector && !pictures.empty()) {
+  if (info_.instruction_to_connector && !media.empty()) {
     prompt.instruction = instruction_ids(conversation);
   }
   return prompt;
@@ -249,60 +289,84 @@ Prompt PromptBuilder::build_text(std::string_view text, bool add_special_tokens)
   const TextSegment segments[] = {{std::string(text), true}};
   std::vector<TokenId> protect;
   if (info_.image_token >= 0) protect.push_back(info_.image_token);
+  if (info_.video_token >= 0) protect.push_back(info_.video_token);
   prompt.ids = tokenizer_->encode(segments, options, protect);
   return prompt;
 }
 
-// Puts what each picture becomes in place of its placeholder, as the reference processors do before
-// they tokenise: words around a picture merge with the text that stands in for it. What a user
-// wrote never counts as a placeholder.
-Status PromptBuilder::expand_placeholders(std::vector<TextSegment>& text,
-                                          std::span<const MediaLayout> pictures) const {
-  size_t shown = 0;
+// Puts what each picture and video becomes in place of its placeholder, as the reference processors
+// do before they tokenise: words around a picture merge with the text that stands in for it. What a
+// user wrote never counts as a placeholder. Returns the items in the order the text shows them.
+Result<std::vector<int>> PromptBuilder::expand_placeholders(
+    std::vector<TextSegment>& text, std::span<const MediaLayout> media) const {
+  std::vector<int> shown;
+  size_t pictures = 0, videos = 0;  // placeholders so far
   for (TextSegment& segment : text) {
     if (segment.from_user) continue;
     std::string expanded;
-    size_t from = 0;
-    for (size_t at; (at = segment.text.find(placeholder_, from)) != std::string::npos;
-         from = at + placeholder_.size()) {
-      expanded.append(segment.text, from, at - from);
-      if (shown < pictures.size()) expanded += picture_text(pictures[shown]);
-      ++shown;
+    for (size_t from = 0;;) {
+      const size_t picture = segment.text.find(placeholder_, from);
+      const size_t video = video_placeholder_.empty() ? std::string::npos
+                                                      : segment.text.find(video_placeholder_, from);
+      const size_t at = std::min(picture, video);
+      expanded.append(segment.text, from, at == std::string::npos ? at : at - from);
+      if (at == std::string::npos) break;
+      const MediaKind kind = video < picture ? MediaKind::kVideo : MediaKind::kImage;
+      size_t& count = kind == MediaKind::kVideo ? videos : pictures;
+      if (const int item = nth_of_kind(media, kind, count++); item >= 0) {
+        expanded += item_text(media[static_cast<size_t>(item)]);
+        shown.push_back(item);
+      }
+      from = at + (kind == MediaKind::kVideo ? video_placeholder_ : placeholder_).size();
     }
-    segment.text = expanded + segment.text.substr(from);
+    segment.text = std::move(expanded);
   }
   if (!info_.single_token.empty()) drop_doubles(text, info_.single_token);
-  if (shown == pictures.size()) return {};
-  return invalid_argument("the chat template shows " + std::to_string(shown) +
-                              " pictures where the messages hold " +
-                              std::to_string(pictures.size()),
-                          "messages");
+  const auto differs = [&](MediaKind kind, size_t found, const char* what) {
+    const size_t sent = count_kind(media, kind);
+    return found == sent
+               ? Status()
+               : invalid_argument("the chat template shows " + std::to_string(found) + what +
+                                      " where the messages hold " + std::to_string(sent),
+                                  "messages");
+  };
+  if (Status status = differs(MediaKind::kImage, pictures, " pictures"); !status.ok())
+    return status;
+  if (Status status = differs(MediaKind::kVideo, videos, " videos"); !status.ok()) return status;
+  return shown;
 }
 
-std::string PromptBuilder::picture_text(const MediaLayout& picture) const {
-  if (info_.image_text) return info_.image_text(picture, placeholder_);
+std::string PromptBuilder::item_text(const MediaLayout& item) const {
+  const std::string& visual = item.kind == MediaKind::kVideo ? video_visual_ : placeholder_;
+  if (info_.image_text) return info_.image_text(item, visual);
   std::string text;
-  for (int i = info_.image_tokens(picture); i > 0; --i) text += placeholder_;
+  for (int i = info_.image_tokens(item); i > 0; --i) text += visual;
   return text;
 }
 
-// The runs of placeholders in `prompt.ids`, dealt out to the pictures in order.
-Status PromptBuilder::find_spans(std::span<const MediaLayout> pictures, Prompt& prompt) const {
+TokenId PromptBuilder::visual_id(const MediaLayout& item) const {
+  return item.kind == MediaKind::kVideo ? info_.video_token : info_.image_token;
+}
+
+// The runs of placeholders in `prompt.ids`, dealt out to the items in the order they are shown.
+Status PromptBuilder::find_spans(std::span<const int> shown, std::span<const MediaLayout> media,
+                                 Prompt& prompt) const {
   const auto end = static_cast<int>(prompt.ids.size());
   int position = 0;
-  for (size_t i = 0; i < pictures.size(); ++i) {
-    const int tokens = info_.image_tokens(pictures[i]);
-    const ImageSize grid = info_.token_grid ? info_.token_grid(pictures[i]) : ImageSize{};
+  for (const int item : shown) {
+    const MediaLayout& layout = media[static_cast<size_t>(item)];
+    const TokenId visual = visual_id(layout);
+    const int tokens = info_.image_tokens(layout);
+    const ImageSize grid = info_.token_grid ? info_.token_grid(layout) : ImageSize{};
     for (int placed = 0; placed < tokens;) {
-      while (position < end && prompt.ids[position] != info_.image_token) ++position;
+      while (position < end && prompt.ids[position] != visual) ++position;
       const int start = position;
       const int most = std::min(end, start + tokens - placed);
-      while (position < most && prompt.ids[position] == info_.image_token) ++position;
+      while (position < most && prompt.ids[position] == visual) ++position;
       if (position == start) {
         return Status(StatusCode::kInternal, "the prompt has too few visual positions");
       }
-      prompt.spans.push_back(
-          {start, position - start, static_cast<int>(i), placed, grid.height, grid.width});
+      prompt.spans.push_back({start, position - start, item, placed, grid.height, grid.width});
       placed += position - start;
     }
     prompt.image_tokens += tokens;
@@ -310,10 +374,10 @@ Status PromptBuilder::find_spans(std::span<const MediaLayout> pictures, Prompt& 
   return {};
 }
 
-void PromptBuilder::append_image(const MediaLayout& picture, int index, Prompt& prompt) const {
-  const int tokens = info_.image_tokens(picture);
+void PromptBuilder::append_item(const MediaLayout& item, int index, Prompt& prompt) const {
+  const int tokens = info_.image_tokens(item);
   prompt.spans.push_back({static_cast<int>(prompt.ids.size()), tokens, index, 0, 0, 0});
-  prompt.ids.insert(prompt.ids.end(), static_cast<size_t>(tokens), info_.image_token);
+  prompt.ids.insert(prompt.ids.end(), static_cast<size_t>(tokens), visual_id(item));
   prompt.image_tokens += tokens;
 }
 

@@ -41,11 +41,9 @@ class PromptBuilder {
                 std::shared_ptr<const Tokenizer> connector_tokenizer,
                 std::optional<ChatTemplate> chat_template, TemplateGlobals globals);
 
-  // `pictures` are what the conversation's pictures become, in order. InvalidArgument (with
-  // `param`): too many pictures, a template that fails, or one that does not show every picture
-  // once.
-  Result<Prompt> build(const Conversation& conversation,
-                       std::span<const MediaLayout> pictures) const;
+  // `media` are what the conversation's pictures and videos become, in order. InvalidArgument (with
+  // `param`): too many of them, a template that fails, or one that does not show every one once.
+  Result<Prompt> build(const Conversation& conversation, std::span<const MediaLayout> media) const;
 
   // A raw prompt, as /v1/completions has it.
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
@@ -65,19 +63,24 @@ class PromptBuilder {
   std::map<std::string, TemplateValue> globals(TemplateValue messages,
                                                bool add_generation_prompt) const;
   TemplateValue content_value(const ProbedTemplate& probed, const ChatMessage& message) const;
-  Status expand_placeholders(std::vector<TextSegment>& text,
-                             std::span<const MediaLayout> pictures) const;
-  std::string picture_text(const MediaLayout& picture) const;
-  Status find_spans(std::span<const MediaLayout> pictures, Prompt& prompt) const;
+  Status check_counts(std::span<const MediaLayout> media) const;
+  Result<std::vector<int>> expand_placeholders(std::vector<TextSegment>& text,
+                                               std::span<const MediaLayout> media) const;
+  std::string item_text(const MediaLayout& item) const;
+  TokenId visual_id(const MediaLayout& item) const;
+  Status find_spans(std::span<const int> shown, std::span<const MediaLayout> media,
+                    Prompt& prompt) const;
   std::vector<TokenId> instruction_ids(const Conversation& conversation) const;
-  void append_image(const MediaLayout& picture, int index, Prompt& prompt) const;
+  void append_item(const MediaLayout& item, int index, Prompt& prompt) const;
 
   const ModelInfo info_;
   const std::shared_ptr<const Tokenizer> tokenizer_;
   const std::shared_ptr<const Tokenizer> connector_tokenizer_;
   const TemplateGlobals globals_;
-  std::string placeholder_;  // text of info.image_token; empty when there is none
   std::optional<ProbedTemplate> template_;
+  std::string placeholder_;        // text of info.image_token; empty when there is none
+  std::string video_placeholder_;  // what templates write for a video; empty when it takes none
+  std::string video_visual_;       // text of info.video_token
 };
 
 }  // namespace saccade

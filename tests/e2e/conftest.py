@@ -1,7 +1,9 @@
 import base64
 import os
 import pathlib
+import struct
 import sys
+import zlib
 
 import pytest
 
@@ -24,6 +26,11 @@ def _session_server(model, *args):
 # One server for each tiny checkpoint, shared by all tests that do not need settings of their own.
 llama = _session_server("llama_gqa", "--served-model-name", "tiny", "--served-model-name", "alias")
 llava = _session_server("llava")
+llava_siglip = _session_server("llava_siglip")
+llava_next = _session_server("llava_next")
+llava_next_video = _session_server("llava_next_video")
+llava_onevision = _session_server("llava_onevision")
+video_llava = _session_server("video_llava")
 instructblip = _session_server("instructblip")
 blip2 = _session_server("blip2_opt")
 idefics3 = _session_server("idefics3")
@@ -35,19 +42,34 @@ def data_url(path):
     return f"data:image/{kind};base64,{data}"
 
 
+def _with_data(part):
+    if part["type"] == "image_url":
+        return {"type": "image_url", "image_url": {"url": data_url(part["image_url"]["url"])}}
+    if part["type"] == "video":
+        return {**part, "frames": [data_url(frame) for frame in part["frames"]]}
+    return part
+
+
 def with_data_urls(messages):
     """The messages of a golden case, its picture paths replaced by data URLs."""
     converted = []
     for message in messages:
         content = message["content"]
         if not isinstance(content, str):
-            content = [
-                {"type": "image_url", "image_url": {"url": data_url(part["image_url"]["url"])}}
-                if part["type"] == "image_url" else part
-                for part in content
-            ]
+            content = [_with_data(part) for part in content]
         converted.append({**message, "content": content})
     return converted
+
+
+def blank_png(width, height):
+    """A gray picture of that size."""
+    row = b"\0" + bytes([127]) * width
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+              (b"IDAT", zlib.compress(row * height)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in chunks:
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 @pytest.fixture(scope="session")

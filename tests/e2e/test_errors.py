@@ -45,7 +45,7 @@ ROWS = [
     (content([{"type": "text"}]), 400, "messages[0].content[0].text"),
     (content([{"type": "text", "text": 5}]), 400, "messages[0].content[0].text"),
     (content([{"type": "sound"}]), 400, "messages[0].content[0].type"),
-    (content([{"type": "video_url", "video_url": {"url": "x"}}]), 400, "messages[0].content[0].type"),
+    (content([{"type": "video_url", "video_url": {"url": "x"}}]), 400, "messages[0].content[0].video_url.url"),
     (content([{"type": "image_url"}]), 400, "messages[0].content[0].image_url"),
     (content([{"type": "image_url", "image_url": {"url": None}}]), 400, "messages[0].content[0].image_url.url"),
     (chat(model=5), 400, "model"),

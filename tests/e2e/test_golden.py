@@ -5,7 +5,7 @@ import asyncio
 import openai
 import pytest
 
-from conftest import with_data_urls
+from conftest import blank_png, with_data_urls
 from server_process import golden
 
 GREEDY = {"temperature": 0, "max_tokens": 16, "logprobs": True, "top_logprobs": 5}
@@ -33,7 +33,10 @@ def check_answer(answer, case):
         assert entry.token == entry.top_logprobs[0].token
 
 
-@pytest.mark.parametrize("model", ["llama", "llava", "instructblip", "blip2", "idefics3"])
+LLAVA_LINE = ["llava_siglip", "llava_next", "llava_next_video", "llava_onevision", "video_llava"]
+
+
+@pytest.mark.parametrize("model", ["llama", "llava", "instructblip", "blip2", "idefics3", *LLAVA_LINE])
 def test_chat_equals_reference(model, request):
     server = request.getfixturevalue(model)
     name = {"llama": "llama_gqa", "blip2": "blip2_opt"}.get(model, model)
@@ -88,3 +91,15 @@ def test_a_question_changes_the_answer_of_the_connector(instructblip):
     same_picture = cases("instructblip")[:2]
     assert same_picture[0]["images"] == same_picture[1]["images"]
     assert same_picture[0]["text"] != same_picture[1]["text"]
+
+
+def test_prompt_tokens_of_many_sizes(llava_next):
+    """/tokenize counts what the reference processor makes of pictures of 40 sizes, from their headers alone."""
+    sizes = golden("llava_next")["sizes"]
+    assert len(sizes) == 40
+    for size in sizes:
+        url = blank_png(size["width"], size["height"])
+        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "a"}]
+        answer = llava_next.post("/tokenize", {"messages": [{"role": "user", "content": content}]}).json()
+        assert answer["image_tokens"] == size["tokens"], size
+        assert answer["count"] == size["prompt_tokens"], size

@@ -4,30 +4,8 @@
 in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
 """
 
-import dataclasses
-
-STAGES = ("stages_test", "")
-ALONE = ("engine_golden_test", "alone: *")
-BATCHED = ("engine_golden_test", "batched *")
-CHUNKED = ("engine_golden_test", "prefilled in chunks *")
-CORE = ("core_test", "")
-SAMPLER = ("sampler_test", "")
-KERNELS = ("kernels_test", "")
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    name: str
-    what: str
-    path: str
-    old: str
-    new: str
-    tests: tuple
-
-
-def _in(path, tests, *rows):
-    return [Mutant(name, what, path, old, new, tests) for name, what, old, new in rows]
-
+from llava_mutants import LLAVA
+from mutant import ALONE, BATCHED, CHUNKED, CORE, KERNELS, SAMPLER, STAGES, mutants_in as _in
 
 GELU = 'parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act")'
 VIT = _in(
@@ -132,35 +110,6 @@ IDEFICS3 = _in(
         "pictures of several parts get the first ones' rows",
         "first += input->media->frames;",
         "first += 1;",
-    ),
-)
-
-LLAVA = _in(
-    "engine/models/llava.cc",
-    (STAGES,),
-    (
-        "llava_wrong_layer",
-        "CLIP's hidden state one too early",
-        "num_layers + 1 + layer",
-        "num_layers + layer",
-    ),
-    (
-        "llava_layers_swapped",
-        "a list of layers concatenated in the other order",
-        "states[place - ascending.begin()]",
-        "states[ascending.end() - place - 1]",
-    ),
-    (
-        "llava_cls_kept",
-        "CLS kept, the last patch dropped",
-        "state.narrow(1, skip, state.size(1) - skip)",
-        "state.narrow(1, 0, state.size(1) - skip)",
-    ),
-    (
-        "llava_projector_activation",
-        "projector: quick_gelu for gelu",
-        "activate(linear1_(features), config_.projector_activation)",
-        "activate(linear1_(features), Activation::kQuickGelu)",
     ),
 )
 

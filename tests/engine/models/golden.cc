@@ -33,6 +33,9 @@ GoldenCase parse_case(const JsonView& view, int index) {
                        grid ? span[5] : 0});
   }
   if (view.has("parts")) c.parts = view.int_list("parts");
+  if (view.has("kinds")) {
+    for (const Json& kind : *view.find("kinds")->array()) c.videos += *kind.string() == "video";
+  }
   if (view.has("grids")) c.grids = view.int_lists("grids");
   for (const Json& step : *view.find("top_logprobs")->array()) {
     auto& best = c.top_logprobs.emplace_back();
@@ -135,7 +138,8 @@ std::vector<EncoderInput> Golden::media(const GoldenCase& c) const {
   const std::vector<std::vector<at::Tensor>> all = pictures(c);
   for (size_t i = 0; i < all.size(); ++i) {
     const std::shared_ptr<MediaItem> media = item(all[i]);
-    if (!c.grids.empty()) {
+    if (i + static_cast<size_t>(c.videos) >= all.size()) media->kind = MediaKind::kVideo;
+    if (i < c.grids.size()) {
       media->rows = c.grids[i][0];
       media->columns = c.grids[i][1];
       media->original_height = c.grids[i][2];

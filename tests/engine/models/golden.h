@@ -21,8 +21,9 @@ struct GoldenCase {
   std::vector<TokenId> input_ids;
   std::vector<TokenId> qformer_ids;
   std::vector<MediaSpan> spans;
-  std::vector<int> parts;               // tiles of each picture; empty: one each
+  std::vector<int> parts;               // of each picture, then of each video; empty: one each
   std::vector<std::vector<int>> grids;  // rows, columns, height, width of each picture
+  int videos = 0;                       // the last so many of `parts` are videos
   std::vector<TokenId> greedy_ids;
   std::vector<float> chosen_logprobs;
   std::vector<std::vector<std::pair<TokenId, float>>> top_logprobs;  // [step][5]

@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "engine/models/encoder_batch.h"
+#include "engine/models/llava_parts.h"
 #include "engine/models/perceiver.h"
 #include "engine/models/qformer.h"
 #include "engine/models/qwen_vit.h"
@@ -178,11 +179,11 @@ TEST_CASE("rows of a position table for pictures of any size") {
   }
 }
 
-TEST_CASE("CLIP tower equals the reference block by block") {
+TEST_CASE("CLIP and SigLIP towers equal the reference block by block") {
   const c10::InferenceMode guard;
   for_cases_with(names_with("llava"), "vit.embeddings", [](const auto& golden, const auto& c) {
     GoldenWeights weights(golden);
-    const VitConfig config = VitConfig::clip(weights.folder.section("vision_config"));
+    const VitConfig config = LlavaConfig::parse(weights.folder, {}).vision;
     const Vit vit(config, weights.map.root()("vision_tower"), config.num_layers, false);
     check_tower(vit, golden, c);
   });

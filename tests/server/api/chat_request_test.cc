@@ -58,7 +58,20 @@ TEST_CASE("a mistake in a chat request is refused with the path of its field") {
       {with_content(R"(["hi"])"), "messages[0].content[0]"},
       {with_content(R"([{"text":"hi"}])"), "messages[0].content[0].type"},
       {with_content(R"([{"type":"audio"}])"), "messages[0].content[0].type"},
-      {with_content(R"([{"type":"video_url"}])"), "messages[0].content[0].type"},
+      {with_content(R"([{"type":"video_url"}])"), "messages[0].content[0].video_url"},
+      {with_content(R"([{"type":"video_url","video_url":{"url":1}}])"),
+       "messages[0].content[0].video_url.url"},
+      {with_content(R"([{"type":"video","frames":[1]}])"), "messages[0].content[0].frames[0]"},
+      {with_content(R"([{"type":"video","video":"x","num_frames":0}])"),
+       "messages[0].content[0].num_frames"},
+      {with_content(R"([{"type":"video","video":"x","fps":1,"num_frames":2}])"),
+       "messages[0].content[0].fps"},
+      {with_content(R"([{"type":"video","video":"x","start":-1}])"),
+       "messages[0].content[0].start"},
+      {with_content(R"([{"type":"video","video":"x","start":2,"end":2}])"),
+       "messages[0].content[0].end"},
+      {with(R"("media_io_kwargs":{"video":{"fps":"x"}})"), "media_io_kwargs.video.fps"},
+      {with(R"("mm_processor_kwargs":[])"), "mm_processor_kwargs"},
       {with_content(R"([{"type":"text"}])"), "messages[0].content[0].text"},
       {with_content(R"([{"type":"text","text":1}])"), "messages[0].content[0].text"},
       {with_content(R"([{"type":"image_url"}])"), "messages[0].content[0].image_url"},
@@ -232,10 +245,34 @@ TEST_CASE("messages keep their parts, and developer is system") {
   CHECK_FALSE(messages[1].plain_string);
   CHECK_FALSE(messages[2].has_content);
   CHECK(messages[2].extra["tool_calls"][0]["id"] == "1");
-  const auto images = request->conversation.images();
+  const auto images = request->conversation.media();
   REQUIRE(images.size() == 2);
   CHECK(images[0]->text == "data:a");
   CHECK(images[0]->param == "messages[1].content[0].image_url.url");
   CHECK(images[1]->text == "data:b");
   CHECK(images[1]->param == "messages[1].content[2].image_url");
+}
+
+TEST_CASE("videos: a URL, or frames; fields of the part, of the URL and of the request") {
+  const auto request = parse(R"({"mm_processor_kwargs":{"num_frames":7},"messages":[
+      {"role":"user","content":[
+        {"type":"video_url","video_url":{"url":"data:a","fps":2},"start":1},
+        {"type":"video","video":"data:b"},
+        {"type":"video","frames":["x",{"url":"y"},{"type":"image_url","image_url":{"url":"z"}}],
+         "fps":4,"end":0.5}]}]})");
+  REQUIRE(request.ok());
+  const auto media = request->conversation.media();
+  REQUIRE(media.size() == 3);
+  CHECK(media[0]->kind == ContentPart::Kind::kVideo);
+  CHECK(media[0]->text == "data:a");
+  CHECK(media[0]->param == "messages[0].content[0].video_url.url");
+  CHECK(media[0]->sampling.fps == 2.0);
+  CHECK(media[0]->sampling.start == 1.0);
+  CHECK_FALSE(media[0]->sampling.num_frames.has_value());
+  CHECK(media[1]->text == "data:b");
+  CHECK(media[1]->sampling.num_frames == 7);
+  CHECK(media[2]->frames == std::vector<std::string>{"x", "y", "z"});
+  CHECK(media[2]->list_fps == 4);
+  CHECK_FALSE(media[2]->sampling.fps.has_value());
+  CHECK(media[2]->sampling.end == 0.5);
 }

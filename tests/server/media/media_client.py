@@ -65,10 +65,10 @@ class MediaTool:
         answer = self.call("r", numbers, np.ascontiguousarray(image).tobytes())
         return np.frombuffer(answer, np.uint8).reshape(height, width, 3)
 
-    def process_sized(self, folder, image: np.ndarray) -> list:
-        """Parts of any size, each [3, height, width]."""
+    def process_sized(self, folder, image: np.ndarray, use: str = "") -> list:
+        """Parts of any size, each [3, height, width]. use: "low" for that detail, "many" for one of several pictures."""
         size = struct.pack("<II", image.shape[1], image.shape[0])
-        answer = self.call("i", str(folder), size, np.ascontiguousarray(image).tobytes())
+        answer = self.call("i", str(folder), size, np.ascontiguousarray(image).tobytes(), use)
         count = struct.unpack("<I", answer[:4])[0]
         sizes = np.frombuffer(answer[4 : 4 + 8 * count], np.uint32).reshape(count, 2).tolist()
         values, parts = np.frombuffer(answer[4 + 8 * count :], np.float32), []
@@ -78,9 +78,9 @@ class MediaTool:
         assert len(values) == 0
         return parts
 
-    def process_parts(self, folder, image: np.ndarray) -> np.ndarray:
+    def process_parts(self, folder, image: np.ndarray, use: str = "") -> np.ndarray:
         """[parts, 3, height, width]"""
-        return np.stack(self.process_sized(folder, image))
+        return np.stack(self.process_sized(folder, image, use))
 
     def process(self, folder, image: np.ndarray) -> np.ndarray:
         parts = self.process_parts(folder, image)

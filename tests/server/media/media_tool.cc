@@ -121,7 +121,10 @@ std::string answer(char operation, const Arguments& arguments) {
       const ImageProcessor processor = ImageProcessor::load(arguments.at(0));
       const RgbImage image =
           rgb(number(arguments.at(1), 0), number(arguments.at(1), 1), arguments.at(2));
-      const MediaItem item = value_of(processor.process(image, sha256(arguments.at(2))));
+      PictureUse use;
+      if (arguments.at(3) == "low") use.detail = ImageDetail::kLow;
+      if (arguments.at(3) == "many") use.alone = false;
+      const MediaItem item = value_of(processor.process(image, sha256(arguments.at(2)), use));
       std::string answer = bytes_of(static_cast<uint32_t>(item.frames));
       for (int i = 0; i < item.frames; ++i) {
         const ImageSize same{item.height, item.width};

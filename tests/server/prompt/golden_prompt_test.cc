@@ -26,9 +26,26 @@ std::string read_file(const fs::path& path) {
   return text.str();
 }
 
-// Runs the given layout rule on the pictures' headers, in order.
-Conversation conversation_of(const Json& messages, const std::optional<ImageProcessor>& processor,
-                             std::vector<MediaLayout>& pictures) {
+MediaLayout layout_of(const ImageProcessor& processor, const std::string& file,
+                      const PictureUse& use) {
+  const auto header = probe_image(read_file(kGolden / file), {});
+  REQUIRE(header.ok());
+  const auto layout = processor.layout({header->height, header->width}, use);
+  REQUIRE(layout.ok());
+  return *layout;
+}
+
+// All frames of a `video` part.
+MediaLayout video_layout(const ImageProcessor& processor, const Json& frames) {
+  MediaLayout layout = layout_of(processor, frames.at(0), {});
+  layout.kind = MediaKind::kVideo;
+  layout.parts = static_cast<int>(frames.size());
+  return layout;
+}
+
+// Runs the layout rules on the headers of pictures and frames, in order. `alone`: one picture.
+Conversation conversation_of(const Json& messages, const api::TextSide& text, bool alone,
+                             std::vector<MediaLayout>& media) {
   Conversation conversation;
   for (const Json& source : messages) {
     ChatMessage message;
@@ -40,12 +57,13 @@ Conversation conversation_of(const Json& messages, const std::optional<ImageProc
         message.parts.push_back({ContentPart::Kind::kText, part.at("text"), {}});
         continue;
       }
+      if (part.at("type") == "video") {
+        media.push_back(video_layout(*text.frame_processor, part.at("frames")));
+        message.parts.push_back({ContentPart::Kind::kVideo, "x", {}});
+        continue;
+      }
       const std::string url = part.at("image_url").at("url");
-      const auto header = probe_image(read_file(kGolden / url), {});
-      REQUIRE(header.ok());
-      const auto layout = processor->layout({header->height, header->width});
-      REQUIRE(layout.ok());
-      pictures.push_back(*layout);
+      media.push_back(layout_of(*text.image_processor, url, {.alone = alone}));
       message.parts.push_back({ContentPart::Kind::kImage, url, {}});
     }
     if (content.is_string()) {
@@ -56,17 +74,18 @@ Conversation conversation_of(const Json& messages, const std::optional<ImageProc
   return conversation;
 }
 
-void check_case(const PromptBuilder& builder, const ModelInfo& info,
-                const std::optional<ImageProcessor>& processor, const Json& golden) {
+void check_case(const PromptBuilder& builder, const ModelInfo& info, const api::TextSide& text,
+                const Json& golden) {
   CAPTURE(golden.at("name").get<std::string>());
   Prompt prompt;
   if (golden.at("messages").is_null()) {
     REQUIRE(golden.at("images").empty());
     prompt = builder.build_text(golden.at("prompt").get<std::string>(), true);
   } else {
-    std::vector<MediaLayout> pictures;
-    const Conversation conversation = conversation_of(golden.at("messages"), processor, pictures);
-    auto built = builder.build(conversation, pictures);
+    std::vector<MediaLayout> media;
+    const bool alone = golden.at("images").size() == 1;
+    const Conversation conversation = conversation_of(golden.at("messages"), text, alone, media);
+    auto built = builder.build(conversation, media);
     INFO(built.status().message());
     REQUIRE(built.ok());
     prompt = *std::move(built);
@@ -124,7 +143,7 @@ TEST_CASE("prompts equal those of the reference processors") {
     const PromptBuilder builder(info, text.tokenizer, text.connector_tokenizer,
                                 std::move(text.chat_template), text.globals);
     for (const Json& golden_case : golden.at("cases")) {
-      check_case(builder, info, text.image_processor, golden_case);
+      check_case(builder, info, text, golden_case);
       ++cases;
     }
     if (golden.at("sizes").is_null()) continue;
