@@ -61,8 +61,8 @@ int run_generate(const ServeOptions& options, const GenerateOptions& generate) {
       probe_files(service->media, conversation, generate.images.size() == 1);
   const auto max_tokens =
       generate.max_tokens > 0 ? std::optional<int>(generate.max_tokens) : std::nullopt;
-  Result<api::PreparedPrompt> prompt = api::prepare_chat(*service, conversation, std::move(media),
-                                                         {max_tokens, {}}, nullptr);
+  Result<api::PreparedPrompt> prompt =
+      api::prepare_chat(*service, conversation, std::move(media), {max_tokens, {}}, nullptr);
   if (!prompt) fail(prompt.status());
   api::GenerationOptions generation_options;
   generation_options.sampling.temperature = generate.temperature;

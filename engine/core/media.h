@@ -31,8 +31,8 @@ struct MediaLayout {
 // One picture (or list of frames) as the vision encoder takes it.
 struct MediaItem {
   MediaKind kind = MediaKind::kImage;
-  std::vector<float> pixels;  // [frames, channels, height, width], normalised
-  int frames = 1;             // of a video; parts (tiles) of a picture
+  std::vector<float> pixels;          // [frames, channels, height, width], normalised
+  int frames = 1;                     // of a video; parts (tiles) of a picture
   std::vector<ImageSize> part_sizes;  // [frames] where parts differ in size; else empty
   int channels = 3;
   int height = 0;  // after preprocessing, in pixels

@@ -43,7 +43,8 @@ struct ModelInfo {
   // What a picture's placeholder becomes before the prompt is tokenised: a text that holds
   // `placeholder` once for each visual token. Empty: the placeholder, image_tokens times. Pure.
   std::function<std::string(const MediaLayout&, const std::string& placeholder)> image_text;
-  // A token of the template that never stands twice in a row: of neighbours one is dropped. Empty: none.
+  // A token of the template that never stands twice in a row: of neighbours one is dropped. Empty:
+  // none.
   std::string single_token;
   // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
   std::function<ImageSize(const MediaLayout&)> token_grid;

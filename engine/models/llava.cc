@@ -4,9 +4,9 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
-#include "engine/models/decoder_model.h"
 #include "engine/models/llava_parts.h"
 
 namespace saccade {
@@ -15,8 +15,7 @@ namespace {
 class Llava : public DecoderModel {
  public:
   Llava(const LlavaConfig& config, const WeightScope& root)
-      : DecoderModel(
-            Decoder(config.text, root("language_model")("model"), root("language_model"))),
+      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
         image_size_(config.vision.image_size),
         tower_(config, root("vision_tower")),
         projector_(config, root("multi_modal_projector")) {}

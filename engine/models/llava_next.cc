@@ -9,9 +9,9 @@
 #include <optional>
 
 #include "engine/models/anyres.h"
+#include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
-#include "engine/models/decoder_model.h"
 #include "engine/models/llava_parts.h"
 
 namespace saccade {
@@ -63,8 +63,8 @@ NextConfig parse_config(const ModelFolder& folder) {
 class LlavaNext : public DecoderModel {
  public:
   LlavaNext(const NextConfig& config, const WeightScope& root)
-      : DecoderModel(Decoder(config.llava.text, root("language_model")("model"),
-                                root("language_model"))),
+      : DecoderModel(
+            Decoder(config.llava.text, root("language_model")("model"), root("language_model"))),
         config_(config),
         tower_(config.llava, root("vision_tower")),
         projector_(config.llava, root("multi_modal_projector")),

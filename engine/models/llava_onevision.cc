@@ -6,9 +6,9 @@
 #include <ATen/ATen.h>
 
 #include "engine/models/anyres.h"
+#include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
-#include "engine/models/decoder_model.h"
 #include "engine/models/llava_parts.h"
 
 namespace saccade {
@@ -49,8 +49,8 @@ OnevisionConfig parse_config(const ModelFolder& folder) {
 class LlavaOnevision : public DecoderModel {
  public:
   LlavaOnevision(const OnevisionConfig& config, const WeightScope& root)
-      : DecoderModel(Decoder(config.llava.text, root("language_model")("model"),
-                                root("language_model"))),
+      : DecoderModel(
+            Decoder(config.llava.text, root("language_model")("model"), root("language_model"))),
         image_size_(config.llava.vision.image_size),
         packing_(config.packing),
         frame_side_(config.frame_side()),

@@ -5,9 +5,9 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
-#include "engine/models/decoder_model.h"
 #include "engine/models/llava_parts.h"
 
 namespace saccade {
@@ -18,8 +18,7 @@ LlavaConfig parse_config(const ModelFolder& folder) { return LlavaConfig::parse(
 class VideoLlava : public DecoderModel {
  public:
   VideoLlava(const LlavaConfig& config, const WeightScope& root)
-      : DecoderModel(
-            Decoder(config.text, root("language_model")("model"), root("language_model"))),
+      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
         image_size_(config.vision.image_size),
         image_tower_(config, root("image_tower")),
         video_tower_(config, root("video_tower")),

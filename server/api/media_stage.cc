@@ -76,8 +76,8 @@ Result<std::string> MediaStage::load(const std::string& url, int owner) const {
   return decode_data_url(url, image_limits_);
 }
 
-Result<std::vector<ProbedMedia>> MediaStage::probe(
-    std::span<const ContentPart* const> parts, int owner) const {
+Result<std::vector<ProbedMedia>> MediaStage::probe(std::span<const ContentPart* const> parts,
+                                                   int owner) const {
   if (Status status = check_count(parts); !status.ok()) return status;
   const auto pictures = std::count_if(parts.begin(), parts.end(), [](const ContentPart* part) {
     return part->kind == ContentPart::Kind::kImage;
@@ -137,8 +137,7 @@ Status MediaStage::check_sum(std::span<const ProbedMedia> media) const {
   return {};
 }
 
-Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone,
-                                           int owner) const {
+Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone, int owner) const {
   if (part.kind == ContentPart::Kind::kImage) {
     Result<std::string> bytes = load(part.text, owner);
     if (!bytes) return bytes.status();

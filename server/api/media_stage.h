@@ -86,8 +86,8 @@ class MediaStage {
                                     const std::string& param) const;
   Result<ProbedMedia> probe_video(VideoData data, const ContentPart& part) const;
 
-  // Takes the encoded bytes; a picture's are freed before pixels are normalised. Adds the seconds it
-  // took.
+  // Takes the encoded bytes; a picture's are freed before pixels are normalised. Adds the seconds
+  // it took.
   Result<std::shared_ptr<const MediaItem>> decode(ProbedMedia media, double& decode_seconds,
                                                   double& preprocess_seconds);
 

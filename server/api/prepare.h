@@ -31,9 +31,9 @@ struct LengthOptions {
   std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
 };
 
-// From messages to ids and pixels: headers of all pictures and videos, template and tokeniser, the check
-// against the model's length, and only then the decoding. `admission` (may be null) pays for the
-// pixels.
+// From messages to ids and pixels: headers of all pictures and videos, template and tokeniser, the
+// check against the model's length, and only then the decoding. `admission` (may be null) pays for
+// the pixels.
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
                                     const LengthOptions& length, Admission* admission);
 // The same with the headers of pictures and videos read already.

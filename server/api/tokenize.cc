@@ -54,8 +54,12 @@ Json part_counts(const Service& service, const Conversation& conversation, const
       const bool video = parts[p].kind == ContentPart::Kind::kVideo;
       const size_t tokens = text ? service.prompts.build_text(parts[p].text, false).ids.size()
                                  : static_cast<size_t>(media[item++]);
-      counts.push_back(
-          {{"message", m}, {"part", p}, {"type", text ? "text" : video ? "video" : "image"}, {"tokens", tokens}});
+      counts.push_back({{"message", m},
+                        {"part", p},
+                        {"type", text    ? "text"
+                                 : video ? "video"
+                                         : "image"},
+                        {"tokens", tokens}});
     }
   }
   return counts;

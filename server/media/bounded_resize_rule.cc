@@ -30,7 +30,8 @@ BoundedResizeRule::BoundedResizeRule(const ProcessorFields& fields, bool do_resi
       shortest_edge_ = fields.side("size.shortest_edge", (*size)["shortest_edge"]);
       longest_edge_ = fields.side("size.longest_edge", (*size)["longest_edge"]);
     } else if (!fields.read_exact("size", *size, &exact_)) {
-      fields.fail("size", "must be {\"shortest_edge\", \"longest_edge\"} or {\"height\", \"width\"}");
+      fields.fail("size",
+                  "must be {\"shortest_edge\", \"longest_edge\"} or {\"height\", \"width\"}");
     }
   }
   fields.read_bool("do_image_splitting", &do_split_);

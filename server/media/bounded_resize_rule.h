@@ -5,15 +5,17 @@
 
 namespace saccade {
 
-// Idefics2ImageProcessor (transformers 4.57): the picture keeps its own size between two edges. Split,
-// it is told as its four quarters and itself, each resized alone, so parts differ in size.
+// Idefics2ImageProcessor (transformers 4.57): the picture keeps its own size between two edges.
+// Split, it is told as its four quarters and itself, each resized alone, so parts differ in size.
 class BoundedResizeRule : public PartRule {
  public:
   BoundedResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter);
 
   Status check(ImageSize original) const override;
   MediaLayout layout(ImageSize original, const PictureUse&) const override;
-  ImageSize largest_step(ImageSize original, const PictureUse&) const override { return resized(original); }
+  ImageSize largest_step(ImageSize original, const PictureUse&) const override {
+    return resized(original);
+  }
   std::vector<RgbImage> cut(const RgbImage& image, const PictureUse&) const override;
   std::string description() const override;
 

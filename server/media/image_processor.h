@@ -24,9 +24,9 @@ namespace saccade {
 class ImageProcessor {
  public:
   // Reads preprocessor_config.json or, without it, `image_processor` of processor_config.json.
-  // Knows the Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, SmolVLM and Qwen2VL classes, also under their
-  // "Fast" and "Pil" names and as "FeatureExtractor"; absent fields have the class's defaults.
-  // LoadError names the file and the field.
+  // Knows the Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, SmolVLM and Qwen2VL classes, also
+  // under their "Fast" and "Pil" names and as "FeatureExtractor"; absent fields have the class's
+  // defaults. LoadError names the file and the field.
   static ImageProcessor load(const std::filesystem::path& model_dir);
 
   // The same for the frames of videos: video_preprocessor_config.json, else `video_processor` of

@@ -113,8 +113,9 @@ TEST_CASE("a picture becomes a text with several runs of visual tokens") {
 }
 
 TEST_CASE("of two neighbouring boundary tokens of the template one is dropped") {
-  Bench bench("{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}"
-              "</s><image></s>{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}");
+  Bench bench(
+      "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}"
+      "</s><image></s>{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}");
   bench.info.single_token = "</s>";
   bench.make();
   const auto count = [&](const std::vector<ChatMessage>& messages, int pictures) {
