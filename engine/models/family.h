@@ -32,5 +32,6 @@ const std::vector<ModelFamily>& text_families();
 const ModelFamily& llava_family();
 const ModelFamily& blip2_family();
 const ModelFamily& instructblip_family();
+const ModelFamily& scripted_family();
 
 }  // namespace saccade

@@ -9,7 +9,8 @@ namespace {
 std::vector<const ModelFamily*> all_families() {
   std::vector<const ModelFamily*> families;
   for (const ModelFamily& family : text_families()) families.push_back(&family);
-  for (const ModelFamily* family : {&llava_family(), &blip2_family(), &instructblip_family()}) {
+  for (const ModelFamily* family :
+       {&llava_family(), &blip2_family(), &instructblip_family(), &scripted_family()}) {
     families.push_back(family);
   }
   return families;

@@ -144,6 +144,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
     if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
     side.chat_template = *std::move(parsed);
+    side.template_source = source.text;
   }
   if (info.placement != MediaPlacement::kNone) {
     side.image_processor = load_image_processor(folder, info.encoder_input);

@@ -45,6 +45,9 @@ class PromptBuilder {
   // too many pictures, a template that fails, or one that does not show every picture once.
   Result<Prompt> build(const Conversation& conversation, std::span<const ImageSize> sizes) const;
 
+  // Whether the template describes the conversation's tools itself.
+  bool shows_tools() const { return template_ && template_->chat_template.uses("tools"); }
+
   // A raw prompt, as /v1/completions has it.
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
 
