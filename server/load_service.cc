@@ -95,6 +95,11 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   service.responses = options.responses;
   service.allow_chat_template = options.trust_request_chat_template;
   service.fingerprint = fingerprint(options, model);
+  service.tool_style =
+      tool_style(options.tool_call_parser).value_or(detect_tool_style(text.template_source));
+  service.reasoning = options.reasoning_parser == "auto"
+                          ? detect_reasoning_style(text.template_source)
+                          : reasoning_style(options.reasoning_parser);
   EngineConfig config = engine_config(options, model, max_model_len);
   spdlog::info("{} on {} in {}: {:.0f} MiB of weights, {} KV blocks of {} tokens, length {}",
                model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,

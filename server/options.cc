@@ -6,6 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "server/output/answer/reasoning_parser.h"
+#include "server/output/answer/tool_call_parser.h"
+
 namespace saccade {
 namespace {
 
@@ -103,6 +106,17 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
       ->excludes(key);
   add(app, "trust-request-chat-template", options.trust_request_chat_template,
       "true: requests may bring a chat template of their own");
+  std::vector<std::string> parsers = tool_style_names();
+  parsers.emplace_back("auto");
+  add(app, "tool-call-parser", options.tool_call_parser,
+      "how the model writes tool calls; auto: as its template says")
+      ->check(CLI::IsMember(parsers));
+  add(app, "reasoning-parser", options.reasoning_parser,
+      "auto, none, think, answer, because, or START,END: what sets reasoning apart")
+      ->check([](const std::string& name) {
+        const bool known = name == "auto" || name == "none" || reasoning_style(name);
+        return known ? std::string() : "must be auto, none, think, answer, because or START,END";
+      });
   add(app, "max-queue", options.max_queue, "requests that wait; more get 429")
       ->check(CLI::Range(1, 1 << 20));
   add(app, "model-defaults", options.model_defaults,

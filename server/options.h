@@ -38,6 +38,8 @@ struct ServeOptions {
   std::chrono::milliseconds keepalive{10'000};
   std::filesystem::path chat_template;  // empty: the model's own
   bool trust_request_chat_template = false;
+  std::string tool_call_parser = "auto";  // or a name of tool_style_names()
+  std::string reasoning_parser = "auto";  // or none, or what reasoning_style() takes
   std::chrono::milliseconds drain_timeout{30'000};
   std::string log_level = "info";
   bool log_json = false;

@@ -41,5 +41,6 @@ const ModelFamily& idefics3_family();
 const ModelFamily& smolvlm_family();
 const ModelFamily& qwen2_vl_family();
 const ModelFamily& qwen2_5_vl_family();
+const ModelFamily& scripted_family();
 
 }  // namespace saccade

@@ -1,6 +1,8 @@
 #include "server/api/chat.h"
 
 #include "server/api/answer.h"
+#include "server/api/answer_plan.h"
+#include "server/api/chat_answer.h"
 #include "server/api/chat_request.h"
 #include "server/api/logprobs.h"
 #include "server/api/prepare.h"
@@ -19,12 +21,28 @@ std::string echoed_text(const ChatRequest& chat) {
   return text;
 }
 
+std::vector<ChatChoice> make_choices(const Generation& generation, const ChatRequest& chat,
+                                     const AnswerSyntax& syntax) {
+  std::vector<ChatChoice> choices;
+  for (int i = 0; i < generation.choices(); ++i) {
+    choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel);
+  }
+  return choices;
+}
+
+// A format that cannot be had is told before a picture is decoded.
+Status check_format(Service& service, const ChatRequest& chat) {
+  return chat.format ? service.grammars.compile(*chat.format).status() : Status();
+}
+
 // Writes whole answers, and the chunks of a stream.
 class ChatFormat {
  public:
-  ChatFormat(const Service& service, const Generation& generation, const ChatRequest& chat)
+  ChatFormat(const Service& service, const Generation& generation, const ChatRequest& chat,
+             const AnswerSyntax& syntax)
       : service_(service),
         generation_(generation),
+        choices_(make_choices(generation, chat, syntax)),
         model_(service.name_of(chat.model)),
         service_tier_(chat.options.service_tier),
         echoed_(echoed_text(chat)),
@@ -35,22 +53,22 @@ class ChatFormat {
         with_usage_(chat.options.include_usage),
         continuous_usage_(chat.options.continuous_usage) {}
 
-  Json whole(std::vector<ChoiceDelta> answers) const {
+  Json whole(std::vector<ChoiceDelta> answers) {
     Json choices = Json::array();
     for (const ChoiceDelta& answer : answers) {
-      Json choice = {
-          {"index", answer.choice},
-          {"message",
-           {{"role", "assistant"}, {"content", echoed_ + answer.text}, {"refusal", nullptr}}},
-          {"logprobs", logprobs(answer)},
-          {"finish_reason", finish_name(*answer.finish)},
-          {"stop_reason", stop_reason_json(answer)}};
+      ChatChoice& taken = choices_[answer.choice];
+      taken.take(answer);
+      Json choice = {{"index", answer.choice},
+                     {"message", taken.message(echoed_)},
+                     {"logprobs", logprobs(answer)},
+                     {"finish_reason", taken.finish_name(*answer.finish)},
+                     {"stop_reason", stop_reason_json(answer)}};
       if (with_token_ids_) choice["token_ids"] = token_ids_json(answer.logprobs);
       choices.push_back(std::move(choice));
     }
     Json body = object("chat.completion");
     body["choices"] = std::move(choices);
-    body["usage"] = usage_json(generation_.usage());
+    body["usage"] = usage();
     if (with_prompt_logprobs_) {
       body["prompt_logprobs"] = prompt_logprobs_json(*service_.tokenizer, generation_.prompt(0),
                                                      answers.front().prompt_logprobs);
@@ -73,13 +91,14 @@ class ChatFormat {
     return chunks;
   }
 
-  std::vector<Json> delta(const ChoiceDelta& delta) const {
-    Json content = Json::object();
-    if (!delta.text.empty()) content["content"] = delta.text;
-    Json choice = {{"index", delta.choice},
-                   {"delta", std::move(content)},
-                   {"logprobs", logprobs(delta)},
-                   {"finish_reason", delta.finish ? Json(finish_name(*delta.finish)) : Json()}};
+  std::vector<Json> delta(const ChoiceDelta& delta) {
+    ChatChoice& taken = choices_[delta.choice];
+    Json content = taken.take(delta);
+    Json choice = {
+        {"index", delta.choice},
+        {"delta", std::move(content)},
+        {"logprobs", logprobs(delta)},
+        {"finish_reason", delta.finish ? Json(taken.finish_name(*delta.finish)) : Json()}};
     if (delta.finish) choice["stop_reason"] = stop_reason_json(delta);
     if (with_token_ids_) choice["token_ids"] = token_ids_json(delta.logprobs);
     Json made = chunk(std::move(choice));
@@ -93,7 +112,7 @@ class ChatFormat {
     if (!with_usage_) return {};
     Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array();
-    chunk["usage"] = usage_json(generation_.usage());
+    chunk["usage"] = usage();
     if (with_timings_) chunk["timings"] = timings_json(generation_);
     return {std::move(chunk)};
   }
@@ -111,11 +130,17 @@ class ChatFormat {
     Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array({std::move(choice)});
     if (continuous_usage_) {
-      chunk["usage"] = usage_json(generation_.usage());
+      chunk["usage"] = usage();
     } else if (with_usage_) {
       chunk["usage"] = nullptr;
     }
     return chunk;
+  }
+
+  Json usage() const {
+    Json usage = usage_json(generation_.usage());
+    usage["completion_tokens_details"] = completion_details(choices_);
+    return usage;
   }
 
   Json logprobs(const ChoiceDelta& delta) const {
@@ -124,6 +149,7 @@ class ChatFormat {
 
   const Service& service_;
   const Generation& generation_;  // lives as long as the reply that streams it
+  std::vector<ChatChoice> choices_;
   const std::string id_ = response_id("chatcmpl-");
   const int64_t created_ = unix_time();
   const std::string model_;
@@ -143,21 +169,23 @@ http::HttpReply chat_completions(Call& call) {
   Service& service = call.service;
   Result<ChatRequest> chat = read_request(service, call.request, parse_chat_request);
   if (!chat) return error_response(chat.status());
-  if (const Status status = constrain(service.grammars, chat->format, chat->options);
-      !status.ok()) {
+  if (const Status status = check_format(service, *chat); !status.ok()) {
     return error_response(status);
   }
+  show_tools(service, *chat);
   const GenerationOptions& options = chat->options;
   Result<PreparedPrompt> prompt =
       prepare_chat(service, chat->conversation, {options.max_tokens, options.truncate_prompt},
                    call.admission.get());
   if (!prompt) return error_response(prompt.status());
+  const Result<AnswerSyntax> syntax = plan_answer(service, *chat, *prompt);
+  if (!syntax) return error_response(syntax.status());
   std::vector<PreparedPrompt> prompts;
   prompts.push_back(*std::move(prompt));
   auto generation = Generation::start(service, call.admission, std::move(prompts), options);
   if (!generation) return error_response(generation.status());
 
-  const auto format = std::make_shared<const ChatFormat>(service, **generation, *chat);
+  const auto format = std::make_shared<ChatFormat>(service, **generation, *chat, *syntax);
   if (!options.stream) {
     Result<std::vector<ChoiceDelta>> answers = collect(**generation, call.client);
     if (!answers) return error_response(answers.status());

@@ -9,7 +9,8 @@
 namespace saccade::api {
 namespace {
 
-constexpr std::array<const char*, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
+constexpr std::array<const char*, 6> kRoles = {"system",    "developer", "user",
+                                               "assistant", "tool",      "function"};
 // Members of a message that templates may use, passed on as they are.
 constexpr std::array<const char*, 4> kPassedOn = {"name", "tool_calls", "tool_call_id",
                                                   "reasoning_content"};
@@ -101,6 +102,37 @@ void read_content(Fields& fields, const Fields& member, ChatMessage& message,
   }
 }
 
+void check_call(Fields& fields, const Json& value, const std::string& path) {
+  if (!value.is_object()) return fields.fail(path, path + " must be an object");
+  const Fields function(value, path);
+  for (const char* name : {"name", "arguments"}) {
+    const Json* member = function.find(name);
+    const bool valid = member != nullptr && (member->is_string() || name[0] == 'a');
+    if (!valid && (member != nullptr || name[0] == 'n')) {
+      return fields.fail(function.path(name), function.path(name) + " must be a string");
+    }
+  }
+}
+
+// Earlier calls of the assistant: tool_calls, or function_call as the older form has it.
+void read_calls(Fields& fields, const Fields& member, ChatMessage& message) {
+  if (const Json* call = member.find("function_call")) {
+    check_call(fields, *call, member.path("function_call"));
+    message.extra["tool_calls"] = Json::array({{{"type", "function"}, {"function", *call}}});
+  }
+  const Json* calls = member.find("tool_calls");
+  if (calls == nullptr) return;
+  const std::string path = member.path("tool_calls");
+  if (!calls->is_array()) return fields.fail(path, path + " must be an array");
+  for (size_t i = 0; i < calls->size() && fields.ok(); ++i) {
+    const std::string where = path + "[" + std::to_string(i) + "]";
+    if (!(*calls)[i].is_object()) return fields.fail(where, where + " must be an object");
+    const Fields call((*calls)[i], where);
+    const Json* function = call.find("function");
+    check_call(fields, function != nullptr ? *function : Json(), call.path("function"));
+  }
+}
+
 void read_message(Fields& fields, const Json& value, const std::string& path,
                   Conversation& conversation, const ModelLimits& limits) {
   if (!value.is_object()) {
@@ -115,36 +147,13 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
                        member.path("role") + " must be system, developer, user, assistant or tool");
   }
   if (message.role == "developer") message.role = "system";
+  if (message.role == "function") message.role = "tool";  // of the older form
   for (const char* name : kPassedOn) {
     if (const Json* extra = member.find(name)) message.extra[name] = *extra;
   }
+  read_calls(fields, member, message);
   read_content(fields, member, message, limits);
   conversation.messages.push_back(std::move(message));
-}
-
-// Refuses what this version does not do, unless it is asked for in a way that changes nothing.
-void refuse_unsupported(Fields& fields, const FieldLimits& limits) {
-  if (const Json* tools = fields.find("tools")) {
-    if (!tools->is_array()) return fields.fail("tools", "tools must be an array");
-    if (tools->size() > limits.max_tools) {
-      return fields.fail("tools",
-                         "at most " + std::to_string(limits.max_tools) + " tools are taken");
-    }
-    const Json* choice = fields.find("tool_choice");
-    if (!tools->empty() && !(choice != nullptr && *choice == "none")) {
-      return fields.fail("tools", "tools are not supported by this version");
-    }
-  }
-  if (const Json* choice = fields.find("tool_choice");
-      choice && *choice != "none" && *choice != "auto") {
-    return fields.fail("tool_choice", "tools are not supported by this version");
-  }
-  for (const char* name : {"functions", "function_call", "audio", "web_search_options"}) {
-    const Json* value = fields.find(name);
-    if (value != nullptr && !value->empty() && *value != "none") {
-      return fields.fail(name, std::string(name) + " is not supported by this version");
-    }
-  }
 }
 
 void read_logprobs(Fields& fields, SamplingParams& sampling) {
@@ -226,7 +235,10 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   read_modalities(fields);
   request.format = read_structured_output(fields);
   fields.read("echo", request.echo);
-  if (fields.ok()) refuse_unsupported(fields, limits.fields);
+  request.tools = read_tools(fields, limits.fields);
+  for (const char* name : {"audio", "web_search_options"}) {
+    if (fields.find(name) != nullptr) fields.fail(name, std::string(name) + " is not supported");
+  }
   if (!fields.ok()) return fields.status();
   return request;
 }

@@ -4,6 +4,7 @@
 
 #include "server/api/generation_options.h"
 #include "server/api/structured_output.h"
+#include "server/api/tools.h"
 #include "server/prompt/conversation.h"
 
 namespace saccade::api {
@@ -15,6 +16,7 @@ struct ChatRequest {
   bool echo = false;  // the answer begins with the message that it continues
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
+  ToolOptions tools;
 };
 
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits);

@@ -45,6 +45,7 @@ struct Generation::Choice {
         stop_ids(options.sampling.stop_ids),
         tokenizer(the_tokenizer),
         stream(std::make_shared<TokenStream>()),
+        shown_tokens(options.skip_special_tokens ? options.shown_tokens : std::vector<TokenId>()),
         detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt, options)),
         stops(options.stop, options.include_stop) {}
 
@@ -54,7 +55,9 @@ struct Generation::Choice {
     const bool added = joins_added_tokens && tokenizer.is_added(token);
     if (added && last_added && text.starts_with(' ')) text.erase(0, 1);
     last_added = added;
-    return text;
+    const bool shown =
+        std::find(shown_tokens.begin(), shown_tokens.end(), token) != shown_tokens.end();
+    return shown ? text + tokenizer.token_text(token) : text;
   }
 
   const int index;
@@ -63,6 +66,7 @@ struct Generation::Choice {
   const std::vector<TokenId> stop_ids;
   const Tokenizer& tokenizer;
   std::shared_ptr<TokenStream> stream;
+  const std::vector<TokenId> shown_tokens;
   StreamDetokenizer detokenizer;
   StopStringMatcher stops;
   std::vector<LogprobEntry> pending_logprobs;

@@ -49,6 +49,7 @@ struct GenerationOptions {
   std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
   bool return_token_ids = false;
   bool timings = false;
+  std::vector<TokenId> shown_tokens;  // special, and yet part of the text: markers of calls
   // Makes the constraint of one choice; empty: none. Set once the request is known to be valid.
   std::function<std::shared_ptr<TokenConstraint>()> constraint;
   std::string service_tier;  // echoed; empty: not asked for

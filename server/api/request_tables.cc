@@ -176,6 +176,7 @@ constexpr Field kChat[] = {
     object("web_search_options", {}, "refused"),
     custom("tools"),
     custom("tool_choice"),
+    flag("parallel_tool_calls", "false: one call at most"),
     custom("functions"),
     custom("function_call"),
     custom("response_format"),

@@ -18,6 +18,7 @@
 #include "server/api/rate_limiter.h"
 #include "server/api/response_store.h"
 #include "server/media/image_processor.h"
+#include "server/output/answer/answer_parser.h"
 #include "server/output/grammar/compiler.h"
 #include "server/prompt/prompt_builder.h"
 #include "server/prompt/tokenizer/tokenizer.h"
@@ -29,6 +30,7 @@ struct TextSide {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const Tokenizer> connector_tokenizer;  // null: the model has none
   std::optional<ChatTemplate> chat_template;
+  std::string template_source;  // of chat_template
   std::optional<ImageProcessor> image_processor;
   std::optional<ImageProcessor> frame_processor;  // of videos
   FrameRule frame_rule;
@@ -56,6 +58,8 @@ struct ServiceOptions {
   FileStoreLimits files;
   ResponseStoreLimits responses;
   std::string fingerprint;  // names this build, this model and how it is computed
+  ToolStyle tool_style = ToolStyle::kHermes;
+  std::optional<ReasoningStyle> reasoning;  // none: the answer is all content
 };
 
 // Counts the requests that are being answered, so that a drain can wait for them.

@@ -182,6 +182,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
     if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
     side.chat_template = *std::move(parsed);
+    side.template_source = source.text;
   }
   if (info.max_videos > 0) {
     side.frame_rule = info.frames;

@@ -41,6 +41,7 @@ struct Conversation {
   nlohmann::ordered_json template_kwargs = nlohmann::ordered_json::object();
   std::string chat_template;               // instead of the model's; empty: the model's
   std::optional<bool> add_special_tokens;  // none: as the model's processor does
+  nlohmann::ordered_json tools = nlohmann::ordered_json::array();  // as the template sees them
 
   // Pictures and videos, in the order of the conversation.
   std::vector<const ContentPart*> media() const {

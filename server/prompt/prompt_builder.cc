@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/prompt/tool_prompt.h"
+
 namespace saccade {
 namespace {
 
@@ -210,11 +212,16 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& pro
         {"role", TemplateValue::string(message.role, false)},
         {"content", content_value(probed, message)}};
     for (const auto& [name, value] : message.extra.items()) {
-      entries.emplace_back(name, TemplateValue::from_json(value, true));
+      const bool calls = name == "tool_calls";
+      entries.emplace_back(
+          name, TemplateValue::from_json(calls ? with_parsed_arguments(value) : value, true));
     }
     messages.push_back(TemplateValue::dict(entries));
   }
   auto variables = globals(TemplateValue::list(messages), conversation.add_generation_prompt);
+  if (!conversation.tools.empty()) {
+    variables["tools"] = TemplateValue::from_json(conversation.tools, true);
+  }
   for (const auto& [name, value] : conversation.template_kwargs.items()) {
     variables.emplace(name, TemplateValue::from_json(value, true));  // ours stay
   }

@@ -45,6 +45,9 @@ class PromptBuilder {
   // `param`): too many of them, a template that fails, or one that does not show every one once.
   Result<Prompt> build(const Conversation& conversation, std::span<const MediaLayout> media) const;
 
+  // Whether the template describes the conversation's tools itself.
+  bool shows_tools() const { return template_ && template_->chat_template.uses("tools"); }
+
   // A raw prompt, as /v1/completions has it.
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
 

@@ -101,7 +101,7 @@ ROWS = [
     (chat(stream=True, stream_options=[]), 400, "stream_options"),
     (chat(stream=True, n=0), 400, "n"),
     (chat(tools="x"), 400, "tools"),
-    (chat(tools=[{}]), 400, "tools"),
+    (chat(tools=[{}]), 400, "tools[0].type"),
     (chat(tools=[{}] * 129, tool_choice="none"), 400, "tools"),
     (chat(tool_choice="required"), 400, "tool_choice"),
     (chat(response_format={"type": "json_schema"}), 400, "response_format.json_schema"),

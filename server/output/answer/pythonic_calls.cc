@@ -135,6 +135,29 @@ class PythonReader {
   size_t at_ = 0;
 };
 
+// [{"name": ..., "arguments": {...}}]: what a forced call is written as, whatever the style,
+// because a schema speaks of JSON.
+std::vector<Call> json_calls(const std::string& text) {
+  const Json list = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array() || list.empty()) throw NoCalls{};
+  std::vector<Call> calls;
+  for (const Json& item : list) {
+    const bool call = item.is_object() && item.contains("name") && item["name"].is_string() &&
+                      item.contains("arguments") && item["arguments"].is_object();
+    if (!call) throw NoCalls{};
+    calls.push_back({item["name"].get<std::string>(), item["arguments"]});
+  }
+  return calls;
+}
+
+std::vector<Call> calls_in(const std::string& text) {
+  try {
+    return PythonReader(text).calls();
+  } catch (const NoCalls&) {
+    return json_calls(text);
+  }
+}
+
 // The list is short and means nothing before its end, so it is held back whole.
 class PythonicCallParser : public ToolCallParser {
  public:
@@ -152,7 +175,7 @@ class PythonicCallParser : public ToolCallParser {
   void finish(AnswerPieces& out) override {
     if (plain_ || held_.empty()) return;
     try {
-      const std::vector<Call> calls = PythonReader(held_).calls();
+      const std::vector<Call> calls = calls_in(held_);
       const bool known = std::all_of(calls.begin(), calls.end(), [this](const Call& call) {
         return std::find(names_.begin(), names_.end(), call.name) != names_.end();
       });

@@ -125,9 +125,14 @@ TEST_CASE("a mistake in a chat request is refused with the path of its field") {
       {with(R"("stream":true,"stream_options":{"include_usage":1})"),
        "stream_options.include_usage"},
       {with(R"("tools":{})"), "tools"},
-      {with(R"("tools":[{"type":"function","function":{"name":"f"}}])"), "tools"},
+      {with(R"("tools":[{"type":"function","function":{}}])"), "tools[0].function.name"},
       {with(R"("tool_choice":"required")"), "tool_choice"},
-      {with(R"("functions":[{"name":"f"}])"), "functions"},
+      {with(R"("functions":[{"name":""}])"), "functions[0].name"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{"function":{}}]}]})",
+       "messages[0].tool_calls[0].function.name"},
+      {R"({"messages":[{"role":"assistant","tool_calls":[{}]}]})",
+       "messages[0].tool_calls[0].function"},
+      {R"({"messages":[{"role":"assistant","function_call":5}]})", "messages[0].function_call"},
       {with(R"("response_format":{"type":"xml"})"), "response_format.type"},
       {with(R"("response_format":{"type":"json_schema"})"), "response_format.json_schema"},
       {with(R"("guided_regex":5)"), "guided_regex"},
@@ -202,8 +207,9 @@ TEST_CASE("null is absent for every optional field, and unknown fields are ignor
 TEST_CASE("what asks for nothing new is accepted") {
   for (const char* member :
        {R"("tools":[])", R"("tool_choice":"none")", R"("tool_choice":"auto")",
-        R"("tools":[{"type":"function"}],"tool_choice":"none")", R"("functions":[])",
-        R"("response_format":{"type":"text"})", R"("top_k":-1)", R"("top_p":0)"}) {
+        R"("tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":"none")",
+        R"("functions":[])", R"("response_format":{"type":"text"})", R"("top_k":-1)",
+        R"("top_p":0)"}) {
     CAPTURE(member);
     CHECK(parse(with(member)).ok());
   }
@@ -235,7 +241,7 @@ TEST_CASE("messages keep their parts, and developer is system") {
       {"role":"user","content":[{"type":"image_url","image_url":{"url":"data:a","detail":"auto"}},
                                 {"type":"text","text":"What?"},
                                 {"type":"image_url","image_url":"data:b"}]},
-      {"role":"assistant","tool_calls":[{"id":"1"}]},
+      {"role":"assistant","tool_calls":[{"id":"1","function":{"name":"f"}}]},
       {"role":"tool","tool_call_id":"1","content":"42"}]})");
   REQUIRE(request.ok());
   const auto& messages = request->conversation.messages;

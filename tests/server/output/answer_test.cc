@@ -131,6 +131,7 @@ TEST_CASE("Pythonic calls") {
   const AnswerSyntax pythonic = tools(ToolStyle::kPythonic);
   check(pythonic, "[get(a=1, b='it\\'s', c=[True, None, {\"k\": -2.5}]), set_it()]",
         "get#{\"a\":1,\"b\":\"it's\",\"c\":[true,null,{\"k\":-2.5}]} | set_it#{}");
+  check(pythonic, "[{\"name\": \"get\", \"arguments\": {\"a\": 1}}]", "get#{\"a\":1}");
   check(pythonic, "[1, 2, 3]", "C:[1, 2, 3]");
   check(pythonic, "[other(a=1)]", "C:[other(a=1)]");
   check(pythonic, "No [get()]", "C:No [get()]");

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Calls inside of a sentence (ToolFormer): the model writes "[Calculator(400 / 1400) ->", the result is put in, and it
+goes on. On /v1/completions with a stop string; what was computed before the call stays in the prefix cache.
+
+  scripts/examples/toolformer.py http://127.0.0.1:8000/v1 "Out of 1400 participants, 400 (or"
+"""
+
+import ast
+import operator
+import re
+import sys
+
+import openai
+
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def calculate(expression):
+    def value(node):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+            return node.value
+        return OPERATORS[type(node.op)](value(node.left), value(node.right))
+
+    return f"{value(ast.parse(expression, mode='eval').body):.2f}"
+
+
+def run(client, text, max_calls=8):
+    for _ in range(max_calls):
+        more = client.completions.create(model="", prompt=text, stop=["->"], max_tokens=200, temperature=0).choices[0].text
+        text += more
+        call = re.search(r"\[Calculator\(([^\[\]]*)\)\s*$", text)
+        if call is None:
+            return text
+        text += f"-> {calculate(call[1])}]"
+    return text
+
+
+if __name__ == "__main__":
+    print(run(openai.OpenAI(base_url=sys.argv[1], api_key="none"), sys.argv[2]))

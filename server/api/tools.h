@@ -1,0 +1,49 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/api/fields.h"
+#include "server/api/generation_options.h"
+#include "server/output/answer/tool_call_parser.h"
+#include "server/output/grammar/compiler.h"
+
+namespace saccade::api {
+
+struct ToolDefinition {
+  std::string name;
+  Json parameters;   // a JSON Schema, or null: none
+  std::string path;  // of the parameters in the request
+  bool strict = false;
+};
+
+// `tools`, `tool_choice` and `parallel_tool_calls`, or the older `functions` and `function_call`.
+struct ToolOptions {
+  enum class Choice {
+    kNone,      // no calls: the model does not see the tools
+    kAuto,      // as the model likes
+    kRequired,  // one of them
+    kNamed,     // the one left in `tools`
+  };
+  Choice choice = Choice::kNone;
+  std::vector<ToolDefinition> tools;
+  Json listed = Json::array();  // as a chat template sees them
+  bool parallel = true;
+  bool functions = false;  // asked for, and answered, in the older form
+
+  bool active() const { return choice != Choice::kNone && !tools.empty(); }
+  bool forced() const { return choice == Choice::kRequired || choice == Choice::kNamed; }
+  std::vector<std::string> names() const;
+};
+
+// Mistakes are kept in `fields`, with paths as tools[3].function.parameters.
+ToolOptions read_tools(Fields& fields, const FieldLimits& limits);
+
+// What an answer must match so that its calls are valid: from its beginning where a call is forced;
+// inside of calls where a tool is strict and the style marks them. None: nothing. `marker_written`:
+// the marker of the style is put in front by other means.
+std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle style,
+                                        bool marker_written);
+
+}  // namespace saccade::api

@@ -1,0 +1,136 @@
+#include "server/prompt/tool_prompt.h"
+
+#include <algorithm>
+
+namespace saccade {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string how_to_call(std::string_view style) {
+  if (style == "mistral") {
+    return "To call functions, answer with [TOOL_CALLS] and a list:\n"
+           "[TOOL_CALLS][{\"name\": <name>, \"arguments\": <object>}]";
+  }
+  if (style == "llama3_json") {
+    return "To call a function, answer with nothing but\n"
+           "{\"name\": <name>, \"parameters\": <object>}";
+  }
+  if (style == "json") {
+    return "To call a function, answer with nothing but\n"
+           "{\"name\": <name>, \"arguments\": <object>}";
+  }
+  if (style == "pythonic") {
+    return "To call functions, answer with nothing but a list of calls:\n"
+           "[name(argument=value, ...), ...]";
+  }
+  if (style == "react") {
+    return "To call a function, write\n"
+           "Thought: <why>\nAction: <name>\nAction Input: <object>\n"
+           "and wait for the Observation. When you know the answer, write\nFinal Answer: <answer>";
+  }
+  return "To call a function, write\n"
+         "<tool_call>\n{\"name\": <name>, \"arguments\": <object>}\n</tool_call>";
+}
+
+std::string instructions(const Json& tools, std::string_view style) {
+  std::string text = "You can call functions. Each is described by a line of JSON:\n<tools>\n";
+  for (const Json& tool : tools) text += text_of(tool) + "\n";
+  return text + "</tools>\n" + how_to_call(style);
+}
+
+void append_text(ChatMessage& message, const std::string& text) {
+  ContentPart* last = message.parts.empty() ? nullptr : &message.parts.back();
+  if (last != nullptr && last->kind == ContentPart::Kind::kText) {
+    last->text += (last->text.empty() ? "" : "\n\n") + text;
+  } else {
+    message.parts.push_back({ContentPart::Kind::kText, text, {}});
+  }
+  message.has_content = true;
+}
+
+std::string call_text(const Json& call, std::string_view style) {
+  const Json function = call.value("function", Json::object());
+  const Json name = function.value("name", Json(""));
+  const Json arguments = function.value("arguments", Json::object());
+  if (style == "react") {
+    return "Action: " + (name.is_string() ? name.get<std::string>() : text_of(name)) +
+           "\nAction Input: " + text_of(arguments);
+  }
+  const bool llama = style == "llama3_json";
+  const std::string object =
+      text_of({{"name", name}, {llama ? "parameters" : "arguments", arguments}});
+  if (llama || style == "json" || style == "pythonic") return object;
+  if (style == "mistral") return "[TOOL_CALLS][" + object + "]";
+  return "<tool_call>\n" + object + "\n</tool_call>";
+}
+
+// The result goes on as a user's turn, which every template has.
+void result_as_text(ChatMessage& message, std::string_view style) {
+  message.role = "user";
+  const char* before = style == "react" ? "Observation: " : "<tool_response>\n";
+  message.parts.insert(message.parts.begin(), {ContentPart::Kind::kText, before, {}});
+  if (style != "react") {
+    message.parts.push_back({ContentPart::Kind::kText, "\n</tool_response>", {}});
+  }
+  // Texts that belong together are one part: templates may put something between parts.
+  std::vector<ContentPart> joined;
+  for (ContentPart& part : message.parts) {
+    const bool text = part.kind == ContentPart::Kind::kText;
+    if (text && !joined.empty() && joined.back().kind == ContentPart::Kind::kText) {
+      joined.back().text += part.text;
+    } else {
+      joined.push_back(std::move(part));
+    }
+  }
+  message.parts = std::move(joined);
+  message.has_content = true;
+  message.extra.erase("tool_call_id");
+  message.extra.erase("name");
+}
+
+}  // namespace
+
+Json with_parsed_arguments(Json tool_calls) {
+  if (!tool_calls.is_array()) return tool_calls;
+  for (Json& call : tool_calls) {
+    if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) continue;
+    Json& function = call["function"];
+    const auto arguments = function.find("arguments");
+    if (arguments == function.end() || !arguments->is_string()) continue;
+    Json parsed = Json::parse(arguments->get_ref<const std::string&>(), nullptr, false);
+    if (parsed.is_object()) *arguments = std::move(parsed);
+  }
+  return tool_calls;
+}
+
+void write_tools_as_text(Conversation& conversation, std::string_view style) {
+  for (ChatMessage& message : conversation.messages) {
+    if (message.role == "tool") {
+      result_as_text(message, style);
+    } else if (const auto calls = message.extra.find("tool_calls"); calls != message.extra.end()) {
+      std::string text;
+      for (const Json& call : with_parsed_arguments(*calls)) {
+        text += (text.empty() ? "" : "\n") + call_text(call, style);
+      }
+      message.extra.erase("tool_calls");
+      append_text(message, text);
+    }
+  }
+  if (conversation.tools.empty()) return;
+  const std::string text = instructions(conversation.tools, style);
+  auto& messages = conversation.messages;
+  if (messages.empty() || messages.front().role != "system") {
+    ChatMessage system;
+    system.role = "system";
+    system.plain_string = true;
+    messages.insert(messages.begin(), std::move(system));
+  }
+  append_text(messages.front(), text);
+}
+
+}  // namespace saccade
