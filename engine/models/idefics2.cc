@@ -47,8 +47,7 @@ class Idefics2 : public DecoderModel {
         tower_(config.vision, root("model")("vision_model"), config.vision.num_layers,
                /*with_post_norm=*/true),
         projection_(root("model")("connector")("modality_projection"), config.vision.hidden_size,
-                    config.text.intermediate_size, config.text.hidden_size,
-                    config.text.activation),
+                    config.text.intermediate_size, config.text.hidden_size, config.text.activation),
         perceiver_(config.perceiver, root("model")("connector")("perceiver_resampler")) {}
 
   // Parts of one size run as one batch; each keeps its own number of patches, none is padded.
@@ -136,8 +135,8 @@ std::vector<std::string> summary(const ModelFolder& folder) {
 }  // namespace
 
 const ModelFamily& idefics2_family() {
-  static const ModelFamily family = {
-      "idefics2", {}, {"rotary_emb.inv_freq", "position_ids"}, describe, build, summary};
+  static const ModelFamily family = {"idefics2", {},    {"rotary_emb.inv_freq", "position_ids"},
+                                     describe,   build, summary};
   return family;
 }
 

@@ -33,8 +33,8 @@ struct PerceiverConfig {
   double rms_norm_eps = 0;
   Activation activation = Activation::kSilu;
 
-  // With the reference class's defaults. Where the file names another hidden_size than the decoder's
-  // or none that is equal, the decoder's width and epsilon count, as in the reference.
+  // With the reference class's defaults. Where the file names another hidden_size than the
+  // decoder's or none that is equal, the decoder's width and epsilon count, as in the reference.
   static PerceiverConfig parse(const JsonView& config, int text_hidden, double text_eps);
 };
 
