@@ -17,7 +17,8 @@ def cases(name):
 
 def check_answer(answer, case):
     choice = answer.choices[0]
-    assert choice.message.content == case["text"]
+    # A character that the last token leaves unfinished is not shown; the reference shows U+FFFD.
+    assert choice.message.content in (case["text"], case["text"].removesuffix("\ufffd"))
     assert choice.finish_reason == "length"
     assert answer.usage.prompt_tokens == len(case["input_ids"])
     assert answer.usage.completion_tokens == 16
