@@ -48,12 +48,12 @@ def test_openai_sync(url, expected):
         assert answer.choices[0].message.content == expected[key]
 
 
-@pytest.mark.compatibility("openai (Python)", "streams, the stream helper")
+@pytest.mark.compatibility("openai (Python)", "streams, the stream reader")
 def test_openai_stream(url, expected):
     client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
     chunks = list(client.chat.completions.create(model="llava", messages=TEXT, stream=True, **EXTRA))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == expected["text"]
-    stop = expected["text"][4:7]  # the helper wants an answer that came to its end
+    stop = expected["text"][4:7]  # the reader wants an answer that came to its end
     with client.chat.completions.stream(model="llava", messages=TEXT, stop=stop, **EXTRA) as stream:
         for _ in stream:
             pass
@@ -123,10 +123,10 @@ def node(url, picture):
     return json.loads(ran.stdout)
 
 
-@pytest.mark.compatibility("openai (Node)", "chat, pictures, streams, helper, responses, embeddings, errors")
+@pytest.mark.compatibility("openai (Node)", "chat, pictures, streams, stream reader, responses, embeddings, errors")
 def test_openai_node(node, expected):
     seen = node["openai"]
-    assert seen["chat"] == seen["stream"] == seen["helper"] == seen["response"] == expected["text"]
+    assert seen["chat"] == seen["stream"] == seen["reader"] == seen["response"] == expected["text"]
     assert seen["picture"] == expected["picture"] and seen["usage"] == 16
     assert seen["models"] == ["llava"] and seen["embedding"] > 0
     assert seen["error"] == {"status": 400, "param": "messages", "type": "BadRequestError"}

@@ -155,14 +155,14 @@ def test_timings_name_every_stage(llava, picture):
     content_ = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "Timed?"}]
     body = {"messages": [{"role": "user", "content": content_}], "max_tokens": 4, "ignore_eos": True, "timings": True}
     times = llava.post(CHAT, body).json()["timings"]
-    assert set(times) == TIMES
+    assert TIMES <= set(times)
     assert times["media_decode_ms"] > 0 and times["prefill_ms"] > 0 and times["decode_ms"] > 0
     assert times["tokens_per_second"] > 0
     chunks = [json.loads(event) for event in llava.events(CHAT, {**body, "stream": True})[:-1]]
-    assert set(chunks[-1]["timings"]) == TIMES and not any("timings" in chunk for chunk in chunks[:-1])
+    assert TIMES <= set(chunks[-1]["timings"]) and not any("timings" in chunk for chunk in chunks[:-1])
     body["stream_options"] = {"include_usage": True}
     chunks = [json.loads(event) for event in llava.events(CHAT, {**body, "stream": True})[:-1]]
-    assert set(chunks[-1]["timings"]) == TIMES and chunks[-1]["choices"] == []
+    assert TIMES <= set(chunks[-1]["timings"]) and chunks[-1]["choices"] == []
 
 
 @pytest.fixture(scope="module")

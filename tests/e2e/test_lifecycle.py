@@ -62,8 +62,9 @@ def test_drain_finishes_what_runs_and_refuses_what_comes():
         queued["response"] = server.post(CHAT, {**ENDLESS, "max_tokens": 5})
 
     thread = threading.Thread(target=ask)
+    before = server.metric("saccade_prompt_tokens_total")
     thread.start()
-    time.sleep(0.2)  # enough for it to be queued
+    wait_for(lambda: server.metric("saccade_prompt_tokens_total") > before)  # it is queued
     server.process.send_signal(signal.SIGTERM)
     wait_for(lambda: server.get("/health").status_code == 503)
     refused = server.post(CHAT, {**ENDLESS, "max_tokens": 1})

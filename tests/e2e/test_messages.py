@@ -44,8 +44,8 @@ def test_stop_sequences(client):
     assert message.stop_reason == "stop_sequence" and message.stop_sequence == stop
 
 
-@pytest.mark.compatibility("anthropic", "streams, the stream helper")
-def test_the_stream_helper_and_its_events(client, llama):
+@pytest.mark.compatibility("anthropic", "streams, the stream reader")
+def test_the_stream_reader_and_its_events(client, llama):
     with client.messages.stream(model="tiny", max_tokens=16, messages=MESSAGES, **EXTRA) as stream:
         assert "".join(stream.text_stream) == CASE["text"]
         final = stream.get_final_message()

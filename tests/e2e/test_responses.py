@@ -56,8 +56,8 @@ def test_events_come_in_order(client, llama):
 
 
 @pytest.mark.compatibility("openai (Python)", "responses: create, stream")
-def test_the_clients_stream_helper(client):
-    # The helper wants an answer that came to its end.
+def test_the_clients_stream_reader(client):
+    # The reader wants an answer that came to its end.
     with client.responses.stream(model="tiny", input=QUESTION, max_output_tokens=16, temperature=0,
                                  extra_body={"stop": [CASE["text"][6:8]]}) as stream:
         text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")

@@ -25,7 +25,7 @@ async function openai() {
   const runner = client.chat.completions.stream({
     model, messages: user, ...fixed, stream_options: { include_usage: true },
   });
-  seen.helper = await runner.finalContent();
+  seen.reader = await runner.finalContent();
   seen.usage = (await runner.totalUsage()).completion_tokens;
   const response = await client.responses.create({ model, input: question, max_output_tokens: 16, temperature: 0,
                                                    ignore_eos: true });
