@@ -81,6 +81,7 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   const int max_model_len = longest_sequence(options, model);
   api::ServiceOptions service;
   service.names = options.served_model_names;
+  service.adapters = options.adapter_names;
   service.fields = options.fields;
   service.image = options.image;
   service.video = options.video;

@@ -1,6 +1,7 @@
 #include "server/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -40,6 +41,7 @@ struct RawValues {
   std::string api_key;
   std::string api_key_file;
   std::string config_file;
+  std::vector<std::string> adapters;
   std::string log_format = "text";
   double drain_timeout = 30;
   double keepalive = 10;
@@ -98,6 +100,8 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "port", options.port, "port to listen on; 0: any free one")->check(CLI::Range(0, 65535));
   add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
       ->default_str("the folder's name");
+  add(app, "lora", raw.adapters,
+      "NAME=DIR: a PEFT LoRA folder, chosen by `model` NAME; may be repeated");
   CLI::Option* key = add(app, "api-key", raw.api_key, "key that clients must send");
   add(app, "api-key-file", raw.api_key_file,
       "file with such keys, one a line, with limits of their own behind them: KEY requests=60 "
@@ -280,6 +284,26 @@ void read_keys(const RawValues& raw, ServeOptions& options) {
   if (options.api_keys.empty()) throw CLI::ValidationError("--api-key-file", "holds no key");
 }
 
+// NAME=DIR of each --lora.
+void read_adapters(const std::vector<std::string>& pairs, ServeOptions& options) {
+  const auto taken = [&](const std::string& name) {
+    const auto in = [&](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    return in(options.served_model_names) || in(options.adapter_names);
+  };
+  for (const std::string& pair : pairs) {
+    const size_t split = pair.find('=');
+    if (split == 0 || split == std::string::npos || split + 1 == pair.size()) {
+      throw CLI::ValidationError("--lora", "expected NAME=DIR, got " + pair);
+    }
+    const std::string name = pair.substr(0, split);
+    if (taken(name)) throw CLI::ValidationError("--lora", "the name " + name + " is taken");
+    options.adapter_names.push_back(name);
+    options.model.adapters.emplace_back(pair.substr(split + 1));
+  }
+}
+
 std::chrono::milliseconds to_milliseconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
@@ -301,6 +325,7 @@ void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
     options.served_model_names = {
         (folder.has_filename() ? folder : folder.parent_path()).filename().string()};
   }
+  read_adapters(raw.adapters, options);
 }
 
 }  // namespace

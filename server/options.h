@@ -45,7 +45,8 @@ struct ServeOptions {
   bool log_json = false;
 
   ModelOptions model;
-  int max_num_batched_tokens = 0;  // 0: the scheduler's default
+  std::vector<std::string> adapter_names;  // of model.adapters
+  int max_num_batched_tokens = 0;          // 0: the scheduler's default
   int max_queue = 256;
   http::ConnectionLimits connections;
   api::FieldLimits fields;

@@ -24,6 +24,7 @@ struct BatchEntry {
   std::span<const int> block_table;  // physical blocks that hold positions [0, start + length)
   std::span<const MediaSpan> spans;  // the whole request's
   std::span<const EncoderInput> media;  // the whole request's
+  int adapter = 0;                      // the request's
   const SamplingParams* sampling = nullptr;
   bool samples = false;  // the chunk ends at the last known token: sample the next
   // The last of `tokens` are guesses (prompt_lookup.h): each position before one of them samples,

@@ -70,6 +70,7 @@ struct Request {
   std::vector<TokenId> prompt;      // [prompt_len], a placeholder id at every visual position
   std::vector<MediaSpan> spans;     // ascending, disjoint
   std::vector<EncoderInput> media;  // what spans refer to
+  int adapter = 0;                  // ModelOptions::adapters, from 1 on; 0: the model as it is
   SamplingParams sampling;
   Pooling pooling = Pooling::kNone;
   std::shared_ptr<TokenStream> stream;  // where the answer goes; shared with the HTTP worker

@@ -247,6 +247,7 @@ void Scheduler::add_entry(Sequence& sequence, int length) {
   entry.block_table = std::span(sequence.blocks).first(blocks_for(end + sequence.drafts));
   entry.spans = sequence.request.spans;
   entry.media = sequence.request.media;
+  entry.adapter = sequence.request.adapter;
   entry.sampling = &sequence.request.sampling;
   entry.samples = end == sequence.length() && sequence.wants_answer();
   entry.score_begin = sequence.next_score;

@@ -29,6 +29,15 @@ ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, 
   return hash.finish();
 }
 
+// The parent of a sequence's first block: an adapter makes other keys and values of the same
+// tokens.
+ContentHash root_hash(int adapter) {
+  if (adapter == 0) return {};
+  Sha256 hash;
+  hash.update_u32(static_cast<uint32_t>(adapter));
+  return hash.finish();
+}
+
 }  // namespace
 
 Sequence::Sequence(QueuedRequest queued)
@@ -56,7 +65,7 @@ std::span<const MediaSpan> Sequence::spans_after(int from) const {
 void Sequence::hash_blocks(int count, int block_size) {
   while (static_cast<int>(hashes.size()) < count) {
     const int start = static_cast<int>(hashes.size()) * block_size;
-    const ContentHash parent = hashes.empty() ? ContentHash{} : hashes.back();
+    const ContentHash parent = hashes.empty() ? root_hash(request.adapter) : hashes.back();
     hashes.push_back(hash_block(parent, std::span(tokens).subspan(start, block_size), start,
                                 spans_after(start), request.media));
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/kernels/paged_attention.h"
+#include "engine/layers/linear.h"
 #include "engine/layers/rope.h"
 
 namespace saccade {
@@ -16,6 +17,7 @@ struct AttentionInput {
   std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
+  AdapterRuns adapters;     // ascending
   at::Tensor slots_device;  // [num_tokens] int64; off the CPU only
 };
 

@@ -28,8 +28,17 @@ kernels::WeightFormat weight_format(kernels::ElementType type, Quantization quan
 
 }  // namespace
 
+struct Linear::Update {
+  int adapter;
+  int64_t first;  // of the outputs
+  int64_t out;
+  std::unique_ptr<Linear> down;  // null: a change of bias alone
+  std::unique_ptr<Linear> up;
+  at::Tensor bias;  // [out] what is added to the model's own
+};
+
 Linear::Linear(const WeightScope& scope, int64_t in, int64_t out, Bias bias)
-    : bias_(read_bias(scope, out, bias)), in_(in), out_(out) {
+    : bias_(read_bias(scope, out, bias)), in_(in), out_(out), rows_{{scope.name(), 0, out}} {
   pack(scope.tensor("weight", {out, in}), scope.quantization());
 }
 
@@ -37,6 +46,7 @@ Linear::Linear(const std::vector<Part>& parts, int64_t in, Bias bias) : in_(in) 
   std::vector<at::Tensor> weights, biases;
   bool any_bias = false;
   for (const Part& part : parts) {
+    rows_.push_back({part.scope.name(), out_, part.out});
     out_ += part.out;
     weights.push_back(part.scope.tensor("weight", {part.out, in}));
     const std::optional<at::Tensor> own = read_bias(part.scope, part.out, bias);
@@ -67,6 +77,42 @@ void Linear::pack(const at::Tensor& weight, Quantization quantization) {
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   const ProfileScope scope(KernelClass::kLinear);
   return packed_ ? run_packed(x) : at::linear(x, weight_, bias_);
+}
+
+at::Tensor Linear::operator()(const at::Tensor& x, const AdapterRuns& runs) const {
+  at::Tensor y = (*this)(x);
+  if (updates_.empty()) return y;
+  for (const AdapterRun& run : runs) {
+    const at::Tensor rows = x.narrow(0, run.first, run.count);
+    for (const std::shared_ptr<const Update>& update : updates_) {
+      if (update->adapter != run.adapter) continue;
+      at::Tensor out = y.narrow(0, run.first, run.count).narrow(1, update->first, update->out);
+      out.add_(update->down ? (*update->up)((*update->down)(rows)) : update->bias);
+    }
+  }
+  return y;
+}
+
+void Linear::add_update(int adapter, const Row& part, const at::Tensor& down,
+                        const at::Tensor& up) {
+  auto update = std::make_shared<Update>();
+  update->adapter = adapter;
+  update->first = part.first;
+  update->out = part.out;
+  update->down = std::make_unique<Linear>(down, std::nullopt);
+  update->up = std::make_unique<Linear>(up, std::nullopt);
+  updates_.push_back(std::move(update));
+}
+
+void Linear::replace_bias(int adapter, const Row& part, const at::Tensor& bias) {
+  auto update = std::make_shared<Update>();
+  update->adapter = adapter;
+  update->first = part.first;
+  update->out = part.out;
+  const at::Tensor own =
+      bias_ ? bias_->narrow(0, part.first, part.out).to(bias.scalar_type()) : at::zeros_like(bias);
+  update->bias = bias - own;
+  updates_.push_back(std::move(update));
 }
 
 at::Tensor Linear::run_packed(const at::Tensor& x) const {

@@ -2,13 +2,24 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/kernels/packed_linear.h"
 #include "engine/weights/weight_map.h"
 
 namespace saccade {
+
+// Rows [first, first + count) of a step's tokens belong to requests that use adapter `adapter`;
+// rows in no run use the model as it is.
+struct AdapterRun {
+  int adapter;
+  int64_t first;
+  int64_t count;
+};
+using AdapterRuns = std::vector<AdapterRun>;
 
 enum class Bias { kNone, kRequired, kIfPresent };
 
@@ -33,11 +44,26 @@ class Linear {
 
   // x [..., in] -> [..., out]
   at::Tensor operator()(const at::Tensor& x) const;
+  // x [T, in] -> [T, out], with the updates of the adapters that rows belong to.
+  at::Tensor operator()(const at::Tensor& x, const AdapterRuns& runs) const;
+
+  // Outputs [first, first + out) stem from the weights called `name`.
+  struct Row {
+    std::string name;
+    int64_t first;
+    int64_t out;
+  };
+  const std::vector<Row>& rows() const { return rows_; }
+  // y += (x down^T) up^T for the rows of that adapter: down [r, in], up [part.out, r].
+  void add_update(int adapter, const Row& part, const at::Tensor& down, const at::Tensor& up);
+  // That adapter's bias [part.out] in the place of the model's own.
+  void replace_bias(int adapter, const Row& part, const at::Tensor& bias);
 
   int64_t in_features() const { return in_; }
   int64_t out_features() const { return out_; }
 
  private:
+  struct Update;  // of one adapter and one part
   void pack(const at::Tensor& weight, Quantization quantization);
   at::Tensor run_packed(const at::Tensor& x) const;
 
@@ -46,6 +72,8 @@ class Linear {
   at::Tensor weight_;               // where packed_ is empty
   int64_t in_ = 0;
   int64_t out_ = 0;
+  std::vector<Row> rows_;  // none where the weight was given as a tensor
+  std::vector<std::shared_ptr<const Update>> updates_;
 };
 
 }  // namespace saccade

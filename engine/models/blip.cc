@@ -112,13 +112,25 @@ class Blip : public DecoderModel {
   Linear projection_;
 };
 
+// Ours, for MiniGPT-4 (Zhu et al. 2023): its pictures stand inside the prompt, where the template
+// says.
+MediaPlacement placement_of(const ModelFolder& folder) {
+  const std::string name = folder.config().string("image_placement", "before_prompt");
+  if (name == "before_prompt") return MediaPlacement::kBeforePrompt;
+  if (name == "placeholder" && !reads_instruction(folder)) return MediaPlacement::kAtPlaceholder;
+  folder.config().fail("image_placement",
+                       "expected \"before_prompt\" or, for blip-2, "
+                       "\"placeholder\", got " +
+                           printable(name));
+}
+
 ModelInfo describe(const ModelFolder& folder) {
   const BlipConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config.text);
-  info.placement = MediaPlacement::kBeforePrompt;
+  info.placement = placement_of(folder);
   // Old files name no placeholder; its embedding is never read, so any id does.
   info.image_token = image_token_id(folder, 0, config.text);
-  info.max_images = 1;
+  info.max_images = info.placement == MediaPlacement::kBeforePrompt ? 1 : 64;
   info.encoder_input = {config.vision.image_size, config.vision.image_size};
   info.image_tokens = [count = config.qformer.num_queries](const MediaLayout&) { return count; };
   info.instruction_to_connector = config.qformer.reads_text;

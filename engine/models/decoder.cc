@@ -144,7 +144,7 @@ Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device
 at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rope,
                            const AttentionInput& input, const LayerCache& cache) const {
   const Layer& layer = layers_[index];
-  at::Tensor qkv = layer.qkv(x);
+  at::Tensor qkv = layer.qkv(x, input.adapters);
   if (config_.qk_norm) {
     layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
     layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
@@ -152,15 +152,16 @@ at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rop
   const at::Tensor& table = config_.slides[index] ? rope.sliding : rope.full;
   const at::Tensor mixed =
       paged_attention(qkv, attention_shape(config_, index), table, input, cache);
-  const at::Tensor out = layer.output(mixed);
+  const at::Tensor out = layer.output(mixed, input.adapters);
   return layer.attention_output_norm ? (*layer.attention_output_norm)(out) : out;
 }
 
-at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x) const {
-  const at::Tensor up = layer.up(x);
+at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x,
+                        const AdapterRuns& adapters) const {
+  const at::Tensor up = layer.up(x, adapters);
   const at::Tensor active =
       config_.gated_mlp ? activate_gated(up, config_.activation) : activate(up, config_.activation);
-  const at::Tensor out = layer.down(active);
+  const at::Tensor out = layer.down(active, adapters);
   return layer.mlp_output_norm ? (*layer.mlp_output_norm)(out) : out;
 }
 
@@ -172,18 +173,26 @@ at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& 
     const Layer& layer = layers_[i];
     const at::Tensor mixed = attend(static_cast<int>(i), x, rope, input, cache[i]);
     if (config_.norm_first) {
-      const at::Tensor changed = mlp(layer, layer.mlp_norm.add(h, mixed));
+      const at::Tensor changed = mlp(layer, layer.mlp_norm.add(h, mixed), input.adapters);
       const Norm* next = i + 1 < layers_.size() ? &layers_[i + 1].attention_norm
                          : norm_                ? &*norm_
                                                 : nullptr;
       x = next != nullptr ? next->add(h, changed) : h + changed;
     } else {
       h = layer.attention_norm.add(h, mixed);
-      const at::Tensor changed = mlp(layer, h);
+      const at::Tensor changed = mlp(layer, h, input.adapters);
       x = h = layer.mlp_norm.add(h, changed);
     }
   }
   return project_out_ ? (*project_out_)(x) : x;
+}
+
+void Decoder::add_adapter(int number, LoraAdapter& adapter) {
+  for (Layer& layer : layers_) {
+    for (Linear* linear : {&layer.qkv, &layer.output, &layer.up, &layer.down}) {
+      adapter.apply_to(*linear, number);
+    }
+  }
 }
 
 at::Tensor Decoder::logits(const at::Tensor& h) const {

@@ -9,6 +9,7 @@
 #include "engine/layers/norm.h"
 #include "engine/layers/rope.h"
 #include "engine/models/decoder_config.h"
+#include "engine/models/lora.h"
 #include "engine/models/vlm.h"
 
 namespace saccade {
@@ -25,6 +26,8 @@ class Decoder {
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, embedding_size]
   // [T, embedding_size] -> [T, embedding_size]
   at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const;
+  // Puts an adapter's updates onto the layers' projections.
+  void add_adapter(int number, LoraAdapter& adapter);
   at::Tensor logits(const at::Tensor& h) const;  // [n, embedding_size] -> [n, V]
 
   CacheShape cache_shape() const {
@@ -58,7 +61,7 @@ class Decoder {
   RopeTables rope_tables(const AttentionInput& input, at::Device device) const;
   at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
                     const AttentionInput& input, const LayerCache& cache) const;
-  at::Tensor mlp(const Layer& layer, const at::Tensor& x) const;
+  at::Tensor mlp(const Layer& layer, const at::Tensor& x, const AdapterRuns& adapters) const;
 
   DecoderConfig config_;
   std::optional<Rope> rope_;

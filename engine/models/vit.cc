@@ -113,6 +113,7 @@ VitConfig VitConfig::clip(const JsonView& config) {
   vit.patch_size = config.positive_int("patch_size", 32);
   vit.channels = config.positive_int("num_channels", 3);
   vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-5, 0, 1);
+  vit.post_norm_eps = vit.layer_norm_eps;
   vit.activation =
       parse_activation(config.string("hidden_act", "quick_gelu"), config.path() + ".hidden_act");
   vit.pre_layer_norm = true;
@@ -129,6 +130,8 @@ VitConfig VitConfig::blip(const JsonView& config) {
   vit.image_size = config.positive_int("image_size", 224);
   vit.patch_size = config.positive_int("patch_size", 14);
   vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-6, 0, 1);
+  // Ours, for weights of LAVIS, whose last norm has an epsilon of its own.
+  vit.post_norm_eps = config.number_in("post_layernorm_eps", vit.layer_norm_eps, 0, 1);
   vit.activation =
       parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act");
   vit.patch_bias = true;
@@ -191,7 +194,7 @@ Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool wit
     blocks_.emplace_back(config, scope("encoder")("layers")(i));
   }
   if (with_post_norm) {
-    post_norm_.emplace_back(scope("post_layernorm"), config.hidden_size, config.layer_norm_eps);
+    post_norm_.emplace_back(scope("post_layernorm"), config.hidden_size, config.post_norm_eps);
   }
 }
 

@@ -37,6 +37,7 @@ struct VitConfig {
   int patch_size = 0;
   int channels = 3;
   double layer_norm_eps = 0;
+  double post_norm_eps = 0;  // of post_layernorm
   Activation activation = Activation::kGelu;
   bool patch_bias = false;  // the patch convolution has one
   bool class_token = true;

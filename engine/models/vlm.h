@@ -9,6 +9,8 @@
 
 namespace saccade {
 
+class LoraAdapter;
+
 // What the KV pool must hold for each token.
 struct CacheShape {
   int layers = 0;
@@ -35,6 +37,8 @@ class VisionLanguageModel {
   // [T, H] -> [T, H]
   virtual at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) = 0;
   virtual at::Tensor logits(const at::Tensor& h) = 0;  // [n, H] -> [n, V]
+  // From now on rows of that number (from 1 on) run with the adapter. At load only.
+  virtual void add_adapter(int number, LoraAdapter& adapter) = 0;
 };
 
 }  // namespace saccade

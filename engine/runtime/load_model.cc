@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/models/lora.h"
 #include "engine/models/registry.h"
 #include "engine/runtime/device.h"
 #include "engine/runtime/kv_cache.h"
@@ -49,6 +50,16 @@ struct BuiltModel {
   std::vector<std::string> unused;
   int64_t weight_bytes = 0;
 };
+
+void add_adapters(VisionLanguageModel& model, const ModelFamily& family,
+                  const std::vector<std::filesystem::path>& folders, const Placement& placement) {
+  int number = 0;
+  for (const std::filesystem::path& folder : folders) {
+    LoraAdapter adapter(folder, family.renames, placement.dtype, placement.device);
+    model.add_adapter(++number, adapter);
+    adapter.check_all_applied();
+  }
+}
 
 BuiltModel build_model(const ModelFolder& folder, const ModelFamily& family,
                        const Placement& placement, Quantization quantization) {
@@ -97,6 +108,7 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
   limit_model_len(loaded.info, options);
   try {
     BuiltModel built = build_model(folder, family, placement, options.quantization);
+    add_adapters(*built.model, family, options.adapters, placement);
     const CacheShape shape = built.model->cache_shape();
     loaded.num_blocks = pool_blocks(options, shape, loaded.info.max_model_len, placement);
     loaded.block_size = options.block_size;

@@ -27,6 +27,8 @@ struct ModelOptions {
   double kv_cache_fraction = 0;
   int max_num_seqs = 64;
   int max_model_len = 0;  // 0: the model's own
+  // PEFT LoRA folders; a request chooses one by its place in this list, from 1 on.
+  std::vector<std::filesystem::path> adapters;
 };
 
 // A model ready to run, and the numbers the scheduler needs to plan for it.

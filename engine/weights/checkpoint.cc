@@ -10,9 +10,6 @@
 namespace saccade {
 namespace {
 
-constexpr const char* kSingleFile = "model.safetensors";
-constexpr const char* kIndexFile = "model.safetensors.index.json";
-
 bool is_there(const std::filesystem::path& path) {
   std::error_code error;  // a dangling link counts as absent
   return std::filesystem::exists(path, error);
@@ -30,12 +27,14 @@ std::string list_names(const std::vector<std::string_view>& names) {
   return out;
 }
 
-[[noreturn]] void fail_without_weights(const std::filesystem::path& folder) {
+[[noreturn]] void fail_without_weights(const std::filesystem::path& folder,
+                                       const std::string& single) {
   std::error_code error;
   if (!std::filesystem::is_directory(folder, error)) {
     throw LoadError(folder.string() + ": not a folder");
   }
-  std::string message = folder.string() + ": has neither " + kSingleFile + " nor " + kIndexFile;
+  std::string message =
+      folder.string() + ": has neither " + single + " nor " + single + ".index.json";
   if (is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json")) {
     message += " (its pickled weights are not read; convert them to safetensors)";
   }
@@ -44,14 +43,16 @@ std::string list_names(const std::vector<std::string_view>& names) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(const std::filesystem::path& folder) {
-  if (is_there(folder / kSingleFile)) {
-    files_.emplace_back(folder / kSingleFile);
+Checkpoint::Checkpoint(const std::filesystem::path& folder, const std::string& stem) {
+  const std::string single = stem + ".safetensors";
+  const std::string index = single + ".index.json";
+  if (is_there(folder / single)) {
+    files_.emplace_back(folder / single);
     index_tensors();
-  } else if (is_there(folder / kIndexFile)) {
-    open_shards(folder, folder / kIndexFile);
+  } else if (is_there(folder / index)) {
+    open_shards(folder, folder / index);
   } else {
-    fail_without_weights(folder);
+    fail_without_weights(folder, single);
   }
   for (const auto& [name, entry] : by_name_) {
     tensors_.push_back(entry.first);
@@ -69,7 +70,7 @@ void Checkpoint::open_shards(const std::filesystem::path& folder,
     if (!is_there(folder / shard)) missing.push_back(shard);
   }
   if (!missing.empty()) {
-    throw LoadError(std::string(kIndexFile) + ": the folder lacks " + list_names(missing));
+    throw LoadError(index_path.filename().string() + ": the folder lacks " + list_names(missing));
   }
   for (const std::string& shard : index.shards) files_.emplace_back(folder / shard);
   // The index decides where a tensor is taken from, whatever else a shard holds.
@@ -87,7 +88,7 @@ void Checkpoint::open_shards(const std::filesystem::path& folder,
   if (!missing.empty()) {
     std::sort(missing.begin(), missing.end());
     const std::string& shard = index.shards[index.shard_of.at(std::string(missing.front()))];
-    throw LoadError(shard + ": lacks tensors that " + kIndexFile +
+    throw LoadError(shard + ": lacks tensors that " + index_path.filename().string() +
                     " promises: " + list_names(missing));
   }
   index_tensors();

@@ -11,14 +11,15 @@
 namespace saccade {
 
 // The weights of a Hugging Face model folder: model.safetensors, or the shards that
-// model.safetensors.index.json names. Files may be symbolic links, as in the hub's cache. Weights
-// in any other format (pickles) are never opened. Not copied or moved: views point into it.
+// model.safetensors.index.json names (another stem than "model" for adapters). Files may be
+// symbolic links, as in the hub's cache. Weights in any other format (pickles) are never opened.
+// Not copied or moved: views point into it.
 class Checkpoint {
  public:
   // Throws LoadError naming the file; for shards also when one is missing or lacks a tensor that
   // the index promises. Tensors that the index does not list come from the first shard that has
   // them.
-  explicit Checkpoint(const std::filesystem::path& folder);
+  explicit Checkpoint(const std::filesystem::path& folder, const std::string& stem = "model");
   Checkpoint(const Checkpoint&) = delete;
   Checkpoint& operator=(const Checkpoint&) = delete;
 

@@ -78,6 +78,8 @@ class WeightScope {
     return map_->tensor(prefix_ + std::string(name), shape);
   }
   bool has(std::string_view name) const { return map_->has(prefix_ + std::string(name)); }
+  // "model.layers.0.self_attn.q_proj"; empty at the root.
+  std::string name() const { return prefix_.substr(0, prefix_.empty() ? 0 : prefix_.size() - 1); }
   at::ScalarType dtype() const { return map_->dtype(); }
   at::Device device() const { return map_->device(); }
 

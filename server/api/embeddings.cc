@@ -109,6 +109,7 @@ http::HttpReply embeddings(Call& call) {
   if (!prompts) return error_response(prompts.status());
 
   GenerationOptions options;
+  options.adapter = service.adapter_of(request->model);
   options.pooling = request->pooling;
   Json data = Json::array();
   int tokens = 0;

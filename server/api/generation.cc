@@ -34,11 +34,19 @@ std::vector<TokenId> text_before(const PreparedPrompt& prompt, const GenerationO
           prompt.ids.end()};
 }
 
+// The request's and those that end every answer of this model.
+std::vector<std::string> stop_strings(const GenerationOptions& options, const Service& service) {
+  std::vector<std::string> stop = options.stop;
+  const std::vector<std::string>& always = service.limits.defaults.stop;
+  stop.insert(stop.end(), always.begin(), always.end());
+  return stop;
+}
+
 }  // namespace
 
 struct Generation::Choice {
   Choice(int choice_index, const Tokenizer& the_tokenizer, const PreparedPrompt& prompt,
-         const GenerationOptions& options)
+         const GenerationOptions& options, std::vector<std::string> stop)
       : index(choice_index),
         include_stop(options.include_stop),
         joins_added_tokens(!options.skip_special_tokens && !options.spaces_between_special_tokens),
@@ -47,7 +55,7 @@ struct Generation::Choice {
         stream(std::make_shared<TokenStream>()),
         shown_tokens(options.skip_special_tokens ? options.shown_tokens : std::vector<TokenId>()),
         detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt, options)),
-        stops(options.stop, options.include_stop) {}
+        stops(std::move(stop), options.include_stop) {}
 
   // As vLLM has it: without spaces between them, an added token behind another one is as spelled.
   std::string text_of(TokenId token) {
@@ -95,13 +103,14 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
   std::vector<Request> requests;
   for (const PreparedPrompt& prompt : prompts) {
     for (int i = 0; i < options.n; ++i) {
-      auto choice =
-          std::make_unique<Choice>(generation->choices(), *service.tokenizer, prompt, options);
+      auto choice = std::make_unique<Choice>(generation->choices(), *service.tokenizer, prompt,
+                                             options, stop_strings(options, service));
       Request request;
       request.id = next_request_id();
       request.prompt = prompt.ids;
       request.spans = prompt.spans;
       request.media = prompt.media;
+      request.adapter = options.adapter;
       request.sampling = options.sampling;
       request.sampling.max_tokens = prompt.max_tokens;
       request.sampling.prompt_logprobs_from = prompt.score_from;

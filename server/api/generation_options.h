@@ -30,6 +30,7 @@ struct SamplingDefaults {
   int top_k = 0;
   float min_p = 0.0f;
   float repetition_penalty = 1.0f;
+  std::vector<std::string> stop;  // stop_strings: end every answer, beside the request's own
 };
 
 // The fields that chat and completions share.
@@ -39,6 +40,7 @@ struct GenerationOptions {
   std::optional<int64_t> seed;
   Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
   int n = 1;                         // choices that are generated for each prompt
+  int adapter = 0;                   // Request::adapter, by the name of the model
   std::vector<std::string> stop;
   bool include_stop = false;  // the stop string or token that ended the answer is part of its text
   bool stream = false;

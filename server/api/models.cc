@@ -5,13 +5,16 @@
 namespace saccade::api {
 namespace {
 
+// An adapter's parent is the model it was made for, as in vLLM's list.
 Json model_json(const Service& service, const std::string& name) {
+  const bool adapter = service.adapter_of(name) > 0;
+  const std::string& base = service.options.names.front();
   return {{"id", name},
           {"object", "model"},
           {"created", service.created},
           {"owned_by", "saccade"},
-          {"root", service.options.names.front()},
-          {"parent", nullptr},
+          {"root", adapter ? name : base},
+          {"parent", adapter ? Json(base) : Json()},
           {"max_model_len", service.limits.max_model_len}};
 }
 
@@ -19,7 +22,9 @@ Json model_json(const Service& service, const std::string& name) {
 
 http::HttpReply list_models(const Service& service) {
   Json models = Json::array();
-  for (const std::string& name : service.options.names) models.push_back(model_json(service, name));
+  for (const auto* names : {&service.options.names, &service.options.adapters}) {
+    for (const std::string& name : *names) models.push_back(model_json(service, name));
+  }
   return http::json_reply(to_text({{"object", "list"}, {"data", std::move(models)}}));
 }
 

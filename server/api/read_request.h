@@ -25,6 +25,9 @@ Result<T> read_request(const Service& service, http::HttpRequest& request,
   Result<T> parsed = parse(*body, service.limits);
   if (!parsed) return parsed;
   if (const Status status = service.check_model(model); !status.ok()) return status;
+  if constexpr (requires { parsed->options.adapter; }) {
+    parsed->options.adapter = service.adapter_of(model);
+  }
   return parsed;
 }
 

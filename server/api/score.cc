@@ -97,6 +97,7 @@ http::HttpReply score(Call& call) {
   if (!prompts) return error_response(prompts.status());
 
   GenerationOptions options;
+  options.adapter = service.adapter_of(request->model);
   options.sampling.prompt_logprobs = 0;
   auto generation = Generation::start(service, call.admission, *std::move(prompts), options);
   if (!generation) return error_response(generation.status());

@@ -83,8 +83,15 @@ const Json* Service::defaults_of(const std::string& model) const {
 Status Service::check_model(const std::string& model) const {
   const auto& names = options.names;
   if (model.empty() || std::find(names.begin(), names.end(), model) != names.end()) return {};
+  if (adapter_of(model) > 0) return {};
   return Status(StatusCode::kNotFound,
                 "the model '" + model.substr(0, 256) + "' is not served here", "model");
+}
+
+int Service::adapter_of(const std::string& model) const {
+  const auto found = std::find(options.adapters.begin(), options.adapters.end(), model);
+  return found == options.adapters.end() ? 0
+                                         : static_cast<int>(found - options.adapters.begin()) + 1;
 }
 
 }  // namespace saccade::api

@@ -43,7 +43,8 @@ TextSide load_text_side(const std::filesystem::path& folder, const ModelInfo& in
                         const std::filesystem::path& template_file);
 
 struct ServiceOptions {
-  std::vector<std::string> names;  // served model names, at least one
+  std::vector<std::string> names;     // served model names, at least one
+  std::vector<std::string> adapters;  // names of the LoRA adapters, in the executor's order
   FieldLimits fields;
   MediaLimits image;
   VideoLimits video;
@@ -97,8 +98,10 @@ class Service {
   Service(ServiceOptions options, ModelInfo info, TextSide text, EngineConfig engine_config,
           std::unique_ptr<ModelExecutor> executor);
 
-  // kNotFound unless `model` is empty or one of the served names.
+  // kNotFound unless `model` is empty, one of the served names or an adapter's.
   Status check_model(const std::string& model) const;
+  // Request::adapter for that model.
+  int adapter_of(const std::string& model) const;
 
   // What an answer calls the model: as the request did, else the first name.
   const std::string& name_of(const std::string& model) const {

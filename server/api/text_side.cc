@@ -77,6 +77,24 @@ void read_default(const Json& config, const char* name, T min, T max, const fs::
   value = member->get<T>();
 }
 
+// stop_strings: one string or a list.
+std::vector<std::string> read_stop_strings(const Json& config, const fs::path& path) {
+  constexpr size_t kMost = 16;
+  constexpr size_t kMostBytes = 1024;
+  const auto member = config.find("stop_strings");
+  if (member == config.end() || member->is_null()) return {};
+  std::vector<std::string> strings;
+  for (const Json& item : member->is_array() ? *member : Json::array({*member})) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty() ||
+        item.get_ref<const std::string&>().size() > kMostBytes || strings.size() == kMost) {
+      throw LoadError(path.string() +
+                      ": stop_strings: expected up to 16 strings of 1 to 1024 bytes");
+    }
+    strings.push_back(item);
+  }
+  return strings;
+}
+
 SamplingDefaults read_defaults(const fs::path& path) {
   const Json config = read_json(path);
   SamplingDefaults defaults;
@@ -85,6 +103,7 @@ SamplingDefaults read_defaults(const fs::path& path) {
   read_default(config, "top_k", 0, 1 << 30, path, defaults.top_k);
   read_default(config, "min_p", 0.0f, 1.0f, path, defaults.min_p);
   read_default(config, "repetition_penalty", 0.0f, 100.0f, path, defaults.repetition_penalty);
+  defaults.stop = read_stop_strings(config, path);
   if (defaults.repetition_penalty == 0 || defaults.top_p == 0) {
     throw LoadError(path.string() + ": repetition_penalty and top_p must be greater than 0");
   }
