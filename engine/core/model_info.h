@@ -46,6 +46,8 @@ struct ModelInfo {
   // A token of the template that never stands twice in a row: of neighbours one is dropped. Empty:
   // none.
   std::string single_token;
+  // A space stands between that token and a word directly behind it.
+  bool space_behind_single_token = false;
   // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
   std::function<ImageSize(const MediaLayout&)> token_grid;
   // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdlib>
 #include <map>
 
 #include "engine/models/decoder_model.h"
@@ -110,6 +111,9 @@ ModelInfo describe(const ModelFolder& folder) {
     return picture_text(layout, tokens, placeholder);
   };
   info.single_token = kFake;
+  // transformers' Idefics2Processor has done so since 5.0.
+  const std::string version = folder.config().string("transformers_version", "");
+  info.space_behind_single_token = std::atoi(version.c_str()) >= 5;
   // As the published checkpoint has it.
   info.builtin_chat_template =
       "{% for message in messages %}{{ message['role'].capitalize() }}"

@@ -672,6 +672,13 @@ def _second_dialect():
             weights="bfloat16",
         ),
         Checkpoint(
+            "idefics2_v5",
+            "idefics2",
+            cases.few_tile_cases,
+            source="idefics2_split",
+            weights="bfloat16",
+        ),
+        Checkpoint(
             "idefics3_v5",
             "idefics3",
             cases.few_tile_cases,

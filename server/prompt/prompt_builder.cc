@@ -122,6 +122,29 @@ void drop_doubles(std::vector<TextSegment>& text, const std::string& token) {
   }
 }
 
+// The first byte of the text behind segment `index`; 0: none.
+char first_behind(const std::vector<TextSegment>& text, size_t index) {
+  for (size_t i = index + 1; i < text.size(); ++i) {
+    if (!text[i].text.empty()) return text[i].text.front();
+  }
+  return 0;
+}
+
+// A space behind each `token` of the template's own that a word follows directly, as Python's
+// sub(token + "(?=[^\\s<])", token + " ") has it.
+void space_words(std::vector<TextSegment>& text, const std::string& token) {
+  constexpr std::string_view kNoWord = " \t\n\r\f\v<";
+  for (size_t i = 0; i < text.size(); ++i) {
+    std::string& own = text[i].text;
+    if (text[i].from_user) continue;
+    for (size_t at = 0; (at = own.find(token, at)) != std::string::npos;) {
+      at += token.size();
+      const char next = at < own.size() ? own[at] : first_behind(text, i);
+      if (next != 0 && kNoWord.find(next) == std::string_view::npos) own.insert(at, 1, ' ');
+    }
+  }
+}
+
 }  // namespace
 
 PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
@@ -328,7 +351,10 @@ Result<std::vector<int>> PromptBuilder::expand_placeholders(
     }
     segment.text = std::move(expanded);
   }
-  if (!info_.single_token.empty()) drop_doubles(text, info_.single_token);
+  if (!info_.single_token.empty()) {
+    drop_doubles(text, info_.single_token);
+    if (info_.space_behind_single_token) space_words(text, info_.single_token);
+  }
   const auto differs = [&](MediaKind kind, size_t found, const char* what) {
     const size_t sent = count_kind(media, kind);
     return found == sent

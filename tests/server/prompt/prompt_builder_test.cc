@@ -129,6 +129,26 @@ TEST_CASE("of two neighbouring boundary tokens of the template one is dropped") 
   CHECK(count({user("x", 1), user("", 1)}, 2) == 4);  // a user's word stands between
 }
 
+TEST_CASE(
+    "a space stands between a boundary token and a word behind it where the model wants one") {
+  Bench bench(
+      "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}"
+      "<image></s>{% else %}{{ p['text'] }}{% endif %}{% endfor %}{% endfor %}");
+  bench.info.single_token = "</s>";
+  const auto ids = [&](const char* words, bool spaced) {
+    bench.info.space_behind_single_token = spaced;
+    bench.make();
+    const MediaLayout pictures[] = {picture(1)};
+    const auto prompt = bench.builder->build(chat({user(words, 1)}), pictures);
+    REQUIRE(prompt.ok());
+    return prompt->ids;
+  };
+  CHECK(ids("x", true).size() == ids("x", false).size() + 1);
+  CHECK(ids(" x", true) == ids(" x", false));
+  CHECK(ids("<x", true) == ids("<x", false));
+  CHECK(ids("", true) == ids("", false));
+}
+
 TEST_CASE("a picture without visual tokens is refused") {
   const Bench bench(kParts);
   const MediaLayout pictures[] = {picture(0)};
