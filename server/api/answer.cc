@@ -148,7 +148,8 @@ int64_t unix_time() {
       .count();
 }
 
-Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client) {
+Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client,
+                                         const std::function<void(const ChoiceDelta&)>& seen) {
   std::vector<ChoiceDelta> answers(static_cast<size_t>(generation.choices()));
   for (size_t i = 0; i < answers.size(); ++i) answers[i].choice = static_cast<int>(i);
   TimePoint next_check = Clock::now() + kClientCheck;
@@ -156,6 +157,7 @@ Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& c
     auto delta = generation.next(next_check);
     if (!delta) return delta.status();
     if (*delta) {
+      if (seen) seen(**delta);
       ChoiceDelta& answer = answers[(*delta)->choice];
       append(**std::move(delta), answer);
     }

@@ -38,7 +38,10 @@ std::string response_id(const char* prefix);
 int64_t unix_time();
 
 // Waits for all choices, each with all that its deltas held. kCancelled: the client left.
-Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client);
+// `seen` is shown every delta before it is merged.
+Result<std::vector<ChoiceDelta>> collect(
+    Generation& generation, http::Client& client,
+    const std::function<void(const ChoiceDelta&)>& seen = nullptr);
 
 // How one route writes its stream: each function gives the JSON of some events.
 struct StreamFormat {

@@ -53,11 +53,14 @@ class ChatFormat {
         with_usage_(chat.options.include_usage),
         continuous_usage_(chat.options.continuous_usage) {}
 
-  Json whole(std::vector<ChoiceDelta> answers) {
+  // A piece of a whole answer: piece by piece, so that each token counts where it belongs.
+  void take(const ChoiceDelta& delta) { choices_[delta.choice].take(delta); }
+
+  // All pieces have been taken; `answers` are they put together.
+  Json whole(const std::vector<ChoiceDelta>& answers) {
     Json choices = Json::array();
     for (const ChoiceDelta& answer : answers) {
-      ChatChoice& taken = choices_[answer.choice];
-      taken.take(answer);
+      const ChatChoice& taken = choices_[answer.choice];
       Json choice = {{"index", answer.choice},
                      {"message", taken.message(echoed_)},
                      {"logprobs", logprobs(answer)},
@@ -187,9 +190,10 @@ http::HttpReply chat_completions(Call& call) {
 
   const auto format = std::make_shared<ChatFormat>(service, **generation, *chat, *syntax);
   if (!options.stream) {
-    Result<std::vector<ChoiceDelta>> answers = collect(**generation, call.client);
+    const Result<std::vector<ChoiceDelta>> answers =
+        collect(**generation, call.client, [&](const ChoiceDelta& delta) { format->take(delta); });
     if (!answers) return error_response(answers.status());
-    return http::json_reply(to_text(format->whole(*std::move(answers))));
+    return http::json_reply(to_text(format->whole(*answers)));
   }
   return stream_reply(*std::move(generation),
                       {[format] { return format->first(); },
