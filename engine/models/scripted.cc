@@ -59,6 +59,10 @@ class Scripted : public VisionLanguageModel {
     throw std::logic_error("a scripted model has no encoder");
   }
 
+  void add_adapter(int, LoraAdapter&) override {
+    throw LoadError("--lora: a scripted model takes no adapter");
+  }
+
   // [T] -> [T, 2]: the id's digits.
   at::Tensor embed(const at::Tensor& ids) override {
     const at::Tensor digits =
