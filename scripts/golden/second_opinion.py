@@ -30,7 +30,8 @@ class Model:
         """The parts, from config and weights as they are now."""
         text = self.config.get("text_config", self.config)
         self.decoder = Decoder(text, self.w)
-        if self.family == "llava" or self.family in plain_anyres.FAMILIES:  # has a head of its own, which caps nothing
+        # These have a head of their own, which caps nothing.
+        if self.family == "llava" or self.family in plain_anyres.FAMILIES:
             self.decoder.logit_cap = None
         if "vision_config" in self.config:
             self.tower = Tower(self.config["vision_config"], self.w)
@@ -45,9 +46,7 @@ class Model:
             self._add(found, "vit.embeddings", states[0])
             for i, state in enumerate(states[1:]):
                 self._add(found, f"vit.block.{i}", state)
-            connect = (
-                self._instructblip if self.family == "instructblip" else self._llava
-            )
+            connect = self._instructblip if "qformer_config" in self.config else self._llava
             for key, value in connect(states, qformer_ids).items():
                 self._add(found, key, value)
         return found
