@@ -33,7 +33,6 @@ SACCADE = ROOT / "build" / "bin" / "saccade"
 MODEL = ROOT / ".cache" / "smollm2"  # the language half of the default model, bfloat16
 VOCABULARY = 49152
 BATCHES = [1, 8, 16]
-CONCURRENCY = [1, 4, 16, 64]
 THREADS = os.cpu_count()
 
 
@@ -88,14 +87,14 @@ def engine_round(gguf, *options):
     return result
 
 
-def measure_engine(rounds):
-    return {"bfloat16": [engine_round(llama_cpp.write_bf16()) for _ in range(rounds)]}
+def measure_engine(options):
+    return {"bfloat16": [engine_round(llama_cpp.write_bf16()) for _ in range(options.rounds)]}
 
 
-def measure_quantized(rounds):
+def measure_quantized(options):
     pairs = {"int8": "Q8_0", "int4": "Q4_1"}
     return {ours: [engine_round(llama_cpp.write_quantized(theirs), "--quantization", ours)
-                   for _ in range(rounds)] for ours, theirs in pairs.items()}
+                   for _ in range(options.rounds)] for ours, theirs in pairs.items()}
 
 
 # ------------------------------------------------------------------------------------- the servers
@@ -168,10 +167,10 @@ def open_loop(port, rate, seed, seconds=20):
         load_client.open_loop(port, "/v1/completions", bodies, rate, seed)))
 
 
-def server_round(command, seed, with_open_loop):
+def server_round(command, seed, concurrency, with_open_loop):
     with serving(command) as (process, port):
         closed_loop(port, 4, 999)  # warm-up
-        result = {f"c={c}": closed_loop(port, c, seed + c) for c in CONCURRENCY}
+        result = {f"c={c}": closed_loop(port, c, seed + c) for c in concurrency}
         if with_open_loop:
             most = max(r["requests_per_s"] for r in result.values())
             for share in (0.5, 0.8, 0.95):
@@ -180,10 +179,10 @@ def server_round(command, seed, with_open_loop):
         return result
 
 
-def measure_server(rounds):
+def measure_server(options):
     servers = {"saccade": saccade_server, "llama.cpp": llama_server}
-    return [{name: server_round(command, 100 * i, with_open_loop=i == 0)
-             for name, command in servers.items()} for i in range(rounds)]
+    return [{name: server_round(command, 100 * i, options.concurrency, i == 0 and not options.no_open_loop)
+             for name, command in servers.items()} for i in range(options.rounds)]
 
 
 # ---------------------------------------------------------------------- Hugging Face transformers
@@ -201,11 +200,11 @@ def saccade_at_16():
         return closed_loop(port, 16, 7)["tokens_per_s"]
 
 
-def measure_transformers(rounds):
+def measure_transformers(options):
     """A static batch of 16 beside 16 clients of the server. generate runs in the dtype that this
     machine is faster in."""
     dtype = max(["float32", "bfloat16"], key=transformers_generate) if has_bf16() else "float32"
-    pairs = [(saccade_at_16(), transformers_generate(dtype)) for _ in range(rounds)]
+    pairs = [(saccade_at_16(), transformers_generate(dtype)) for _ in range(options.rounds)]
     return {"dtype": dtype, "saccade": [ours for ours, _ in pairs], "transformers": [theirs for _, theirs in pairs]}
 
 
@@ -231,6 +230,8 @@ def machine() -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, nargs="*", default=[1, 4, 16, 64], help="closed loops of the server part")
+    parser.add_argument("--no-open-loop", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     if not (MODEL / ".complete").exists():
@@ -241,7 +242,7 @@ def main():
     for part in options.only:
         print(f"measuring: {part}", file=sys.stderr, flush=True)
         results[part] = {"date": datetime.date.today().isoformat(), "machine": machine(),
-                         "rounds": PARTS[part](options.rounds)}
+                         "rounds": PARTS[part](options)}
         output.write_text(json.dumps(results, indent=1) + "\n")
     report.write(results, output.parent)
 

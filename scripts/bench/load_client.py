@@ -1,4 +1,4 @@
-"""One client for every server: streams completions over keep-alive connections and keeps times.
+"""One client for every server: streams completions, a connection each, and keeps times.
 
 Written on asyncio's sockets alone: beside a server on the same two cores, what a client costs is
 part of what is measured, so it does little.
@@ -71,6 +71,14 @@ async def ask(reader, writer, path, body) -> Answer:
     return answer
 
 
+async def ask_once(port, path, body) -> Answer:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
+    try:
+        return await ask(reader, writer, path, body)
+    finally:
+        writer.close()
+
+
 def carries_text(chunk) -> bool:
     choices = chunk.get("choices") or []
     if not choices:
@@ -87,10 +95,8 @@ async def closed_loop(port, path, bodies, concurrency) -> tuple[list[Answer], fl
     answers = []
 
     async def client():
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
         while queue:
-            answers.append(await ask(reader, writer, path, queue.pop()))
-        writer.close()
+            answers.append(await ask_once(port, path, queue.pop()))
 
     start = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(concurrency)))
@@ -103,9 +109,7 @@ async def open_loop(port, path, bodies, rate, seed) -> tuple[list[Answer], float
     answers = []
 
     async def one(body):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
-        answers.append(await ask(reader, writer, path, body))
-        writer.close()
+        answers.append(await ask_once(port, path, body))
 
     start = time.perf_counter()
     tasks, due = [], 0.0
