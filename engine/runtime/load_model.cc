@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <omp.h>
 
 #include <algorithm>
 
@@ -124,6 +125,9 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
   } catch (const c10::Error& error) {
     throw LoadError(path.string() + ": " + error.what_without_backtrace());
   }
+  // This thread's helpers go. As long as they exist beside those of the engine's thread, OpenMP
+  // sees more threads than cores and lets all of them sleep between two kernels.
+  omp_pause_resource(omp_pause_soft, omp_get_initial_device());
   loaded.device = device_name(placement.device);
   loaded.dtype = dtype_name(placement.dtype);
   return loaded;
