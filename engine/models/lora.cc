@@ -44,7 +44,7 @@ std::optional<double> find_pattern(const std::vector<std::pair<std::string, doub
   return std::nullopt;
 }
 
-// What changes the meaning of the tensors in a way that is not implemented.
+// Settings under which the tensors mean something else than what is computed here.
 void refuse_unknown(const JsonView& config) {
   const std::string type = config.string("peft_type", "LORA");
   if (type != "LORA") config.fail("peft_type", printable(type) + " is not supported (known: LORA)");
