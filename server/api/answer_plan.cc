@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/api/prepare.h"
+#include "server/api/structured_output.h"
 #include "server/output/forced_start.h"
 #include "server/prompt/tool_prompt.h"
 
@@ -42,20 +44,17 @@ Status allow_reasoning(const Service& service, const AnswerSyntax& syntax, Gramm
   return {};
 }
 
-}  // namespace
-
-void show_tools(const Service& service, ChatRequest& chat) {
-  if (chat.tools.active()) chat.conversation.tools = chat.tools.listed;
-  if (!service.prompts.shows_tools()) {
-    write_tools_as_text(chat.conversation, tool_style_name(service.options.tool_style));
-  }
+// A format that cannot be had is told before a picture is decoded.
+Status check_format(Service& service, const std::optional<GrammarSpec>& format) {
+  return format ? service.grammars.compile(*format).status() : Status();
 }
 
-Result<AnswerSyntax> plan_answer(Service& service, ChatRequest& chat,
-                                 const PreparedPrompt& prompt) {
+// How the answer to `prompt` is to be read. Sets what has to be known of it in `options`.
+Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
+                                 std::optional<GrammarSpec> format, const PreparedPrompt& prompt,
+                                 GenerationOptions& options) {
   const Tokenizer& tokenizer = *service.tokenizer;
   const ToolStyle style = service.options.tool_style;
-  GenerationOptions& options = chat.options;
   AnswerSyntax syntax;
   syntax.reasoning = service.options.reasoning;
   std::vector<std::string> markers;
@@ -63,18 +62,17 @@ Result<AnswerSyntax> plan_answer(Service& service, ChatRequest& chat,
     syntax.begins_inside = ends_with_marker(tokenizer, prompt, syntax.reasoning->start);
     markers = {syntax.reasoning->start, syntax.reasoning->end};
   }
-  std::optional<GrammarSpec> format = chat.format;
   std::optional<TokenId> forced;
-  if (chat.tools.active()) {
+  if (tools.active()) {
     syntax.tools = style;
-    syntax.tool_names = chat.tools.names();
+    syntax.tool_names = tools.names();
     const std::string marker(call_marker(style));
     for (const char* other : {"</tool_call>", "[ARGS]", "<|python_tag|>"}) markers.push_back(other);
     markers.push_back(marker);
     if (style == ToolStyle::kReact) options.stop.push_back(kObservation);
     forced = special_token(tokenizer, marker);
-    const auto calls = tool_grammar(chat.tools, style, forced.has_value());
-    if (calls && (chat.tools.forced() || !format)) format = calls;
+    const auto calls = tool_grammar(tools, style, forced.has_value());
+    if (calls && (tools.forced() || !format)) format = calls;
   }
   for (const std::string& marker : markers) {
     if (const auto id = special_token(tokenizer, marker)) options.shown_tokens.push_back(*id);
@@ -83,12 +81,39 @@ Result<AnswerSyntax> plan_answer(Service& service, ChatRequest& chat,
   if (const Status status = allow_reasoning(service, syntax, *format); !status.ok()) return status;
   if (const Status status = constrain(service.grammars, format, options); !status.ok())
     return status;
-  if (forced && chat.tools.forced()) {
+  if (forced && tools.forced()) {
     options.constraint = [inner = options.constraint, id = *forced] {
       return std::make_shared<ForcedStart>(id, inner());
     };
   }
   return syntax;
+}
+
+}  // namespace
+
+void show_tools(const Service& service, const ToolOptions& tools, Conversation& conversation) {
+  if (tools.active()) conversation.tools = tools.listed;
+  if (!service.prompts.shows_tools()) {
+    write_tools_as_text(conversation, tool_style_name(service.options.tool_style));
+  }
+}
+
+Result<StartedAnswer> start_answer(Call& call, Conversation& conversation, const ToolOptions& tools,
+                                   const std::optional<GrammarSpec>& format,
+                                   GenerationOptions options) {
+  Service& service = call.service;
+  if (const Status status = check_format(service, format); !status.ok()) return status;
+  show_tools(service, tools, conversation);
+  Result<PreparedPrompt> prompt = prepare_chat(
+      service, conversation, {options.max_tokens, options.truncate_prompt}, call.admission.get());
+  if (!prompt) return prompt.status();
+  Result<AnswerSyntax> syntax = plan_answer(service, tools, format, *prompt, options);
+  if (!syntax) return syntax.status();
+  std::vector<PreparedPrompt> prompts;
+  prompts.push_back(*std::move(prompt));
+  auto generation = Generation::start(service, call.admission, std::move(prompts), options);
+  if (!generation) return generation.status();
+  return StartedAnswer{*std::move(generation), *std::move(syntax)};
 }
 
 }  // namespace saccade::api

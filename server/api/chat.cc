@@ -5,7 +5,6 @@
 #include "server/api/chat_answer.h"
 #include "server/api/chat_request.h"
 #include "server/api/logprobs.h"
-#include "server/api/prepare.h"
 #include "server/api/read_request.h"
 
 namespace saccade::api {
@@ -28,11 +27,6 @@ std::vector<ChatChoice> make_choices(const Generation& generation, const ChatReq
     choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel);
   }
   return choices;
-}
-
-// A format that cannot be had is told before a picture is decoded.
-Status check_format(Service& service, const ChatRequest& chat) {
-  return chat.format ? service.grammars.compile(*chat.format).status() : Status();
 }
 
 // Writes whole answers, and the chunks of a stream.
@@ -172,30 +166,18 @@ http::HttpReply chat_completions(Call& call) {
   Service& service = call.service;
   Result<ChatRequest> chat = read_request(service, call.request, parse_chat_request);
   if (!chat) return error_response(chat.status());
-  if (const Status status = check_format(service, *chat); !status.ok()) {
-    return error_response(status);
-  }
-  show_tools(service, *chat);
-  const GenerationOptions& options = chat->options;
-  Result<PreparedPrompt> prompt =
-      prepare_chat(service, chat->conversation, {options.max_tokens, options.truncate_prompt},
-                   call.admission.get());
-  if (!prompt) return error_response(prompt.status());
-  const Result<AnswerSyntax> syntax = plan_answer(service, *chat, *prompt);
-  if (!syntax) return error_response(syntax.status());
-  std::vector<PreparedPrompt> prompts;
-  prompts.push_back(*std::move(prompt));
-  auto generation = Generation::start(service, call.admission, std::move(prompts), options);
-  if (!generation) return error_response(generation.status());
-
-  const auto format = std::make_shared<ChatFormat>(service, **generation, *chat, *syntax);
-  if (!options.stream) {
+  Result<StartedAnswer> started =
+      start_answer(call, chat->conversation, chat->tools, chat->format, chat->options);
+  if (!started) return error_response(started.status());
+  std::unique_ptr<Generation>& generation = started->generation;
+  const auto format = std::make_shared<ChatFormat>(service, *generation, *chat, started->syntax);
+  if (!chat->options.stream) {
     const Result<std::vector<ChoiceDelta>> answers =
-        collect(**generation, call.client, [&](const ChoiceDelta& delta) { format->take(delta); });
+        collect(*generation, call.client, [&](const ChoiceDelta& delta) { format->take(delta); });
     if (!answers) return error_response(answers.status());
     return http::json_reply(to_text(format->whole(*answers)));
   }
-  return stream_reply(*std::move(generation),
+  return stream_reply(std::move(generation),
                       {[format] { return format->first(); },
                        [format](const ChoiceDelta& delta) { return format->delta(delta); },
                        [format] { return format->last(); }});

@@ -5,6 +5,8 @@
 namespace saccade::api {
 namespace {
 
+using Kind = AnswerSegment::Kind;
+
 void append(Json& object, const char* name, const std::string& text) {
   if (!object.contains(name)) {
     object[name] = text;
@@ -13,88 +15,76 @@ void append(Json& object, const char* name, const std::string& text) {
   }
 }
 
+Json function_of(const AnswerSegment& call) {
+  return {{"name", call.name}, {"arguments", call.text}};
+}
+
 }  // namespace
 
-ChatChoice::ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel)
-    : parser_(syntax), functions_(functions), parallel_(parallel) {}
-
 Json ChatChoice::take(const ChoiceDelta& delta) {
-  const bool was_reasoning = parser_.reasoning();
-  AnswerPieces pieces = parser_.push(delta.text);
-  if (was_reasoning) reasoning_tokens_ += static_cast<int>(delta.logprobs.size());
-  if (delta.finish) {
-    for (AnswerPiece& piece : parser_.finish()) pieces.push_back(std::move(piece));
-  }
   Json object = Json::object();
-  for (const AnswerPiece& piece : pieces) add(piece, object);
+  for (const SegmentStep& step : answer_.take(delta)) add(step, object);
   return object;
 }
 
-void ChatChoice::add(const AnswerPiece& piece, Json& delta) {
-  switch (piece.kind) {
-    case AnswerPiece::Kind::kContent:
-      content_ += piece.text;
-      return append(delta, "content", piece.text);
-    case AnswerPiece::Kind::kReasoning:  // under the names that vLLM's clients read
-      reasoning_ += piece.text;
-      append(delta, "reasoning_content", piece.text);
-      return append(delta, "reasoning", piece.text);
-    default:
-      if (piece.call == 0 || parallel_) add_call(piece, delta);
-  }
+void ChatChoice::add(const SegmentStep& step, Json& delta) {
+  const AnswerSegment& segment = answer_.all()[step.segment];
+  if (step.kind == SegmentStep::Kind::kEnd) return;
+  if (segment.kind == Kind::kCall) return add_call(step, segment, delta);
+  if (step.kind == SegmentStep::Kind::kBegin) return;
+  if (segment.kind == Kind::kText) return append(delta, "content", step.text);
+  append(delta, "reasoning_content", step.text);  // under the names that vLLM's clients read
+  append(delta, "reasoning", step.text);
 }
 
-void ChatChoice::add_call(const AnswerPiece& piece, Json& delta) {
-  const bool begins = piece.kind == AnswerPiece::Kind::kCall;
-  if (begins) {
-    calls_.push_back({response_id("call_"), piece.text, ""});
-  } else {
-    calls_.back().arguments += piece.text;
-  }
+void ChatChoice::add_call(const SegmentStep& step, const AnswerSegment& call, Json& delta) {
+  const bool begins = step.kind == SegmentStep::Kind::kBegin;
+  if (begins) call_ids_.push_back(response_id("call_"));
   if (functions_) {
-    Json& call = delta["function_call"];
-    if (begins) call = {{"name", piece.text}, {"arguments", ""}};
-    if (!begins) append(call, "arguments", piece.text);
+    Json& function = delta["function_call"];
+    if (begins) function = {{"name", call.name}, {"arguments", ""}};
+    if (!begins) append(function, "arguments", step.text);
     return;
   }
   Json& list = delta["tool_calls"];
   if (begins) {
-    list.push_back({{"index", piece.call},
-                    {"id", calls_.back().id},
+    list.push_back({{"index", call.call},
+                    {"id", call_ids_.back()},
                     {"type", "function"},
-                    {"function", {{"name", piece.text}, {"arguments", ""}}}});
+                    {"function", {{"name", call.name}, {"arguments", ""}}}});
     return;
   }
-  if (list.empty() || list.back()["index"] != piece.call) {
-    list.push_back({{"index", piece.call}, {"function", Json::object()}});
+  if (list.empty() || list.back()["index"] != call.call) {
+    list.push_back({{"index", call.call}, {"function", Json::object()}});
   }
-  append(list.back()["function"], "arguments", piece.text);
+  append(list.back()["function"], "arguments", step.text);
 }
 
 Json ChatChoice::message(const std::string& echoed) const {
-  const std::string content = echoed + content_;
+  const std::string content = echoed + answer_.joined(Kind::kText);
+  const std::string reasoning = answer_.joined(Kind::kReasoning);
   Json message = {{"role", "assistant"},
-                  {"content", calls_.empty() || !content.empty() ? Json(content) : Json()},
+                  {"content", call_ids_.empty() || !content.empty() ? Json(content) : Json()},
                   {"refusal", nullptr}};
-  if (!reasoning_.empty()) {
-    message["reasoning_content"] = reasoning_;
-    message["reasoning"] = reasoning_;
+  if (!reasoning.empty()) {
+    message["reasoning_content"] = reasoning;
+    message["reasoning"] = reasoning;
   }
-  if (functions_ && !calls_.empty()) {
-    message["function_call"] = {{"name", calls_[0].name}, {"arguments", calls_[0].arguments}};
-  } else if (!calls_.empty()) {
-    Json& list = message["tool_calls"] = Json::array();
-    for (const Call& call : calls_) {
-      list.push_back({{"id", call.id},
-                      {"type", "function"},
-                      {"function", {{"name", call.name}, {"arguments", call.arguments}}}});
+  for (const AnswerSegment& segment : answer_.all()) {
+    if (segment.kind != Kind::kCall) continue;
+    if (functions_) {
+      message["function_call"] = function_of(segment);
+    } else {
+      message["tool_calls"].push_back({{"id", call_ids_[static_cast<size_t>(segment.call)]},
+                                       {"type", "function"},
+                                       {"function", function_of(segment)}});
     }
   }
   return message;
 }
 
 const char* ChatChoice::finish_name(FinishReason reason) const {
-  if (reason != FinishReason::kStop || calls_.empty()) return api::finish_name(reason);
+  if (reason != FinishReason::kStop || call_ids_.empty()) return api::finish_name(reason);
   return functions_ ? "function_call" : "tool_calls";
 }
 

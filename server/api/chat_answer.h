@@ -3,9 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "server/api/generation.h"
+#include "server/api/answer_segments.h"
 #include "server/api/json.h"
-#include "server/output/answer/answer_parser.h"
 
 namespace saccade::api {
 
@@ -13,7 +12,8 @@ namespace saccade::api {
 class ChatChoice {
  public:
   // `functions`: calls in the older form, `function_call`. `parallel` false: the first call alone.
-  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel);
+  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel)
+      : answer_(syntax, parallel), functions_(functions) {}
 
   // Takes what the choice has gained, and gives the `delta` of a chunk: {} while all of it is held
   // back. A call's first appearance has its id, type and name, what follows only more arguments.
@@ -25,21 +25,15 @@ class ChatChoice {
   // "tool_calls" or "function_call" where the model called and stopped of its own accord.
   const char* finish_name(FinishReason reason) const;
 
-  // Tokens whose text was reasoning.
-  int reasoning_tokens() const { return reasoning_tokens_; }
+  int reasoning_tokens() const { return answer_.reasoning_tokens(); }
 
  private:
-  struct Call {
-    std::string id, name, arguments;
-  };
-  void add(const AnswerPiece& piece, Json& delta);
-  void add_call(const AnswerPiece& piece, Json& delta);
+  void add(const SegmentStep& step, Json& delta);
+  void add_call(const SegmentStep& step, const AnswerSegment& call, Json& delta);
 
-  AnswerParser parser_;
-  bool functions_, parallel_;
-  std::string content_, reasoning_;
-  std::vector<Call> calls_;
-  int reasoning_tokens_ = 0;
+  AnswerSegments answer_;
+  const bool functions_;
+  std::vector<std::string> call_ids_;
 };
 
 // usage.completion_tokens_details

@@ -1,6 +1,8 @@
 #include "server/api/messages.h"
 
 #include "server/api/answer.h"
+#include "server/api/answer_plan.h"
+#include "server/api/message_blocks.h"
 #include "server/api/messages_request.h"
 #include "server/api/prepare.h"
 #include "server/api/read_request.h"
@@ -35,34 +37,32 @@ http::HttpReply failure(const Status& status) {
 }
 
 // Anthropic counts what came from the cache apart from the rest of the input.
-Json usage_of(const Usage& usage) {
+Json usage_of(const Usage& usage, int thinking_tokens) {
   return {{"input_tokens", usage.prompt_tokens - usage.cached_tokens},
           {"cache_creation_input_tokens", 0},
           {"cache_read_input_tokens", usage.cached_tokens},
-          {"output_tokens", usage.completion_tokens}};
-}
-
-const char* stop_reason(const ChoiceDelta& delta) {
-  if (*delta.finish == FinishReason::kLength) return "max_tokens";
-  return delta.stop_string.empty() ? "end_turn" : "stop_sequence";
-}
-
-Json stop_sequence(const ChoiceDelta& delta) {
-  return delta.stop_string.empty() ? Json() : Json(delta.stop_string);
+          {"output_tokens", usage.completion_tokens},
+          {"output_tokens_details", {{"thinking_tokens", thinking_tokens}}}};
 }
 
 // Writes a message, whole or as the events of a stream.
 class MessageFormat {
  public:
-  MessageFormat(const Service& service, const Generation& generation,
-                const MessagesRequest& request)
-      : generation_(generation), model_(service.name_of(request.model)) {}
+  MessageFormat(const Service& service, const StartedAnswer& answer, const MessagesRequest& request)
+      : generation_(*answer.generation),
+        model_(service.name_of(request.model)),
+        blocks_(answer.syntax, request.tools.parallel) {}
 
-  Json whole(const ChoiceDelta& answer) const {
-    Json made = message(Json::array({{{"type", "text"}, {"text", answer.text}}}));
-    made["stop_reason"] = stop_reason(answer);
-    made["stop_sequence"] = stop_sequence(answer);
-    made["usage"] = usage_of(generation_.usage());
+  std::vector<Json> take(const ChoiceDelta& delta) {
+    if (delta.finish) last_ = delta;
+    return blocks_.take(delta);
+  }
+
+  // All of the answer was taken.
+  Json whole() const {
+    Json made = message(blocks_.content());
+    made.update(end());
+    made["usage"] = usage_of(generation_.usage(), blocks_.reasoning_tokens());
     return made;
   }
 
@@ -70,29 +70,15 @@ class MessageFormat {
     Usage usage = generation_.usage();
     usage.cached_tokens = 0;  // not known yet
     Json start = message(Json::array());
-    start["usage"] = usage_of(usage);
-    return {{{"type", "message_start"}, {"message", std::move(start)}},
-            {{"type", "content_block_start"},
-             {"index", 0},
-             {"content_block", {{"type", "text"}, {"text", ""}}}},
-            {{"type", "ping"}}};
-  }
-
-  std::vector<Json> take(const ChoiceDelta& delta) {
-    if (delta.finish) last_ = delta;
-    if (delta.text.empty()) return {};
-    return {{{"type", "content_block_delta"},
-             {"index", 0},
-             {"delta", {{"type", "text_delta"}, {"text", delta.text}}}}};
+    start["usage"] = usage_of(usage, 0);
+    return {{{"type", "message_start"}, {"message", std::move(start)}}, {{"type", "ping"}}};
   }
 
   std::vector<Json> last() const {
-    return {
-        {{"type", "content_block_stop"}, {"index", 0}},
-        {{"type", "message_delta"},
-         {"delta", {{"stop_reason", stop_reason(last_)}, {"stop_sequence", stop_sequence(last_)}}},
-         {"usage", usage_of(generation_.usage())}},
-        {{"type", "message_stop"}}};
+    return {{{"type", "message_delta"},
+             {"delta", end()},
+             {"usage", usage_of(generation_.usage(), blocks_.reasoning_tokens())}},
+            {{"type", "message_stop"}}};
   }
 
   static std::vector<Json> failed(const Status& status) {
@@ -101,6 +87,17 @@ class MessageFormat {
   }
 
  private:
+  // How the answer ended.
+  Json end() const {
+    const bool called = blocks_.called() && last_.finish == FinishReason::kStop;
+    const bool stopped = !called && !last_.stop_string.empty();
+    const char* reason = last_.finish == FinishReason::kLength ? "max_tokens"
+                         : called                              ? "tool_use"
+                         : stopped                             ? "stop_sequence"
+                                                               : "end_turn";
+    return {{"stop_reason", reason}, {"stop_sequence", stopped ? Json(last_.stop_string) : Json()}};
+  }
+
   Json message(Json content) const {
     return {{"id", id_},
             {"type", "message"},
@@ -114,7 +111,8 @@ class MessageFormat {
   const Generation& generation_;  // lives as long as the reply that streams it
   const std::string id_ = response_id("msg_");
   const std::string model_;
-  ChoiceDelta last_;
+  MessageBlocks blocks_;
+  ChoiceDelta last_;  // that finished the answer
 };
 
 }  // namespace
@@ -130,36 +128,31 @@ std::string message_error_body(int status, const std::string& message, const std
 }
 
 http::HttpReply create_message(Call& call) {
-  Service& service = call.service;
-  const auto request = read_request(service, call.request, parse_messages_request);
+  auto request = read_request(call.service, call.request, parse_messages_request);
   if (!request) return failure(request.status());
-  const GenerationOptions& options = request->options;
-  Result<PreparedPrompt> prompt =
-      prepare_chat(service, request->conversation, {options.max_tokens, options.truncate_prompt},
-                   call.admission.get());
-  if (!prompt) return failure(prompt.status());
-  std::vector<PreparedPrompt> prompts;
-  prompts.push_back(*std::move(prompt));
-  auto generation = Generation::start(service, call.admission, std::move(prompts), options);
-  if (!generation) return failure(generation.status());
+  auto started =
+      start_answer(call, request->conversation, request->tools, request->format, request->options);
+  if (!started) return failure(started.status());
 
-  const auto format = std::make_shared<MessageFormat>(service, **generation, *request);
-  if (!options.stream) {
-    const auto answers = collect(**generation, call.client);
+  const auto format = std::make_shared<MessageFormat>(call.service, *started, *request);
+  if (!request->options.stream) {
+    const auto answers = collect(*started->generation, call.client,
+                                 [&](const ChoiceDelta& delta) { format->take(delta); });
     if (!answers) return failure(answers.status());
-    return http::json_reply(to_text(format->whole(answers->front())));
+    return http::json_reply(to_text(format->whole()));
   }
   StreamFormat stream{[format] { return format->first(); },
                       [format](const ChoiceDelta& delta) { return format->take(delta); },
                       [format] { return format->last(); }};
   stream.failure = MessageFormat::failed;
   stream.named_events = true;
-  return stream_reply(*std::move(generation), std::move(stream));
+  return stream_reply(std::move(started->generation), std::move(stream));
 }
 
 http::HttpReply count_message_tokens(Call& call) {
-  const auto request = read_request(call.service, call.request, parse_count_request);
+  auto request = read_request(call.service, call.request, parse_count_request);
   if (!request) return failure(request.status());
+  show_tools(call.service, request->tools, request->conversation);
   const auto prompt = count_chat(call.service, request->conversation, call.request.key);
   if (!prompt) return failure(prompt.status());
   return http::json_reply(to_text({{"input_tokens", prompt->ids.size()}}));

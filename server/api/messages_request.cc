@@ -49,6 +49,15 @@ void read_image(const Fields& block, const ModelLimits& limits, Fields& fields,
   message.parts.push_back(std::move(content));
 }
 
+// Templates show it where the model was trained to see it again.
+void read_thinking(const Fields& block, ChatMessage& message) {
+  const Json* thinking = block.find("thinking");
+  if (thinking == nullptr) return;
+  Json& reasoning = message.extra["reasoning_content"];
+  reasoning = (reasoning.is_string() ? reasoning.get<std::string>() : std::string()) +
+              thinking->get<std::string>();
+}
+
 // A call of the assistant, as templates know it.
 void read_tool_use(const Fields& block, Fields& fields, ChatMessage& message) {
   for (const char* name : {"id", "name", "input"}) {
@@ -97,7 +106,8 @@ void read_block(const Json& value, const std::string& path, const ModelLimits& l
   if (type == "image") return read_image(block, limits, fields, message);
   if (type == "tool_use") return read_tool_use(block, fields, message);
   if (type == "tool_result") return read_tool_result(block, limits, fields, results);
-  if (type == "thinking" || type == "redacted_thinking") return;
+  if (type == "thinking") return read_thinking(block, message);
+  if (type == "redacted_thinking") return;
   fields.fail(block.path("type"), "unknown content block type '" + type.substr(0, 64) +
                                       "'; known are text, image, tool_use and tool_result");
 }
@@ -167,16 +177,25 @@ void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conv
   }
   // The words of an assistant at the end are the beginning of the answer.
   if (conversation.messages.back().role == "assistant") {
+    if (conversation.messages.back().extra.contains("tool_calls")) {
+      return fields.fail("messages", "the last message calls a tool: its tool_result is missing");
+    }
     conversation.continue_final_message = true;
     conversation.add_generation_prompt = false;
   }
 }
 
-void refuse_unsupported(Fields& fields) {
-  const Json* tools = fields.find("tools");
-  if (tools != nullptr && !(tools->is_array() && tools->empty())) {
-    fields.fail("tools", "tools are not supported on this route by this version");
+// output_config.format: {"type": "json_schema", "schema": {...}}
+std::optional<GrammarSpec> read_format(Fields& fields, const ModelLimits& limits) {
+  const Json* config = fields.ok() ? fields.find("output_config") : nullptr;
+  if (config == nullptr || !config->contains("format") || (*config)["format"].is_null()) {
+    return std::nullopt;
   }
+  const Fields format((*config)["format"], {kOutputFormatFields}, limits, "output_config.format");
+  fields.fail(format.status());
+  if (!format.ok()) return std::nullopt;
+  return GrammarSpec{GrammarSpec::Kind::kJsonSchema, to_text(*format.find("schema")),
+                     format.path("schema")};
 }
 
 Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool count_only) {
@@ -191,7 +210,8 @@ Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool 
   if (!count_only && !request.options.max_tokens) {
     fields.fail("max_tokens", "max_tokens is missing");
   }
-  if (fields.ok()) refuse_unsupported(fields);
+  request.format = read_format(fields, limits);
+  request.tools = read_tools(fields, limits.fields, ToolForm::kMessages);
   if (!fields.ok()) return fields.status();
   return request;
 }

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "server/api/generation_options.h"
+#include "server/api/tools.h"
 #include "server/prompt/conversation.h"
 
 namespace saccade::api {
@@ -12,6 +14,8 @@ struct MessagesRequest {
   std::string model;
   Conversation conversation;  // with the system text in front
   GenerationOptions options;
+  std::optional<GrammarSpec> format;  // of the answer's text
+  ToolOptions tools;
 };
 
 Result<MessagesRequest> parse_messages_request(const Json& body, const ModelLimits& limits);

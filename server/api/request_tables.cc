@@ -236,7 +236,8 @@ constexpr Field kResponses[] = {
     one_of("truncation", "auto|disabled"),
     object("text", {}),
     object("reasoning", {}),
-    flag("parallel_tool_calls"),
+    flag("parallel_tool_calls", "false: one call at most"),
+    integer("max_tool_calls", 1, kMaxInt, "accepted; of tools that this server does not have"),
     flag("background", "refused"),
     custom("conversation", "refused"),
     custom("prompt", "refused"),
@@ -278,8 +279,14 @@ constexpr Field kMessages[] = {
     strings("stop_sequences", max_stops, max_stop_bytes),
     object("metadata", {}, "accepted and not used"),
     object("thinking", {}, "accepted; changes nothing"),
+    object("output_config", {}, "format: a JSON schema that the answer's text matches"),
     custom("tools"),
     custom("tool_choice"),
+};
+
+constexpr Field kOutputFormat[] = {
+    required(one_of("type", "json_schema")),
+    required(object("schema", {})),
 };
 
 constexpr Field kMessage[] = {
@@ -290,6 +297,7 @@ constexpr Field kMessage[] = {
 constexpr Field kMessageBlock[] = {
     required(string("type", kNoMaximum)),
     string("text", kNoMaximum),
+    string("thinking", kNoMaximum),
     object("source", {}),
     string("id", kMaxLabelBytes),
     string("name", kMaxLabelBytes),
@@ -337,6 +345,7 @@ const FieldTable kResponsesItemFields = kResponsesItem;
 const FieldTable kResponsesPartFields = kResponsesPart;
 const FieldTable kTextFormatFields = kTextFormat;
 const FieldTable kMessagesFields = kMessages;
+const FieldTable kOutputFormatFields = kOutputFormat;
 const FieldTable kMessageFields = kMessage;
 const FieldTable kMessageBlockFields = kMessageBlock;
 const FieldTable kMessageSourceFields = kMessageSource;

@@ -20,6 +20,7 @@ extern const FieldTable kResponsesItemFields;
 extern const FieldTable kResponsesPartFields;
 extern const FieldTable kTextFormatFields;
 extern const FieldTable kMessagesFields;  // Anthropic's API
+extern const FieldTable kOutputFormatFields;
 extern const FieldTable kMessageFields;
 extern const FieldTable kMessageBlockFields;
 extern const FieldTable kMessageSourceFields;

@@ -1,20 +1,21 @@
 #include "server/api/responses.h"
 
 #include "server/api/answer.h"
+#include "server/api/answer_plan.h"
 #include "server/api/logprobs.h"
-#include "server/api/prepare.h"
 #include "server/api/read_request.h"
+#include "server/api/response_items.h"
 #include "server/api/responses_request.h"
 
 namespace saccade::api {
 namespace {
 
-Json usage_of(const Usage& usage) {
+Json usage_of(const Usage& usage, int reasoning_tokens) {
   return {{"input_tokens", usage.prompt_tokens},
           {"input_tokens_details",
            {{"cached_tokens", usage.cached_tokens}, {"image_tokens", usage.image_tokens}}},
           {"output_tokens", usage.completion_tokens},
-          {"output_tokens_details", {{"reasoning_tokens", 0}}},
+          {"output_tokens_details", {{"reasoning_tokens", reasoning_tokens}}},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
 }
 
@@ -26,108 +27,59 @@ Json error_of(const Status& status) {
 // Writes a response, whole or as the events of a stream, and keeps it for the next turn.
 class ResponseFormat {
  public:
-  ResponseFormat(Service& service, const Generation& generation, ResponsesRequest request,
+  ResponseFormat(Service& service, const StartedAnswer& answer, ResponsesRequest request,
                  Conversation conversation, int owner)
       : service_(service),
-        generation_(generation),
+        generation_(*answer.generation),
         request_(std::move(request)),
         conversation_(std::move(conversation)),
-        owner_(owner) {}
+        owner_(owner),
+        items_(answer.syntax, request_.tools.parallel) {}
 
   // Takes the next part of the answer; the events that tell it.
   std::vector<Json> take(const ChoiceDelta& delta) {
-    std::vector<Json> events;
-    Json logprobs = logprobs_of(delta);
-    if (!delta.text.empty()) {
-      text_ += delta.text;
-      events.push_back(event("response.output_text.delta", {{"item_id", message_id_},
-                                                            {"output_index", 0},
-                                                            {"content_index", 0},
-                                                            {"delta", delta.text},
-                                                            {"logprobs", logprobs}}));
-    }
-    for (Json& entry : logprobs) logprobs_.push_back(std::move(entry));
     if (delta.finish) finish_ = *delta.finish;
-    return events;
+    return numbered(items_.take(delta, logprobs_of(delta)));
   }
 
   std::vector<Json> first() {
     const Json in_progress = response("in_progress", Json::array());
-    return {event("response.created", {{"response", in_progress}}),
-            event("response.in_progress", {{"response", in_progress}}),
-            event("response.output_item.added",
-                  {{"output_index", 0}, {"item", message("in_progress", Json::array())}}),
-            event("response.content_part.added", {{"item_id", message_id_},
-                                                  {"output_index", 0},
-                                                  {"content_index", 0},
-                                                  {"part", part("", Json::array())}})};
+    return numbered({{{"type", "response.created"}, {"response", in_progress}},
+                     {{"type", "response.in_progress"}, {"response", in_progress}}});
   }
 
   std::vector<Json> last() {
-    std::vector<Json> events = {
-        event("response.output_text.done", {{"item_id", message_id_},
-                                            {"output_index", 0},
-                                            {"content_index", 0},
-                                            {"text", text_},
-                                            {"logprobs", logprobs_}}),
-        event("response.content_part.done", {{"item_id", message_id_},
-                                             {"output_index", 0},
-                                             {"content_index", 0},
-                                             {"part", part(text_, logprobs_)}}),
-        event("response.output_item.done", {{"output_index", 0}, {"item", whole_message()}})};
-    const std::string kind =
-        finish_ == FinishReason::kLength ? "response.incomplete" : "response.completed";
-    events.push_back(event(kind.c_str(), {{"response", whole()}}));
-    return events;
+    const bool cut = finish_ == FinishReason::kLength;
+    return numbered(
+        {{{"type", cut ? "response.incomplete" : "response.completed"}, {"response", whole()}}});
   }
 
   std::vector<Json> failure(const Status& status) {
-    Json failed = response("failed", Json::array());
+    Json failed = response("failed", items_.output());
     failed["error"] = error_of(status);
-    return {event("response.failed", {{"response", std::move(failed)}})};
+    return numbered({{{"type", "response.failed"}, {"response", std::move(failed)}}});
   }
 
   // The finished response, kept if that was wished.
   Json whole() {
     const bool cut = finish_ == FinishReason::kLength;
-    Json made = response(cut ? "incomplete" : "completed", Json::array({whole_message()}));
+    Json made = response(cut ? "incomplete" : "completed", items_.output());
     if (cut) made["incomplete_details"] = {{"reason", "max_output_tokens"}};
-    made["usage"] = usage_of(generation_.usage());
+    made["usage"] = usage_of(generation_.usage(), items_.reasoning_tokens());
     if (request_.options.timings) made["timings"] = timings_json(generation_);
     if (request_.store) keep(made);
     return made;
   }
 
  private:
-  Json event(const char* type, Json fields) {
-    Json made = {{"type", type}, {"sequence_number", sequence_number_++}};
-    made.update(fields);
-    return made;
+  std::vector<Json> numbered(std::vector<Json> events) {
+    for (Json& event : events) event["sequence_number"] = sequence_number_++;
+    return events;
   }
 
   Json logprobs_of(const ChoiceDelta& delta) const {
     if (!request_.options.sampling.logprobs) return Json::array();
     return chat_logprobs(*service_.tokenizer, delta.logprobs)["content"];
-  }
-
-  static Json part(const std::string& text, Json logprobs) {
-    return {{"type", "output_text"},
-            {"text", text},
-            {"annotations", Json::array()},
-            {"logprobs", std::move(logprobs)}};
-  }
-
-  Json message(const char* status, Json content) const {
-    return {{"id", message_id_},
-            {"type", "message"},
-            {"status", status},
-            {"role", "assistant"},
-            {"content", std::move(content)}};
-  }
-
-  Json whole_message() const {
-    const bool cut = finish_ == FinishReason::kLength;
-    return message(cut ? "incomplete" : "completed", Json::array({part(text_, logprobs_)}));
   }
 
   Json response(const char* status, Json output) const {
@@ -167,11 +119,7 @@ class ResponseFormat {
 
   void keep(const Json& made) {
     StoredResponse stored{id_, owner_, made, request_.input, conversation_};
-    ChatMessage answer;
-    answer.role = "assistant";
-    answer.plain_string = true;
-    answer.parts.push_back({ContentPart::Kind::kText, text_, {}});
-    stored.conversation.messages.push_back(std::move(answer));
+    stored.conversation.messages.push_back(items_.turn());
     service_.responses.add(std::move(stored));
   }
 
@@ -181,11 +129,9 @@ class ResponseFormat {
   const Conversation conversation_;  // with what came before, without instructions
   const int owner_;
   const std::string id_ = response_id("resp_");
-  const std::string message_id_ = response_id("msg_");
   const int64_t created_ = unix_time();
   int sequence_number_ = 0;
-  std::string text_;
-  Json logprobs_ = Json::array();
+  ResponseItems items_;
   FinishReason finish_ = FinishReason::kStop;
 };
 
@@ -218,36 +164,27 @@ http::HttpReply create_response(Call& call) {
   Service& service = call.service;
   auto request = read_request(service, call.request, parse_responses_request);
   if (!request) return error_response(request.status());
-  if (const Status status = constrain(service.grammars, request->format, request->options);
-      !status.ok()) {
-    return error_response(status);
-  }
   auto conversation = whole_conversation(service, *request, call.request.key);
   if (!conversation) return error_response(conversation.status());
-  const GenerationOptions options = request->options;
-  Result<PreparedPrompt> prompt =
-      prepare_chat(service, with_instructions(*conversation, request->instructions),
-                   {options.max_tokens, options.truncate_prompt}, call.admission.get());
-  if (!prompt) return error_response(prompt.status());
-  std::vector<PreparedPrompt> prompts;
-  prompts.push_back(*std::move(prompt));
-  auto generation = Generation::start(service, call.admission, std::move(prompts), options);
-  if (!generation) return error_response(generation.status());
+  const bool stream = request->options.stream;
+  Conversation told = with_instructions(*conversation, request->instructions);
+  auto started = start_answer(call, told, request->tools, request->format, request->options);
+  if (!started) return error_response(started.status());
 
-  const auto format = std::make_shared<ResponseFormat>(service, **generation, *std::move(request),
+  const auto format = std::make_shared<ResponseFormat>(service, *started, *std::move(request),
                                                        *std::move(conversation), call.request.key);
-  if (!options.stream) {
-    const auto answers = collect(**generation, call.client);
+  if (!stream) {
+    const auto answers = collect(*started->generation, call.client,
+                                 [&](const ChoiceDelta& delta) { format->take(delta); });
     if (!answers) return error_response(answers.status());
-    format->take(answers->front());
     return http::json_reply(to_text(format->whole()));
   }
-  StreamFormat stream{[format] { return format->first(); },
+  StreamFormat events{[format] { return format->first(); },
                       [format](const ChoiceDelta& delta) { return format->take(delta); },
                       [format] { return format->last(); }};
-  stream.failure = [format](const Status& status) { return format->failure(status); };
-  stream.named_events = true;
-  return stream_reply(*std::move(generation), std::move(stream));
+  events.failure = [format](const Status& status) { return format->failure(status); };
+  events.named_events = true;
+  return stream_reply(std::move(started->generation), std::move(events));
 }
 
 http::HttpReply get_response(Service& service, http::HttpRequest& request, http::Client&) {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "server/api/generation_options.h"
-#include "server/api/structured_output.h"
+#include "server/api/tools.h"
 #include "server/prompt/conversation.h"
 
 namespace saccade::api {
@@ -17,8 +17,9 @@ struct ResponsesRequest {
   bool store = true;
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
-  Json input;                         // as items, for GET .../input_items
-  Json echoed;                        // the fields that a response repeats, as sent
+  ToolOptions tools;
+  Json input;   // as items, for GET .../input_items
+  Json echoed;  // the fields that a response repeats, as sent
 };
 
 Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLimits& limits);

@@ -1,6 +1,7 @@
 #include "server/api/tokenize.h"
 
 #include "server/api/answer.h"
+#include "server/api/answer_plan.h"
 #include "server/api/chat_request.h"
 #include "server/api/prepare.h"
 #include "server/api/read_request.h"
@@ -11,6 +12,7 @@ namespace {
 
 struct TokenizeRequest {
   std::optional<Conversation> conversation;  // else `prompt`
+  ToolOptions tools;
   std::string prompt;
   std::optional<bool> add_special_tokens;
   bool with_strings = false;
@@ -23,6 +25,7 @@ Result<TokenizeRequest> parse_tokenize(const Json& body, const ModelLimits& limi
   fields.read("return_token_strs", tokenize.with_strings);
   if (fields.find("messages") != nullptr) {
     tokenize.conversation = read_conversation(fields, limits);
+    tokenize.tools = read_tools(fields, limits.fields);
   } else if (fields.find("prompt") != nullptr) {
     fields.read("prompt", tokenize.prompt);
   } else {
@@ -65,15 +68,21 @@ Json part_counts(const Service& service, const Conversation& conversation, const
   return counts;
 }
 
+Result<Prompt> prompt_of(Service& service, const TokenizeRequest& wanted, int owner) {
+  if (!wanted.conversation) {
+    return service.prompts.build_text(wanted.prompt, wanted.add_special_tokens.value_or(true));
+  }
+  Conversation shown = *wanted.conversation;  // parts are counted as they came
+  show_tools(service, wanted.tools, shown);
+  return count_chat(service, shown, owner);
+}
+
 }  // namespace
 
 http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Client&) {
   const auto wanted = read_request(service, request, parse_tokenize);
   if (!wanted) return error_response(wanted.status());
-  const Result<Prompt> prompt =
-      wanted->conversation ? count_chat(service, *wanted->conversation, request.key)
-                           : Result<Prompt>(service.prompts.build_text(
-                                 wanted->prompt, wanted->add_special_tokens.value_or(true)));
+  const Result<Prompt> prompt = prompt_of(service, *wanted, request.key);
   if (!prompt) return error_response(prompt.status());
   Json strings;
   if (wanted->with_strings) {

@@ -19,8 +19,14 @@ bool adopt(Fields& outer, const Fields& inner) {
   return inner.ok();
 }
 
+bool known_name(const std::string& name, const ToolOptions& options) {
+  return std::any_of(options.tools.begin(), options.tools.end(),
+                     [&](const ToolDefinition& tool) { return tool.name == name; });
+}
+
+// `schema_name`: the member that holds the arguments' schema.
 void read_function(Fields& fields, const Json& value, const std::string& path,
-                   ToolOptions& options) {
+                   const char* schema_name, ToolOptions& options) {
   if (!value.is_object()) return fields.fail(path, path + " must be an object");
   Fields function(value, path);
   ToolDefinition tool;
@@ -29,17 +35,15 @@ void read_function(Fields& fields, const Json& value, const std::string& path,
   function.read("description", description);
   function.read("strict", tool.strict);
   if (!adopt(fields, function)) return;
+  const std::string name_path = function.path("name");
   if (!valid_name(tool.name)) {
-    const std::string where = function.path("name");
-    return fields.fail(where, where + " must be 1 to 64 letters, digits, _ or -");
+    return fields.fail(name_path, name_path + " must be 1 to 64 letters, digits, _ or -");
   }
-  for (const ToolDefinition& other : options.tools) {
-    if (other.name != tool.name) continue;
-    const std::string where = function.path("name");
-    return fields.fail(where, where + " is there twice");
+  if (known_name(tool.name, options)) {
+    return fields.fail(name_path, name_path + " is there twice");
   }
-  tool.path = function.path("parameters");
-  if (const Json* parameters = function.find("parameters")) {
+  tool.path = function.path(schema_name);
+  if (const Json* parameters = function.find(schema_name)) {
     if (!parameters->is_object()) {
       return fields.fail(tool.path, tool.path + " must be a JSON schema, not " +
                                         std::string(kind_of(*parameters)));
@@ -50,71 +54,47 @@ void read_function(Fields& fields, const Json& value, const std::string& path,
     }
     tool.parameters = *parameters;
   }
-  options.listed.push_back({{"type", "function"}, {"function", value}});
   options.tools.push_back(std::move(tool));
 }
 
-void read_tool(Fields& fields, const Json& value, const std::string& path, ToolOptions& options) {
+// As templates know it, whatever the route calls its members.
+Json listed_function(const Fields& tool, const char* schema_name) {
+  Json function = Json::object();
+  for (const char* name : {"name", "description", schema_name}) {
+    const Json* member = tool.find(name);
+    if (member != nullptr) function[name == schema_name ? "parameters" : name] = *member;
+  }
+  return function;
+}
+
+void read_tool(Fields& fields, const Json& value, const std::string& path, ToolForm form,
+               ToolOptions& options) {
   if (!value.is_object()) return fields.fail(path, path + " must be an object");
   Fields tool(value, path);
-  std::string type;
+  const bool anthropic = form == ToolForm::kMessages;
+  std::string type = anthropic ? "custom" : "";
   tool.read("type", type);
   if (!adopt(fields, tool)) return;
-  if (type != "function") {
-    return fields.fail(tool.path("type"), tool.path("type") + " must be function");
+  if (type != (anthropic ? "custom" : "function")) {
+    return fields.fail(tool.path("type"), tool.path("type") + " must be " +
+                                              (anthropic ? "custom or absent" : "function"));
   }
-  const Json* function = tool.find("function");
-  if (function == nullptr) {
-    return fields.fail(tool.path("function"), tool.path("function") + " is missing");
-  }
-  read_function(fields, *function, tool.path("function"), options);
-}
-
-// Leaves the tool of that name alone.
-void choose(Fields& fields, const Json& name, const std::string& path, ToolOptions& options) {
-  if (!name.is_string()) return fields.fail(path, path + " must be a string");
-  std::erase_if(options.tools, [&](const ToolDefinition& tool) { return name != tool.name; });
-  if (options.tools.empty()) {
-    return fields.fail(
-        path, "there is no tool named '" + name.get<std::string>().substr(0, kMaxNameLength) + "'");
-  }
-  options.choice = ToolOptions::Choice::kNamed;
-}
-
-void read_choice(Fields& fields, const char* name, const Json& value, ToolOptions& options) {
-  using Choice = ToolOptions::Choice;
-  if (value == "none") {
-    options.choice = Choice::kNone;
-  } else if (value == "auto") {
-    options.choice = Choice::kAuto;
-  } else if (value == "required" && !options.functions) {
-    options.choice = Choice::kRequired;
-  } else if (value.is_object()) {
-    const Fields choice(value, name);
-    if (options.functions) {
-      const Json* called = choice.find("name");
-      return choose(fields, called != nullptr ? *called : Json(), choice.path("name"), options);
-    }
-    const Json* type = choice.find("type");
-    if (type == nullptr || *type != "function") {
-      return fields.fail(choice.path("type"), choice.path("type") + " must be function");
-    }
-    const Json* function = choice.find("function");
-    if (function == nullptr || !function->is_object()) {
-      return fields.fail(choice.path("function"), choice.path("function") + " must be an object");
-    }
-    const Fields inner(*function, choice.path("function"));
-    const Json* called = inner.find("name");
-    choose(fields, called != nullptr ? *called : Json(), inner.path("name"), options);
+  const char* needed = form == ToolForm::kChat ? "function" : anthropic ? "input_schema" : "name";
+  const Json* member = tool.find(needed);
+  if (member == nullptr) return fields.fail(tool.path(needed), tool.path(needed) + " is missing");
+  if (form == ToolForm::kChat) {
+    read_function(fields, *member, tool.path(needed), "parameters", options);
+    options.listed.push_back({{"type", "function"}, {"function", *member}});
   } else {
-    fields.fail(name, std::string(name) + (options.functions
-                                               ? " must be none, auto or an object with a name"
-                                               : " must be none, auto, required or a function"));
+    const char* schema_name = anthropic ? "input_schema" : "parameters";
+    read_function(fields, value, path, schema_name, options);
+    options.listed.push_back(
+        {{"type", "function"}, {"function", listed_function(tool, schema_name)}});
   }
 }
 
 void read_list(Fields& fields, const char* name, const Json& list, const FieldLimits& limits,
-               ToolOptions& options) {
+               ToolForm form, ToolOptions& options) {
   if (!list.is_array()) {
     return fields.fail(name,
                        std::string(name) + " must be an array, not " + std::string(kind_of(list)));
@@ -124,12 +104,20 @@ void read_list(Fields& fields, const char* name, const Json& list, const FieldLi
   }
   for (size_t i = 0; i < list.size() && fields.ok(); ++i) {
     const std::string path = std::string(name) + "[" + std::to_string(i) + "]";
-    if (options.functions) {
-      read_function(fields, list[i], path, options);
-    } else {
-      read_tool(fields, list[i], path, options);
+    if (!options.functions) {
+      read_tool(fields, list[i], path, form, options);
+      continue;
     }
+    read_function(fields, list[i], path, "parameters", options);
+    options.listed.push_back({{"type", "function"}, {"function", list[i]}});
   }
+}
+
+// Whether a choice may stand there without tools: it asks for no call.
+bool asks_nothing(const Json& choice) {
+  const auto harmless = [](const Json& name) { return name == "none" || name == "auto"; };
+  return harmless(choice) ||
+         (choice.is_object() && choice.contains("type") && harmless(choice["type"]));
 }
 
 }  // namespace
@@ -140,11 +128,11 @@ std::vector<std::string> ToolOptions::names() const {
   return names;
 }
 
-ToolOptions read_tools(Fields& fields, const FieldLimits& limits) {
+ToolOptions read_tools(Fields& fields, const FieldLimits& limits, ToolForm form) {
   ToolOptions options;
   if (!fields.ok()) return options;
   const Json* tools = fields.find("tools");
-  const Json* functions = fields.find("functions");
+  const Json* functions = form == ToolForm::kChat ? fields.find("functions") : nullptr;
   if (tools != nullptr && functions != nullptr) {
     fields.fail("functions", "functions and tools exclude each other");
     return options;
@@ -153,15 +141,15 @@ ToolOptions read_tools(Fields& fields, const FieldLimits& limits) {
   const char* list_name = options.functions ? "functions" : "tools";
   const char* choice_name = options.functions ? "function_call" : "tool_choice";
   if (const Json* list = options.functions ? functions : tools) {
-    read_list(fields, list_name, *list, limits, options);
+    read_list(fields, list_name, *list, limits, form, options);
   }
   if (!options.tools.empty()) options.choice = ToolOptions::Choice::kAuto;
   for (const char* name : {"tool_choice", "function_call"}) {
     const Json* choice = fields.ok() ? fields.find(name) : nullptr;
     if (choice == nullptr) continue;
     if (name == std::string_view(choice_name) && !options.tools.empty()) {
-      read_choice(fields, name, *choice, options);
-    } else if (*choice != "none" && *choice != "auto") {
+      read_tool_choice(fields, name, *choice, form, options);
+    } else if (!asks_nothing(*choice)) {
       fields.fail(name, std::string(name) + " needs " + (name[0] == 't' ? "tools" : "functions"));
     }
   }

@@ -18,6 +18,13 @@ struct ToolDefinition {
   bool strict = false;
 };
 
+// How a route writes its tools.
+enum class ToolForm {
+  kChat,       // {"type": "function", "function": {"name", "parameters", ...}}
+  kResponses,  // {"type": "function", "name", "parameters", ...}
+  kMessages,   // Anthropic's: {"name", "input_schema", ...}
+};
+
 // `tools`, `tool_choice` and `parallel_tool_calls`, or the older `functions` and `function_call`.
 struct ToolOptions {
   enum class Choice {
@@ -27,8 +34,8 @@ struct ToolOptions {
     kNamed,     // the one left in `tools`
   };
   Choice choice = Choice::kNone;
-  std::vector<ToolDefinition> tools;
-  Json listed = Json::array();  // as a chat template sees them
+  std::vector<ToolDefinition> tools;  // that may be called
+  Json listed = Json::array();        // all of them, as a chat template sees them
   bool parallel = true;
   bool functions = false;  // asked for, and answered, in the older form
 
@@ -38,7 +45,11 @@ struct ToolOptions {
 };
 
 // Mistakes are kept in `fields`, with paths as tools[3].function.parameters.
-ToolOptions read_tools(Fields& fields, const FieldLimits& limits);
+ToolOptions read_tools(Fields& fields, const FieldLimits& limits, ToolForm form = ToolForm::kChat);
+
+// Leaves out of `options` what `choice`, the field `name`, does not let the model call.
+void read_tool_choice(Fields& fields, const char* name, const Json& choice, ToolForm form,
+                      ToolOptions& options);
 
 // What an answer must match so that its calls are valid: from its beginning where a call is forced;
 // inside of calls where a tool is strict and the style marks them. None: nothing. `marker_written`:

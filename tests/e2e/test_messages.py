@@ -56,7 +56,7 @@ def test_the_stream_reader_and_its_events(client, llama):
     names = [line.removeprefix("event: ") for line in lines[::2]]
     data = [json.loads(line.removeprefix("data: ")) for line in lines[1::2]]
     assert names == [event["type"] for event in data]
-    assert names[:3] == ["message_start", "content_block_start", "ping"]
+    assert names[:3] == ["message_start", "ping", "content_block_start"]
     assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert set(names[3:-3]) == {"content_block_delta"}
     assert data[0]["message"]["content"] == [] and data[0]["message"]["stop_reason"] is None
