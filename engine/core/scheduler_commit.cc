@@ -1,6 +1,7 @@
 // The second half of a step: what its outcome means. The first half is scheduler.cc.
 #include <algorithm>
 
+#include "engine/core/constraint_error.h"
 #include "engine/core/scheduler.h"
 
 namespace saccade {
@@ -11,13 +12,15 @@ bool contains(const std::vector<TokenId>& ids, TokenId id) {
 }
 
 // A constraint is code of the server's; what it throws is the request's own failure.
-bool accepts(const SamplingParams& sampling, TokenId token) {
-  if (sampling.constraint == nullptr) return true;
+Status accept(const SamplingParams& sampling, TokenId token) {
+  if (sampling.constraint == nullptr) return {};
   try {
-    return sampling.constraint->accept(token);
-  } catch (...) {
-    return false;
+    if (sampling.constraint->accept(token)) return {};
+  } catch (const ConstraintError& error) {
+    return invalid_argument(error.what());
+  } catch (...) {  // told below
   }
+  return Status(StatusCode::kInternal, "the model left the required format");
 }
 
 }  // namespace
@@ -107,10 +110,7 @@ Status Scheduler::check_samples(const Sequence& sequence, const BatchEntry& entr
                        return sample.token >= 0 && sample.token < config_.vocab_size;
                      });
   if (!valid) return Status(StatusCode::kInternal, "the model chose no valid token");
-  if (!accepts(sequence.request.sampling, samples.front().token)) {
-    return Status(StatusCode::kInternal, "the model left the required format");
-  }
-  return {};
+  return accept(sequence.request.sampling, samples.front().token);
 }
 
 // Publishes the prompt's log-probabilities, adds up what is pooled. False: the sequence has ended.

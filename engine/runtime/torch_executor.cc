@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "engine/core/constraint_error.h"
 #include "engine/core/grid_positions.h"
 #include "engine/layers/step_profile.h"
 
@@ -230,6 +231,8 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
     const int count = batch.entries[owner].drafts + 1;
     try {
       output.samples[owner] = sample_entry(batch.entries[owner], logits.narrow(0, first, count));
+    } catch (const ConstraintError& error) {
+      output.failures.emplace_back(static_cast<int>(owner), invalid_argument(error.what()));
     } catch (const std::exception& error) {
       output.failures.emplace_back(static_cast<int>(owner),
                                    Status(StatusCode::kInternal, error.what()));

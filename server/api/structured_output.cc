@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/json_limits.h"
+
 namespace saccade::api {
 namespace {
 
@@ -13,7 +15,12 @@ constexpr size_t kMaxNameLength = 64;
 std::optional<GrammarSpec> schema_spec(Fields& fields, const Json& value, const std::string& path) {
   Json schema = value;
   if (value.is_string()) {
-    schema = Json::parse(value.get_ref<const std::string&>(), nullptr, /*allow_exceptions=*/false);
+    const auto& text = value.get_ref<const std::string&>();
+    if (const Status status = check_json_size(text, path); !status.ok()) {
+      fields.fail(path, status.message());
+      return std::nullopt;
+    }
+    schema = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (schema.is_discarded()) {
       fields.fail(path, path + " must be a JSON schema; the text is not JSON");
       return std::nullopt;

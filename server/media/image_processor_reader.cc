@@ -4,6 +4,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "server/json_limits.h"
 #include "server/media/anyres_rule.h"
 #include "server/media/bounded_resize_rule.h"
 #include "server/media/image_processor.h"
@@ -219,14 +220,8 @@ Json read_object(const std::filesystem::path& path) {
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(file.gcount()));
   if (!file.eof()) throw LoadError(path.string() + ": cannot be read, or is larger than 1 MiB");
-  int depth = 0,
-      deepest = 0;  // brackets inside strings count too, which only errs on the safe side
-  for (const char c : text) {
-    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
-    if (c == ']' || c == '}') --depth;
-  }
-  constexpr int kMaxDepth = 100;
-  Json json = deepest > kMaxDepth ? Json() : Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const bool sane = check_json_size(text, "").ok();
+  Json json = sane ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json();
   if (!json.is_object()) throw LoadError(path.string() + ": not a JSON object");
   return json;
 }

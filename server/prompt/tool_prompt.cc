@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/json_limits.h"
+
 namespace saccade {
 namespace {
 
@@ -102,7 +104,9 @@ Json with_parsed_arguments(Json tool_calls) {
     Json& function = call["function"];
     const auto arguments = function.find("arguments");
     if (arguments == function.end() || !arguments->is_string()) continue;
-    Json parsed = Json::parse(arguments->get_ref<const std::string&>(), nullptr, false);
+    const auto& text = arguments->get_ref<const std::string&>();
+    if (!check_json_size(text, "").ok()) continue;
+    Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (parsed.is_object()) *arguments = std::move(parsed);
   }
   return tool_calls;

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "server/json_limits.h"
 #include "server/output/answer/marker.h"
 #include "server/output/answer/tool_call_styles.h"
 
@@ -138,6 +139,7 @@ class PythonReader {
 // [{"name": ..., "arguments": {...}}]: what a forced call is written as, whatever the style,
 // because a schema speaks of JSON.
 std::vector<Call> json_calls(const std::string& text) {
+  if (!check_json_size(text, "").ok()) throw NoCalls{};
   const Json list = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!list.is_array() || list.empty()) throw NoCalls{};
   std::vector<Call> calls;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <stdexcept>
 
 namespace saccade::grammar {
 namespace {
@@ -86,7 +85,7 @@ int Automaton::state_of(std::vector<Place> todo) {
     todo.pop_back();
     if (!seen.insert(place).second) continue;
     if (seen.size() > kMaxPlaces) {
-      throw std::runtime_error("the grammar of this answer is too ambiguous");
+      throw ConstraintError("the grammar of this answer is too ambiguous");
     }
     follow(place, todo, state);
   }

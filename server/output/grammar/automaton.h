@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/core/constraint_error.h"
 #include "server/output/grammar/program.h"
 
 namespace saccade::grammar {
@@ -20,7 +21,7 @@ class Automaton {
   explicit Automaton(std::shared_ptr<const Program> program);
 
   int start() const { return start_; }
-  // Throws std::runtime_error when the grammar is too ambiguous to follow.
+  // Throws ConstraintError when the grammar is too ambiguous to follow.
   int step(int state, uint8_t byte);
   bool accepting(int state) const { return states_[static_cast<size_t>(state)].accepting; }
 

@@ -1,7 +1,6 @@
 #include "server/output/grammar/compiler.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <unordered_map>
 
 #include "server/output/grammar/automaton.h"
@@ -78,7 +77,7 @@ class AutomatonMatcher : public GrammarMatcher {
       }
     }
     if (std::all_of(mask, mask + words, [](uint32_t word) { return word == 0; })) {
-      throw std::runtime_error("no token of this model continues the answer's grammar");
+      throw ConstraintError("no token of this model continues the answer's grammar");
     }
   }
 
@@ -192,7 +191,7 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(const Gr
   if (!program) return program.status();
   try {
     (void)Automaton(std::make_shared<const Program>(*program));
-  } catch (const std::runtime_error& error) {
+  } catch (const ConstraintError& error) {
     return invalid_argument(spec.param + ": " + error.what(), spec.param);
   }
   std::shared_ptr<const CompiledGrammar> compiled = std::make_shared<SharedGrammar>(

@@ -8,7 +8,11 @@ namespace {
 constexpr char32_t kLast = 0x10ffff;
 constexpr CharRange kSurrogates = {0xd800, 0xdfff};
 
-ExprPtr make(Expr expr) { return std::make_shared<const Expr>(std::move(expr)); }
+ExprPtr make(Expr expr) {
+  for (const ExprPtr& part : expr.parts) expr.depth = std::max(expr.depth, part->depth + 1);
+  if (expr.depth > kMaxExprDepth) throw GrammarError{"", "its parts are nested too deeply"};
+  return std::make_shared<const Expr>(std::move(expr));
+}
 
 }  // namespace
 

@@ -32,8 +32,13 @@ struct Expr {
   std::vector<ExprPtr> parts;  // kSequence, kChoice (none: matches nothing), kRepeat (one)
   int min = 0, max = 0;        // kRepeat; max kUnbounded
   int rule = -1;               // kRule
+  int depth = 1;               // of expressions inside one another
 };
 inline constexpr int kUnbounded = -1;
+
+// What walks an expression calls itself for every level; beyond these the functions below throw
+// GrammarError.
+inline constexpr int kMaxExprDepth = 1500;
 
 ExprPtr literal(std::string text);
 ExprPtr chars(CharSet set);

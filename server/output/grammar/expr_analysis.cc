@@ -30,9 +30,13 @@ void leading_rules(const Expr& expr, const Nullable& nullable, std::vector<int>&
 
 void RuleProperty::solve(const std::vector<ExprPtr>& rules) {
   known_.assign(rules.size(), false);
-  for (bool changed = true; changed;) {
+  // In both directions by turns: whether the parts of a rule come before or behind it, one pass
+  // does for a long chain.
+  bool changed = true;
+  for (bool backwards = true; changed; backwards = !backwards) {
     changed = false;
-    for (size_t i = rules.size(); i-- > 0;) {  // later rules are mostly parts of earlier ones
+    for (size_t k = 0; k < rules.size(); ++k) {
+      const size_t i = backwards ? rules.size() - 1 - k : k;
       if (known_[i] || rules[i] == nullptr || !of(*rules[i])) continue;
       known_[i] = changed = true;
     }

@@ -101,13 +101,17 @@ class SchemaReader {
     const std::string here = path.empty() ? path : path.substr(0, path.size() - 1);
     if (!schema.is_object()) fail(here, "a schema must be an object or a boolean");
     if (++depth_ > kMaxDepth) fail(here, "schemas are nested too deeply");
-    if (Clock::now() - start_ > kTimeLimit) fail(here, "the schema takes more than 2 s to compile");
+    check_time(here);
     ExprPtr result = object_schema(schema, path);
     --depth_;
     return result;
   }
 
  private:
+  void check_time(const std::string& path) const {
+    if (Clock::now() - start_ > kTimeLimit) fail(path, "the schema takes more than 2 s to compile");
+  }
+
   ExprPtr object_schema(const Json& schema, const std::string& path) {
     for (const char* keyword : kRefused) {
       if (schema.contains(keyword)) fail(path + keyword, "this keyword is not supported");
@@ -142,6 +146,7 @@ class SchemaReader {
     if (schema.is_boolean() && schema.get<bool>()) return Json::object();
     if (!schema.is_object()) fail(path + "allOf", "its members must be objects");
     if (++depth_ > kMaxDepth) fail(path + "$ref", "schemas are nested too deeply");
+    check_time(path + "allOf");
     Json result = schema;
     if (schema.contains("$ref")) {
       const Json& target = resolve_reference(root_, schema["$ref"], path + "$ref");
@@ -194,6 +199,7 @@ class SchemaReader {
     std::vector<Json> plain;
     for (const Json& branch : branches) plain.push_back(flat(branch, path));
     for (size_t i = 0; i < plain.size(); ++i) {
+      check_time(path + "oneOf");
       for (size_t j = 0; j < i; ++j) {
         if (disjoint(plain[i], plain[j], 0)) continue;
         fail(path + "oneOf", "its members " + std::to_string(j) + " and " + std::to_string(i) +
@@ -346,7 +352,7 @@ class SchemaReader {
       }
       const ExprPtr item = first[static_cast<size_t>(i)];
       tail = i > 0 ? sequence({json_.comma(), item, tail}) : sequence({item, tail});
-      if (i >= min) tail = optional(tail);
+      if (i >= min) tail = shared(optional(tail));
     }
     return tail;
   }
@@ -391,14 +397,16 @@ class SchemaReader {
     if (!schema.contains("properties")) return members;
     if (!schema["properties"].is_object()) fail(path + "properties", "must be an object");
     for (const auto& [name, inner] : schema["properties"].items()) {
-      if (name.size() > kMaxNameBytes) {
-        fail(path + "properties",
-             "a name is longer than " + std::to_string(kMaxNameBytes) + " bytes");
-      }
+      check_name(name, path + "properties");
       members.push_back(
           {name, member(name, value(inner, path + "properties." + name + ".")), false});
     }
     return members;
+  }
+
+  static void check_name(const std::string& name, const std::string& path) {
+    if (name.size() <= kMaxNameBytes) return;
+    fail(path, "a name is longer than " + std::to_string(kMaxNameBytes) + " bytes");
   }
 
   ExprPtr member(const std::string& name, ExprPtr value) {
@@ -412,6 +420,7 @@ class SchemaReader {
     for (const Json& entry : schema["required"]) {
       if (!entry.is_string()) fail(path + "required", "must be an array of strings");
       const std::string name = entry.get<std::string>();
+      check_name(name, path + "required");
       const auto known = std::find_if(members.begin(), members.end(),
                                       [&](const Member& member) { return member.name == name; });
       if (known != members.end()) {
@@ -452,6 +461,8 @@ class SchemaReader {
       start = separated(json_, extra, 0, kUnbounded);
     }
     for (auto member = members.rbegin(); member != members.rend(); ++member) {
+      constexpr size_t kLongList = 64;  // copied for every member before it
+      if (after->parts.size() > kLongList) after = shared(after);
       const ExprPtr first = sequence({member->text, after});
       const ExprPtr next = sequence({json_.comma(), member->text, after});
       start = member->required ? first : shared(choice({first, start}));

@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "server/json_limits.h"
+
 using namespace saccade;
 using namespace saccade::api;
 
@@ -187,6 +189,21 @@ TEST_CASE("a body that would cost quadratic time or many times its size is refus
   // Signs inside of strings do not count.
   const std::string signs(400'000, ',');
   CHECK(parse_body("{\"a\":\"" + signs + "[{:\\\"{\"}").ok());
+}
+
+TEST_CASE("a schema that comes as text has the limits of a body") {
+  for (const char* name : {"guided_json", "response_format"}) {
+    const std::string deep(200'000, '[');
+    const std::string text = R"("{\"a\":)" + deep + std::string(200'000, ']') + "}\"";
+    const bool guided = std::string_view(name) == "guided_json";
+    const auto request = parse(with(
+        guided ? R"("guided_json":)" + text
+               : R"("response_format":{"type":"json_schema","json_schema":{"name":"a","schema":)" +
+                     text + "}}"));
+    REQUIRE_FALSE(request.ok());
+    CHECK(request.status().param() ==
+          (guided ? "guided_json" : "response_format.json_schema.schema"));
+  }
 }
 
 TEST_CASE("null is absent for every optional field, and unknown fields are ignored") {

@@ -1,6 +1,7 @@
 // What grammars accept, by text; test_schemas.py judges what they let a model write.
 #include <catch2/catch_test_macros.hpp>
 
+#include "engine/core/constraint_error.h"
 #include "server/output/grammar/compiler.h"
 
 namespace saccade {
@@ -169,6 +170,69 @@ TEST_CASE("A mask allows exactly the tokens that can be accepted") {
       CHECK(allows(mask, id) == other->accept(id));
     }
   }
+}
+
+TEST_CASE("Sources that are nested, or that multiply, are refused in time") {
+  using Kind = GrammarSpec::Kind;
+  const auto times = [](int count, const std::string& text) {
+    std::string repeated;
+    for (int i = 0; i < count; ++i) repeated += text;
+    return repeated;
+  };
+  // Each schema is all of the next one, twice (the second of them told as one of two kinds).
+  const auto doubled = [](const char* keyword) {
+    std::string definitions;
+    for (int i = 0; i < 60; ++i) {
+      const std::string next = R"({"$ref":"#/$defs/)" + std::to_string(i + 1) + "\"}";
+      definitions +=
+          "\"" + std::to_string(i) + "\":{\"" + keyword + "\":[" + next + "," + next + "]},";
+    }
+    return R"({"$defs":{)" + definitions +
+           R"("60":{"type":"object"}},"allOf":[{"$ref":"#/$defs/0"},{"type":"object"}]})";
+  };
+  const struct {
+    Kind kind;
+    std::string text;
+    const char* param;
+  } kRows[] = {
+      {Kind::kRegex, "a" + times(60'000, "*"), "field"},
+      {Kind::kRegex, "a" + times(12'000, "{0,1}"), "field"},
+      {Kind::kRegex, times(20'000, "(") + "a" + times(20'000, ")"), "field"},
+      {Kind::kGrammar, "root ::= \"a\"" + times(60'000, "*"), "field"},
+      {Kind::kGrammar, "root ::= \"a\"" + times(60'000, "?"), "field"},
+      {Kind::kJsonSchema, R"({"type":"object","required":[")" + times(60'000, "a") + "\"]}",
+       "field.required"},
+      {Kind::kJsonSchema, doubled("allOf"), "field.allOf"},
+      {Kind::kJsonSchema, doubled("anyOf"), nullptr},
+  };
+  for (const auto& row : kRows) {
+    CAPTURE(row.text.substr(0, 80));
+    const auto grammar = compiler().compile({row.kind, row.text, "field"});
+    REQUIRE_FALSE(grammar.ok());
+    CHECK(grammar.status().code() == StatusCode::kInvalidArgument);
+    if (row.param != nullptr) CHECK(grammar.status().param() == row.param);
+  }
+}
+
+TEST_CASE("Long lists of members and items are followed to their ends") {
+  std::string names, members, items, values;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string comma = i > 0 ? "," : "", name = "\"m" + std::to_string(i) + "\"";
+    names += comma + name;
+    members += comma + name + ":1";
+    items += comma + R"({"type":"null"})";
+    values += comma + "null";
+  }
+  CHECK(valid(R"({"type":"object","required":[)" + names + "]}", "{" + members + "}"));
+  const std::string tuple = R"({"type":"array","minItems":2,"prefixItems":[)" + items + "]}";
+  for (const char* text : {"[null,null]", "[null,null,null]"}) CHECK(valid(tuple, text));
+  CHECK(valid(tuple, "[" + values + "]"));
+  CHECK_FALSE(valid(tuple, "[null]"));
+}
+
+TEST_CASE("What is too ambiguous to follow is the request's own fault") {
+  const auto matcher = start(GrammarSpec::Kind::kRegex, "(.{0,100}){0,100}x");
+  CHECK_THROWS_AS(matcher->accept_text(std::string(200, 'a')), ConstraintError);
 }
 
 TEST_CASE("A compiled grammar is found again") {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 
+#include "server/prompt/tool_prompt.h"
+
 namespace {
 
 using namespace saccade;
@@ -251,4 +253,18 @@ TEST_CASE("template variables of the request do not replace the server's own") {
   REQUIRE(prompt.ok());
   CHECK(std::count(prompt->ids.begin(), prompt->ids.end(), 2) == 0);
   CHECK(bench.tokenizer->decode(prompt->ids, false).find("hi") != std::string::npos);
+}
+
+TEST_CASE("Arguments of earlier calls are objects where their text is JSON of a sane size") {
+  const auto parsed = [](const std::string& text) {
+    const auto calls = nlohmann::ordered_json::array(
+        {{{"type", "function"}, {"function", {{"name", "f"}, {"arguments", text}}}}});
+    return with_parsed_arguments(calls)[0]["function"]["arguments"];
+  };
+  CHECK(parsed(R"({"a":[1]})")["a"][0] == 1);
+  for (const std::string& text :
+       {std::string("{not json"), std::string("[1]"),
+        "{\"a\":" + std::string(200'000, '[') + std::string(200'000, ']') + "}"}) {
+    CHECK(parsed(text) == text);
+  }
 }
