@@ -2,6 +2,7 @@
 # Installs what is missing to build and run: Debian packages, a .venv with libtorch, the build.
 # Sourced by quickstart.sh and test.sh; safe to run again. What is there is not done twice.
 #   setup_packages          Debian packages (root, or through sudo)
+#   setup_browser           Chromium for the test of the page, where it can be had
 #   setup_python FILE...    .venv with the requirements files
 #   setup_build [TARGET...] cmake + ninja into build/
 set -euo pipefail
@@ -54,6 +55,16 @@ setup_packages() {
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
   fi
+}
+
+# Without it the page's test is passed over.
+setup_browser() {
+  is_installed chromium-headless-shell && return
+  step "installing Chromium (96 MB) for the test of the page"
+  local install=(env DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -qq --no-install-recommends chromium-headless-shell)
+  (as_root "${install[@]}" || { as_root apt-get update -qq && as_root "${install[@]}"; }) >/dev/null 2>&1 ||
+    echo "it cannot be had here: that test is passed over" >&2
 }
 
 setup_python() {

@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 setup_packages
 install_catch2
+setup_browser
 setup_python requirements.txt requirements-test.txt
 step "checking the format"
 scripts/format.sh --check

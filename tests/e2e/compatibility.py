@@ -37,7 +37,7 @@ WISHES = [
      "`--allow-media-domain`, guarded: public addresses only, pinned, redirects checked, bounded",
      ["test_files.py::test_a_picture_is_fetched", "test_files.py::test_what_goes_wrong_is_the_requests_own",
       "test_files.py::test_other_hosts_and_odd_urls_are_refused"]),
-    ("API keys everywhere (TRT-LLM#9950, TGI#1372)", "checked on every route but `/health`",
+    ("API keys everywhere (TRT-LLM#9950, TGI#1372)", "checked on every route but `/health` and the page",
      ["test_limits.py::test_keys"]),
     ("InstructBLIP served (LAVIS#431)", "the reference's ids and log-probabilities",
      ["test_golden.py::test_chat_equals_reference"]),
@@ -53,7 +53,8 @@ WISHES = [
 HEAD = """# Compatibility
 
 Written by the test run (`tests/e2e/compatibility.py`): every row stands for tests that passed against the real server
-over HTTP. A row that stops being true turns the tests red; those of Node's clients are passed over where npm is missing.
+over HTTP. A row that stops being true turns the tests red; those of Node's clients and of
+Chromium are passed over where npm or Chromium is missing.
 
 ## Clients
 """
@@ -67,7 +68,7 @@ def versions():
             "langchain-openai": importlib.metadata.version("langchain-openai"),
             "openai (Node)": locked["openai"],
             "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
-            "curl": "of the system"}
+            "curl": "of the system", "Chromium": "of the system"}
 
 
 def is_whole(items):

@@ -49,10 +49,11 @@ def test_keys(strict):
         response = strict.post(CHAT, body, headers=headers)
         assert response.status_code == 401 and response.json()["error"]["code"] == "invalid_api_key"
     assert strict.post(CHAT, body, headers=KEY).status_code == 200
-    for path in ("/v1/models", "/metrics", "/", "/nowhere"):
+    for path in ("/v1/models", "/metrics", "/openapi.json", "/nowhere"):
         assert strict.get(path).status_code == 401
     assert strict.post("/tokenize", {"prompt": "a"}).status_code == 401
     assert strict.get("/health").status_code == 200
+    assert strict.get("/").status_code == 200  # the page, which asks for the key
 
 
 def test_slow_clients_are_cut_and_hold_nobody_up(strict):
