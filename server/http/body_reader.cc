@@ -32,8 +32,8 @@ BodyReader::Fault BodyReader::take(std::string_view data) {
   return request_.body_share->grow_to(body.size()) ? Fault::kNone : Fault::kNoMemory;
 }
 
-BodyReader::Fault BodyReader::end(bool arrived) {
-  if (fault_ == Fault::kNone && !arrived) fault_ = Fault::kIncomplete;
+BodyReader::Fault BodyReader::end(Fault arrived) {
+  if (fault_ == Fault::kNone) fault_ = arrived;
   const bool unfinished = gunzip_ && received_ > 0 && !gunzip_->finished();
   if (fault_ == Fault::kNone && unfinished) fault_ = Fault::kMalformed;
   if (fault_ != Fault::kNone) request_.free_body();

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace saccade::http {
 namespace {
@@ -21,6 +20,16 @@ constexpr size_t kReadSize = 16384;
 constexpr std::chrono::seconds kLingerTime{5};
 constexpr size_t kLingerBytes = size_t{512} << 20;
 constexpr int kStopGraceMilliseconds = 2000;
+
+// A CR or LF alone, of which one is at or behind `from`: it will never be the end of a head here,
+// so nobody has to wait for one.
+bool has_bare_line_end(std::string_view text, size_t from) {
+  for (size_t i = from; i < text.size(); ++i) {
+    if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r')) return true;
+    if (i > 0 && text[i - 1] == '\r' && text[i] != '\n') return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -81,6 +90,7 @@ bool Connection::wait(short events, Clock::time_point deadline) {
 }
 
 ssize_t Connection::fill(Clock::time_point deadline) {
+  drop_consumed();
   const size_t old_size = buffer_.size();
   while (true) {
     buffer_.resize(old_size + kReadSize);
@@ -105,6 +115,7 @@ int Connection::read_head(RequestHead& head, std::string& why) {
   awaited_since_ = Clock::now().time_since_epoch().count();
   const auto deadline = Clock::now() + limits_.read_timeout;
   size_t searched = 0;
+  drop_consumed();
   while (true) {
     while (buffer_.compare(0, 2, "\r\n") == 0) buffer_.erase(0, 2);  // RFC 9112 2.2
     const size_t end = buffer_.find("\r\n\r\n", searched > 3 ? searched - 3 : 0);
@@ -114,6 +125,10 @@ int Connection::read_head(RequestHead& head, std::string& why) {
       why = "the request target is longer than " + std::to_string(limits_.max_target_bytes) +
             " bytes";
       return 414;
+    }
+    if (has_bare_line_end(std::string_view(buffer_).substr(0, head_size), searched)) {
+      why = "header lines end with CRLF";
+      return 400;
     }
     if (head_size > limits_.max_head_bytes) {
       why = "the headers are larger than " + std::to_string(limits_.max_head_bytes) + " bytes";
@@ -139,8 +154,8 @@ int Connection::read_head(RequestHead& head, std::string& why) {
   }
 }
 
-ssize_t Connection::read(char* data, size_t size) {
-  if (buffer_.empty()) {
+ssize_t Connection::wait_body() {
+  if (buffered().empty()) {
     const auto now = Clock::now();
     if (now - window_start_ >= limits_.read_timeout) {
       const double seconds = std::chrono::duration<double>(limits_.read_timeout).count();
@@ -151,11 +166,17 @@ ssize_t Connection::read(char* data, size_t size) {
     const ssize_t got = fill(window_start_ + limits_.read_timeout);
     if (got <= 0) return got;
   }
-  const size_t count = std::min(size, buffer_.size());
-  std::memcpy(data, buffer_.data(), count);
-  buffer_.erase(0, count);
+  return static_cast<ssize_t>(buffered().size());
+}
+
+void Connection::consume(size_t count) {
+  consumed_ += count;
   window_bytes_ += count;
-  return static_cast<ssize_t>(count);
+}
+
+void Connection::drop_consumed() {
+  buffer_.erase(0, consumed_);
+  consumed_ = 0;
 }
 
 bool Connection::write(std::string_view data) {

@@ -25,8 +25,12 @@ class Connection {
   // time. Else the status to refuse with (400, 408, 414, 431, 501, 505) and `why`.
   int read_head(RequestHead& head, std::string& why);
 
-  // Up to `size` bytes of the body; 0 at the end, -1 when the client is gone or too slow.
-  ssize_t read(char* data, size_t size);
+  // Waits until some of the body is here, and returns how much; 0: the client ended its side, -1:
+  // it is gone, or too slow.
+  ssize_t wait_body();
+  // What is here, until the next call of anything but consume(), which takes from its front.
+  std::string_view buffered() const { return std::string_view(buffer_).substr(consumed_); }
+  void consume(size_t count);
 
   // False when the client is gone or takes nothing for the write timeout.
   bool write(std::string_view data);
@@ -55,13 +59,15 @@ class Connection {
   // Appends what the socket has to buffer_; as read().
   ssize_t fill(Clock::time_point deadline);
   void linger();
+  void drop_consumed();
 
   const int fd_;
   const int stop_fd_;
   const ConnectionLimits& limits_;
   std::string remote_address_;
   int remote_port_ = 0;
-  std::string buffer_;  // received, not yet consumed
+  std::string buffer_;   // received
+  size_t consumed_ = 0;  // of it, at its front
   bool broken_ = false;
   bool finished_ = false;
   static constexpr int64_t kAnswering = -1;

@@ -1,6 +1,7 @@
 #include "server/http/head_text.h"
 
 #include <openssl/crypto.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <cctype>
@@ -20,6 +21,15 @@ bool is_plain_id(std::string_view id) {
   return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](unsigned char c) {
     return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == ':';
   });
+}
+
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7f; });
+}
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::string percent_decoded(std::string_view text) {

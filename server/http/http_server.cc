@@ -17,6 +17,7 @@
 #include "server/http/errors.h"
 #include "server/http/gunzip.h"
 #include "server/http/head_text.h"
+#include "server/http/receive_body.h"
 
 // What httplib 0.11.4 does with hostile input, and what is done about it here:
 // - It reads the request line and each header line into memory without a bound, does not bound
@@ -28,8 +29,8 @@
 //   Range with std::regex (recursion per character), and gunzips bodies past the body limit. ->
 //   None of these reach it: our routing uses the checked head, and httplib only ever sees "/".
 // - A body too large by its announced length is read to the end before the 413; a chunked one has
-// no
-//   limit. -> Refused before reading, and counted while reading.
+//   no limit, and its sizes are read by strtoul ("-1", "0x5", "5 5"). -> receive_body() reads all
+//   bodies; the library never sees one.
 // - It selects (descriptors over 1023 fail), its pool has a fixed number of threads, the listen
 //   backlog is 5, and a failed accept ends the server. -> poll, a thread for each connection up to
 //   the limit, listen again, serve again.
@@ -80,25 +81,20 @@ struct Exchange : BodyWriter {
 thread_local Exchange* current_exchange = nullptr;
 thread_local bool refuse_connection = false;
 
-// What httplib reads and writes: a head of our own making, then the connection.
+// What httplib reads, a head of our own making, and where it writes.
 class CheckedStream : public httplib::Stream {
  public:
-  CheckedStream(Connection& connection, std::string head, uint64_t max_body_bytes)
-      : connection_(connection), head_(std::move(head)), body_budget_(max_body_bytes) {}
+  CheckedStream(Connection& connection, std::string head)
+      : connection_(connection), head_(std::move(head)) {}
 
   bool is_readable() const override { return true; }
   bool is_writable() const override { return !connection_.peer_gone(); }
   ssize_t read(char* data, size_t size) override {
-    if (position_ < head_.size()) {
-      const size_t count = std::min(size, head_.size() - position_);
-      std::memcpy(data, head_.data() + position_, count);
-      position_ += count;
-      return static_cast<ssize_t>(count);
-    }
-    if (size > body_budget_) return -1;
-    const ssize_t got = connection_.read(data, size);
-    if (got > 0) body_budget_ -= static_cast<uint64_t>(got);
-    return got;
+    if (position_ == head_.size()) return -1;
+    const size_t count = std::min(size, head_.size() - position_);
+    std::memcpy(data, head_.data() + position_, count);
+    position_ += count;
+    return static_cast<ssize_t>(count);
   }
   ssize_t write(const char* data, size_t size) override {
     return connection_.write({data, size}) ? static_cast<ssize_t>(size) : -1;
@@ -115,7 +111,6 @@ class CheckedStream : public httplib::Stream {
   Connection& connection_;
   const std::string head_;
   size_t position_ = 0;
-  uint64_t body_budget_;  // raw bytes, chunk sizes included
 };
 
 // The library's idea of a pool over ours.
@@ -162,9 +157,9 @@ class HttpServer::Impl : public httplib::Server {
       return HandlerResponse::Handled;
     });
     Post("/", [this](const httplib::Request&, httplib::Response& response,
-                     const httplib::ContentReader& reader) {
+                     const httplib::ContentReader&) {
       Exchange& exchange = *current_exchange;
-      if (read_body(exchange, response, reader)) run(exchange, response);
+      if (read_body(exchange, response)) run(exchange, response);
     });
     set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
       const Exchange& exchange = *current_exchange;
@@ -235,8 +230,7 @@ class HttpServer::Impl : public httplib::Server {
       return false;
     }
     const RequestHead& head = exchange.head;
-    CheckedStream stream(connection, library_head(head),
-                         2 * options_.limits.max_body_bytes + 65536);
+    CheckedStream stream(connection, library_head(head));
     bool closed = false;
     current_exchange = &exchange;
     const bool ok = process_request(stream, head.wants_close(), closed, nullptr);
@@ -266,7 +260,9 @@ class HttpServer::Impl : public httplib::Server {
     text += head.chunked
                 ? std::string("Transfer-Encoding: chunked\r\n")
                 : "Content-Length: " + std::to_string(head.content_length.value_or(0)) + "\r\n";
-    if (!head.header("Expect").empty()) text += "Expect: 100-continue\r\n";
+    if (equals_ignoring_case(head.header("Expect"), "100-continue")) {
+      text += "Expect: 100-continue\r\n";
+    }
     return text + "\r\n";
   }
 
@@ -338,18 +334,17 @@ class HttpServer::Impl : public httplib::Server {
                           "request_too_large");
   }
 
-  bool read_body(Exchange& exchange, httplib::Response& response,
-                 const httplib::ContentReader& reader) {
+  bool read_body(Exchange& exchange, httplib::Response& response) {
     BodyReader body(exchange.request, options_.limits.max_body_bytes, bodies_,
                     exchange.head.header("Content-Encoding") == "gzip");
-    const bool arrived = reader([&](const char* data, size_t size) {
-      return body.push({data, size});
-    });
-    exchange.body_read = arrived;
+    const BodyReader::Fault arrived =
+        receive_body(exchange.connection, exchange.head, options_.limits.max_body_bytes, body);
+    exchange.body_read = arrived == BodyReader::Fault::kNone;
     const BodyReader::Fault fault = body.end(arrived);
     if (fault == BodyReader::Fault::kNone) return true;
-    exchange.client_left =
-        fault == BodyReader::Fault::kIncomplete && exchange.connection.peer_gone();
+    const bool cut_short =
+        fault == BodyReader::Fault::kIncomplete || fault == BodyReader::Fault::kEndedEarly;
+    exchange.client_left = cut_short && exchange.connection.peer_gone();
     switch (fault) {
       case BodyReader::Fault::kTooLarge:
         exchange.reply = body_too_large(exchange);
@@ -361,9 +356,14 @@ class HttpServer::Impl : public httplib::Server {
       case BodyReader::Fault::kMalformed:
         exchange.reply = exchange.error(400, "the request body is not valid gzip");
         break;
+      case BodyReader::Fault::kBadChunks:
+        exchange.reply = exchange.error(400, "the chunks of the request body are malformed");
+        break;
+      case BodyReader::Fault::kEndedEarly:
+        exchange.reply = exchange.error(400, "the request body ended before it was whole");
+        break;
       default:
-        exchange.reply =
-            exchange.error(408, "the request body did not arrive in time, or is malformed");
+        exchange.reply = exchange.error(408, "the request body did not arrive in time");
     }
     apply(exchange, response);
     return false;

@@ -9,7 +9,8 @@
 
 namespace saccade::http {
 
-// Request line and headers of one HTTP/1.x request, as sent (nothing is decoded).
+// Request line and headers of one HTTP/1.x request, as sent (nothing is decoded); of an absolute
+// URL the path and query alone.
 struct RequestHead {
   std::string method;
   std::string target;
@@ -24,7 +25,7 @@ struct RequestHead {
 };
 
 // Reads `text`: everything up to and including the empty line. Strict (RFC 9112): CRLF line ends,
-// one Content-Length, never together with Transfer-Encoding, no folded lines, no control
+// one Host, one Content-Length, never together with Transfer-Encoding, no folded lines, no control
 // characters; a proxy in front and this server must not see different requests. On failure returns
 // the status to answer with and sets `why`; 0 when all is well.
 int parse_request_head(std::string_view text, RequestHead& head, std::string& why);

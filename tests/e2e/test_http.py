@@ -86,6 +86,19 @@ def test_methods_are_told(server):
     assert head.headers["content-length"] == str(len(get.content))
 
 
+def test_what_follows_a_chunked_body_is_the_next_request(server):
+    head = "POST /tokenize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = "f;x=y\r\n{\"prompt\":\"hi\"}\r\n0\r\nA: trailer\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(((head + body) * 3 + head + "0xf\r\n").encode())
+        reply = read_all(connection)
+    assert reply.count(b"HTTP/1.1 200 ") == 3 and reply.count(b"HTTP/1.1 400 ") == 1, reply
+    with server.connect() as connection:  # half a body, and the client's side ends
+        connection.sendall(request_bytes("/tokenize", {"prompt": "a"}, "Authorization: Bearer secret\r\n")[:-3])
+        connection.shutdown(1)
+        assert read_all(connection).startswith(b"HTTP/1.1 400 ")
+
+
 def preflight(server, origin, headers="authorization,content-type,x-stainless-lang"):
     return httpx.options(server.url + CHAT, headers={"Origin": origin, "Access-Control-Request-Method": "POST",
                                                      "Access-Control-Request-Headers": headers})
@@ -126,7 +139,7 @@ def test_bodies_together_have_a_limit(server):
     half = b'{"messages":"' + b" " * 80_000
     with server.connect() as one, server.connect() as two:
         for connection in (one, two):
-            connection.sendall(f"POST {CHAT} HTTP/1.1\r\nAuthorization: Bearer secret\r\n"
+            connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
                                f"Content-Length: {len(half) + 10}\r\n\r\n".encode())
         one.sendall(half)
         time.sleep(1.5)  # it has arrived

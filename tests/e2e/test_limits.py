@@ -29,7 +29,7 @@ def test_bodies_beyond_the_limit(strict):
     assert strict.post(CHAT, big, headers=KEY).status_code == 413
     assert strict.post(CHAT, big, headers=KEY).json()["error"]["code"] == "request_too_large"
     with strict.connect() as connection:  # refused by what it announces
-        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer secret\r\n"
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
                            b"Content-Length: 99999999999\r\n\r\n")
         assert b" 413 " in read_all(connection)
     response = httpx.post(strict.url + CHAT, content=(b"x" * 1000 for _ in range(300)), headers=KEY)
@@ -110,6 +110,10 @@ HOSTILE = [
     b"GET / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     b"POST /v1/completions HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
     b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /health HTTP/1.1\r\n\r\n",
+    b"GET /health HTTP/1.1\nHost: x\n\n",
+    b"GET /health HTTP/1.1\r\nHost: x\rA: b\r\n",
+    b"POST /tokenize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nTransfer-Encoding: chunked\r\n\r\n-f\r\n",
     b"GET /health HTTP/1.1\nHost: x\n\n" + b"\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\r\n\r\n",
 ]
@@ -127,7 +131,7 @@ def test_malformed_http_is_refused(strict, data):
 
 def test_chunk_sizes_without_end_are_cut(strict):
     with strict.connect() as connection:
-        connection.sendall(b"POST /tokenize HTTP/1.1\r\nAuthorization: Bearer secret\r\n"
+        connection.sendall(b"POST /tokenize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
                            b"Transfer-Encoding: chunked\r\n\r\n")
         try:
             for _ in range(100):

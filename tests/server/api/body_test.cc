@@ -12,6 +12,8 @@ using namespace saccade::http;
 
 namespace {
 
+using Fault = BodyReader::Fault;
+
 std::string gzip(const std::string& text) {
   z_stream stream{};
   REQUIRE(deflateInit2(&stream, 6, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
@@ -27,8 +29,8 @@ std::string gzip(const std::string& text) {
 }
 
 // The fault and the body of `data`, pushed in pieces of `step` bytes.
-std::pair<BodyReader::Fault, std::string> read(const std::string& data, size_t step, size_t limit,
-                                               bool gzipped = true) {
+std::pair<Fault, std::string> read(const std::string& data, size_t step, size_t limit,
+                                   bool gzipped = true) {
   HttpRequest request;
   BodyBudget budget(1 << 20);
   BodyReader reader(request, limit, budget, gzipped);
@@ -36,10 +38,8 @@ std::pair<BodyReader::Fault, std::string> read(const std::string& data, size_t s
   for (size_t i = 0; i < data.size() && going; i += step) {
     going = reader.push(std::string_view(data).substr(i, step));
   }
-  return {reader.end(going), request.body};
+  return {reader.end(going ? Fault::kNone : Fault::kIncomplete), request.body};
 }
-
-using Fault = BodyReader::Fault;
 
 }  // namespace
 
@@ -79,7 +79,7 @@ TEST_CASE("all bodies share one budget, and give back what they took") {
   {
     BodyReader second(two, 1000, budget, false);
     CHECK_FALSE(second.push(std::string(50, 'b')));
-    CHECK(second.end(false) == Fault::kNoMemory);
+    CHECK(second.end(Fault::kIncomplete) == Fault::kNoMemory);
     CHECK(two.body.empty());
   }
   one.free_body();

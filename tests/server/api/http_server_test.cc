@@ -119,7 +119,7 @@ std::string status_line(const std::string& response) {
   return response.substr(0, response.find("\r\n"));
 }
 
-const std::string kClose = "Connection: close\r\n\r\n";
+const std::string kClose = "Host: x\r\nConnection: close\r\n\r\n";
 
 }  // namespace
 
@@ -147,7 +147,7 @@ TEST_CASE("failures of HTTP itself have OpenAI's error body") {
   CHECK(wrong.find("Allow: POST\r\n") != std::string::npos);
   CHECK(status_line(ask(server.port(), "GET /fail HTTP/1.1\r\n" + kClose)).find(" 500 ") !=
         std::string::npos);
-  CHECK(status_line(ask(server.port(), "GET /echo HTTP/1.1\r\nBad Header: 1\r\n\r\n"))
+  CHECK(status_line(ask(server.port(), "GET /echo HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n"))
             .find(" 400 ") != std::string::npos);
 }
 
@@ -157,20 +157,22 @@ TEST_CASE("sizes beyond the limits are refused") {
   options.limits.max_head_bytes = 16384;
   TestServer server(options);
   const std::string announced =
-      ask(server.port(), "POST /echo HTTP/1.1\r\nContent-Length: 1001\r\n\r\n");
+      ask(server.port(), "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n");
   CHECK(announced.find(" 413 ") != std::string::npos);
   CHECK(announced.find("Connection: close") != std::string::npos);
   const std::string huge =
-      ask(server.port(), "POST /echo HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n");
+      ask(server.port(),
+          "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n");
   CHECK(huge.find(" 413 ") != std::string::npos);
-  const std::string chunks =
-      ask(server.port(), "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
-                             std::string(1001, 'a') + "\r\n0\r\n\r\n");
+  const std::string chunks = ask(
+      server.port(), "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
+                         std::string(1001, 'a') + "\r\n0\r\n\r\n");
   CHECK(chunks.find(" 413 ") != std::string::npos);
-  CHECK(ask(server.port(), "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\n\r\n").find(" 414 ") !=
-        std::string::npos);
-  CHECK(ask(server.port(), "GET / HTTP/1.1\r\nA: " + std::string(17000, 'a') + "\r\n\r\n")
-            .find(" 431 ") != std::string::npos);
+  CHECK(ask(server.port(), "GET /" + std::string(9000, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n")
+            .find(" 414 ") != std::string::npos);
+  CHECK(
+      ask(server.port(), "GET / HTTP/1.1\r\nHost: x\r\nA: " + std::string(17000, 'a') + "\r\n\r\n")
+          .find(" 431 ") != std::string::npos);
   // One long header line within the limit is fine.
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\nA: " + std::string(12000, 'a') + "\r\n" + kClose)
             .find(" 200 ") != std::string::npos);
@@ -179,7 +181,7 @@ TEST_CASE("sizes beyond the limits are refused") {
 TEST_CASE("one connection carries several requests, pipelined ones too") {
   TestServer server;
   Socket socket(server.port());
-  const std::string one = "POST /echo HTTP/1.1\r\nContent-Length: 1\r\n\r\na";
+  const std::string one = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na";
   CHECK(socket.send(one + one).read_until("a|", 2).find("Keep-Alive") == std::string::npos);
   CHECK(socket.send(one).read_until("a|").find(" 200 ") != std::string::npos);
 }
@@ -228,7 +230,8 @@ TEST_CASE("slow and silent clients are cut, and hold nobody up") {
   std::vector<std::unique_ptr<Socket>> slow;
   for (int i = 0; i < 50; ++i) {
     slow.push_back(std::make_unique<Socket>(server.port()));
-    slow.back()->send(i % 2 ? "GET /op" : "POST /echo HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc");
+    slow.back()->send(i % 2 ? "GET /op"
+                            : "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc");
   }
   const auto start = std::chrono::steady_clock::now();
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).find(" 200 ") != std::string::npos);
@@ -262,7 +265,7 @@ TEST_CASE("a stream that nobody reads is given up") {
   options.on_finished = [&](const AccessRecord& record) { finished.set_value(record); };
   TestServer server(options);
   Socket socket(server.port(), 4096);
-  socket.send("GET /flood HTTP/1.1\r\n\r\n");
+  socket.send("GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
   auto record = finished.get_future();
   REQUIRE(record.wait_for(5s) == std::future_status::ready);
   CHECK(record.get().status == 499);
@@ -274,7 +277,7 @@ TEST_CASE("a handler sees that its client left") {
   options.on_finished = [&](const AccessRecord& record) { finished.set_value(record); };
   TestServer server(options);
   Socket socket(server.port());
-  socket.send("GET /wait HTTP/1.1\r\n\r\n");
+  socket.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
   std::this_thread::sleep_for(50ms);
   socket.close();
   auto record = finished.get_future();
@@ -289,19 +292,20 @@ TEST_CASE("beyond the limit the longest idle connection makes room, none that is
   std::vector<std::unique_ptr<Socket>> open;
   for (int i = 0; i < 3; ++i) {
     open.push_back(std::make_unique<Socket>(server.port()));
-    CHECK(open.back()->send("GET /open HTTP/1.1\r\n\r\n").read_until("|").find(" 200 ") !=
-          std::string::npos);
+    CHECK(
+        open.back()->send("GET /open HTTP/1.1\r\nHost: x\r\n\r\n").read_until("|").find(" 200 ") !=
+        std::string::npos);
   }
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).find(" 200 ") != std::string::npos);
   CHECK(open[0]->read_until().empty());  // it was the oldest
-  CHECK(open[2]->send("GET /open HTTP/1.1\r\n\r\n").read_until("|").find(" 200 ") !=
+  CHECK(open[2]->send("GET /open HTTP/1.1\r\nHost: x\r\n\r\n").read_until("|").find(" 200 ") !=
         std::string::npos);
 
   std::vector<std::unique_ptr<Socket>> waiting;
   open.clear();
   for (int i = 0; i < 3; ++i) {
     waiting.push_back(std::make_unique<Socket>(server.port()));
-    waiting.back()->send("GET /wait HTTP/1.1\r\n\r\n");
+    waiting.back()->send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
   }
   std::this_thread::sleep_for(200ms);
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).empty());
@@ -317,7 +321,7 @@ TEST_CASE("beyond the limit the longest idle connection makes room, none that is
 TEST_CASE("stopping closes idle connections at once") {
   auto server = std::make_unique<TestServer>();
   Socket idle(server->port());
-  idle.send("GET /open HTTP/1.1\r\n\r\n").read_until("|");
+  idle.send("GET /open HTTP/1.1\r\nHost: x\r\n\r\n").read_until("|");
   const auto start = std::chrono::steady_clock::now();
   server.reset();
   CHECK(std::chrono::steady_clock::now() - start < 2s);

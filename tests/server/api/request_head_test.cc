@@ -34,8 +34,53 @@ TEST_CASE("the connection stays or closes as the version and the header say") {
   CHECK(head.wants_close());
   REQUIRE(parse("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", head) == 0);
   CHECK_FALSE(head.wants_close());
-  REQUIRE(parse("GET / HTTP/1.1\r\nConnection: Close\r\n\r\n", head) == 0);
-  CHECK(head.wants_close());
+  for (const char* close :
+       {"Close", "keep-alive, close", "x,close , y", "x\r\nConnection: close"}) {
+    const std::string text = std::string("GET / HTTP/1.1\r\nHost: a\r\nConnection: ") + close;
+    REQUIRE(parse(text + "\r\n\r\n", head) == 0);
+    CHECK(head.wants_close());
+  }
+  REQUIRE(parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: closed, Upgrade\r\n\r\n", head) == 0);
+  CHECK_FALSE(head.wants_close());
+}
+
+TEST_CASE("of an absolute URL the path and the query count") {
+  const struct {
+    const char* target;
+    const char* read;
+  } kRows[] = {
+      {"http://a/v1/models?x=http://b/c", "/v1/models?x=http://b/c"},
+      {"HTTPS://a:8000/", "/"},
+      {"http://a", "/"},
+      {"http://a?x", "/?x"},
+      {"ftp://a/b", "ftp://a/b"},
+      {"/http://a/b", "/http://a/b"},
+      {"//a/b", "//a/b"},
+      {"*", "*"},
+  };
+  for (const auto& row : kRows) {
+    CAPTURE(row.target);
+    RequestHead head;
+    REQUIRE(parse("GET " + std::string(row.target) + " HTTP/1.1\r\nHost: a\r\n\r\n", head) == 0);
+    CHECK(head.target == row.read);
+  }
+}
+
+TEST_CASE("one host is named") {
+  const auto status = [](const std::string& version, const std::string& headers) {
+    RequestHead head;
+    return parse("GET / HTTP/" + version + "\r\n" + headers + "\r\n", head);
+  };
+  for (const char* host : {"a", "127.0.0.1:8000", "[::1]:80", "", "a.example"}) {
+    CHECK(status("1.1", "Host: " + std::string(host) + "\r\n") == 0);
+  }
+  CHECK(status("1.0", "") == 0);
+  CHECK(status("1.1", "") == 400);
+  CHECK(status("1.1", "Host: a\r\nHost: a\r\n") == 400);
+  CHECK(status("1.0", "Host: a\r\nHost: b\r\n") == 400);
+  for (const char* host : {"a b", "a/b", "a@b", "a\\b", "a?b", "\xc3\xa4"}) {
+    CHECK(status("1.1", "Host: " + std::string(host) + "\r\n") == 400);
+  }
 }
 
 TEST_CASE("heads that a proxy could read differently are refused") {
