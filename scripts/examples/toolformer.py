@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Calls inside of a sentence (ToolFormer): the model writes "[Calculator(400 / 1400) ->", the result is put in, and it
-goes on. On /v1/completions with a stop string; what was computed before the call stays in the prefix cache.
+goes on. On /v1/completions with a stop string; what was computed before the call stays in the prefix cache. The prompt
+goes on as token ids, so that the text before the call stays the very tokens that the model wrote.
 
   scripts/examples/toolformer.py http://127.0.0.1:8000/v1 "Out of 1400 participants, 400 (or"
 """
@@ -24,14 +25,24 @@ def calculate(expression):
     return f"{value(ast.parse(expression, mode='eval').body):.2f}"
 
 
+def tokens_of(client, text):
+    url = str(client.base_url).removesuffix("v1/") + "tokenize"
+    return client.post(url, cast_to=object, body={"prompt": text, "add_special_tokens": False})["tokens"]
+
+
 def run(client, text, max_calls=8):
+    prompt = text
     for _ in range(max_calls):
-        more = client.completions.create(model="", prompt=text, stop=["->"], max_tokens=200, temperature=0).choices[0].text
-        text += more
-        call = re.search(r"\[Calculator\(([^\[\]]*)\)\s*$", text)
+        made = client.completions.create(model="", prompt=prompt, stop=["->"], max_tokens=200, temperature=0,
+                                         extra_body={"return_token_ids": True, "include_stop_str_in_output": True})
+        choice = made.choices[0]
+        text += choice.text
+        call = re.search(r"\[Calculator\(([^\[\]]*)\)\s*->$", text)
         if call is None:
             return text
-        text += f"-> {calculate(call[1])}]"
+        result = f" {calculate(call[1])}]"
+        text += result
+        prompt = choice.prompt_token_ids + choice.token_ids + tokens_of(client, result)
     return text
 
 

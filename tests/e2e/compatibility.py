@@ -33,12 +33,20 @@ WISHES = [
      ["test_images.py::test_memory_does_not_grow_with_pictures"]),
     ("a body limit fit for pictures, a clear 413 (TGI#1802)", "64 MiB, `--max-body-size`; gzip counts inflated",
      ["test_limits.py::test_bodies_beyond_the_limit", "test_http.py::test_compressed_bodies"]),
+    ("frames and detail per request (Qwen3-VL#1789, #1795)",
+     "`num_frames`, `fps`, `start`, `end` of one video or all; `detail: low` shows the overview alone",
+     ["test_videos.py::test_which_frames_are_looked_at", "test_videos.py::test_fields_for_all_videos_of_a_request",
+      "test_videos.py::test_detail_low_makes_one_tile"]),
     ("pictures by URL (ollama#4474)",
      "`--allow-media-domain`, guarded: public addresses only, pinned, redirects checked, bounded",
      ["test_files.py::test_a_picture_is_fetched", "test_files.py::test_what_goes_wrong_is_the_requests_own",
       "test_files.py::test_other_hosts_and_odd_urls_are_refused"]),
     ("API keys everywhere (TRT-LLM#9950, TGI#1372)", "checked on every route but `/health` and the page",
      ["test_limits.py::test_keys"]),
+    ("small, on a CPU (vllm#7609, #17163)", "one program, no Python; with every library it loads below 1 GB",
+     ["test_footprint.py::test_the_program_and_all_it_loads_are_below_a_gigabyte"]),
+    ("LLaVA-1.5 without a chat template (vllm#9870)", "built in",
+     ["test_footprint.py::test_llava_15_has_its_template_built_in"]),
     ("InstructBLIP served (LAVIS#431)", "the reference's ids and log-probabilities",
      ["test_golden.py::test_chat_equals_reference"]),
     ("drain (vllm#24885)", "SIGTERM finishes what runs, 503 for what comes",
@@ -48,6 +56,36 @@ WISHES = [
     ("limits per key (nobody)", "requests, tokens and pixels a minute, streams at a time; `x-ratelimit-*`",
      ["test_key_limits.py::test_requests_a_minute", "test_key_limits.py::test_tokens_a_minute",
       "test_key_limits.py::test_pixels_a_minute", "test_key_limits.py::test_streams_at_a_time"]),
+]
+
+# What clients were seen to break on elsewhere, and the tests that hold it here.
+HABITS = [
+    ("every answer, chunk, event and error has the members its description requires (TensorRT-Edge-LLM#93, "
+     "mlcommons/endpoints#133, vllm#12886)",
+     ["test_shapes.py::test_chats", "test_shapes.py::test_chats_with_tools", "test_shapes.py::test_completions",
+      "test_shapes.py::test_other_routes", "test_shapes.py::test_responses", "test_shapes.py::test_messages",
+      "test_shapes.py::test_errors"]),
+    ("the first chunk of a choice has the role, no other has; one id in all (tensorzero#1265, open-webui#23922, "
+     "MiniMax-M2.5#2)", ["test_shapes.py::test_chats"]),
+    ("usage when asked for, in a chunk with `choices: []` (ROCm/ATOM#1711, apfel#100)",
+     ["test_shapes.py::test_chats", "test_chat.py::test_usage_comes_when_asked_for"]),
+    ("no `tool_calls: null`, a call's id, type and name once, then arguments alone (vercel/ai#1865, #12901, "
+     "opencodex#1754)", ["test_shapes.py::test_chats_with_tools", "test_tools.py::test_streamed_calls"]),
+    ("`developer` is a system message (ogx#6069)", ["test_chat.py::test_a_developer_is_a_system_message"]),
+    ("`max_completion_tokens` counts (llama-cpp-python#1907)", ["test_chat.py::test_max_completion_tokens_wins"]),
+    ("null is absent, in every optional field (TGI#2421)", ["test_errors.py::test_null_is_absent_everywhere"]),
+    ("a chat may be as long as the model takes; no default of 16 tokens",
+     ["test_chat.py::test_default_length_is_what_the_model_leaves"]),
+    ("`detail: auto`, and a picture's URL as a plain string (chatlas#20)",
+     ["test_clients.py::test_openai_sync", "test_images.py::test_a_plain_string_url_is_accepted"]),
+    ("SSE comments in a long silence (Node's undici gives up after 300 s)",
+     ["test_http.py::test_silent_streams_get_comments"]),
+    ("an error after 200 is an event, and the stream ends without [DONE]",
+     ["test_lifecycle.py::test_drain_timeout_ends_what_still_runs"]),
+    ("400 for what is wrong, never 422; 401, 404, 405, 413, 429 with Retry-After, 503",
+     ["test_errors.py::test_wrong_request", "test_limits.py::test_keys", "test_limits.py::test_bodies_beyond_the_limit",
+      "test_limits.py::test_the_queue_is_bounded", "test_http.py::test_methods_are_told",
+      "test_lifecycle.py::test_drain_finishes_what_runs_and_refuses_what_comes"]),
 ]
 
 HEAD = """# Compatibility
@@ -66,6 +104,7 @@ def versions():
     return {"openai (Python)": importlib.metadata.version("openai"),
             "anthropic": importlib.metadata.version("anthropic"),
             "langchain-openai": importlib.metadata.version("langchain-openai"),
+            "litellm": importlib.metadata.version("litellm"),
             "openai (Node)": locked["openai"],
             "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
             "curl": "of the system", "Chromium": "of the system"}
@@ -89,6 +128,10 @@ def claims(items):
     return found
 
 
+def proofs(tests):
+    return ", ".join(f"`{test}`" for test in tests)
+
+
 def render(items, versions):
     lines = [HEAD, "| client | version | what works | test |", "|---|---|---|---|"]
     for client, features in sorted(claims(items).items(), key=lambda pair: pair[0].lower()):
@@ -96,5 +139,7 @@ def render(items, versions):
             lines.append(f"| {client} | {versions[client]} | {feature} | `{test}` |")
     lines += ["", "## Asked for elsewhere", "", "| wish | here | proof |", "|---|---|---|"]
     for wish, here, tests in WISHES:
-        lines.append(f"| {wish} | {here} | {', '.join(f'`{test}`' for test in tests)} |")
+        lines.append(f"| {wish} | {here} | {proofs(tests)} |")
+    lines += ["", "## What clients break on", "", "| here | proof |", "|---|---|"]
+    lines += [f"| {habit} | {proofs(tests)} |" for habit, tests in HABITS]
     return "\n".join(lines) + "\n"

@@ -144,6 +144,13 @@ def test_a_user_cannot_write_special_tokens(llama):
         assert tokens.count(special) == plain.count(special)
 
 
+def test_a_developer_is_a_system_message(llama):
+    asked = [llama.post("/tokenize", {"messages": [{"role": role, "content": "Be brief."},
+                                                   {"role": "user", "content": "Hi"}]}).json()["tokens"]
+             for role in ("developer", "system")]
+    assert asked[0] == asked[1]
+
+
 @pytest.mark.compatibility("openai (Python)", "errors")
 def test_the_official_client_reads_errors(llama):
     client = openai.OpenAI(base_url=llama.url + "/v1", api_key="none", max_retries=0)

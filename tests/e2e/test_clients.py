@@ -96,6 +96,25 @@ def test_langchain(url, expected):
     assert len(vectors) == 2 and len(vectors[0]) == len(vectors[1]) > 0
 
 
+@pytest.mark.compatibility("litellm", "completion, streams, pictures, embeddings, errors, Anthropic's messages")
+def test_litellm(url, expected, monkeypatch):
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # asks nobody else
+    import litellm
+
+    fixed = {"api_base": url, "api_key": "none", "temperature": 0, "max_tokens": 16, "ignore_eos": True, "num_retries": 0}
+    for messages, key in ((TEXT, "text"), ([{"role": "user", "content": pictured()}], "picture")):
+        answer = litellm.completion(model="openai/llava", messages=messages, **fixed)
+        assert answer.choices[0].message.content == expected[key] and answer.usage.completion_tokens == 16
+    chunks = litellm.completion(model="openai/llava", messages=TEXT, stream=True, **fixed)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == expected["text"]
+    vectors = litellm.embedding(model="openai/llava", input=["a", "b"], api_base=url, api_key="none").data
+    assert len(vectors) == 2 and len(vectors[0]["embedding"]) > 0
+    with pytest.raises(litellm.BadRequestError):
+        litellm.completion(model="openai/llava", messages=TEXT, **{**fixed, "temperature": 9})
+    message = litellm.completion(model="anthropic/llava", messages=TEXT, **{**fixed, "api_base": url.removesuffix("/v1")})
+    assert message.choices[0].message.content == expected["text"]
+
+
 @pytest.mark.compatibility("curl", "chat, streams")
 def test_curl(url, expected):
     body = {"messages": TEXT, "temperature": 0, "max_tokens": 16, "ignore_eos": True}

@@ -7,8 +7,11 @@ import scripted
 from server_process import ROOT, Server
 
 
-def run(name, server, question):
-    done = subprocess.run([sys.executable, ROOT / "scripts" / "examples" / name, server.url + "/v1", question],
+BLOCK = 16  # tokens of a KV block: what the prefix cache holds are whole ones
+
+
+def run(name, server, *arguments):
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "examples" / name, server.url + "/v1", *arguments],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -35,3 +38,39 @@ def test_toolformer(tmp_path):
     server = Server(scripted.make(tmp_path, {"": text}))
     assert run("toolformer.py", server, text[:33]) == text
     assert server.stop() == 0
+
+
+def test_fixed_steps(tmp_path):
+    text = "Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer: no\nStep 4: more"
+    server = Server(scripted.make(tmp_path, {"": text}, scripted.PLAIN))
+    said = run("fixed_steps.py", server, "Is the circle left of the square?", "2").splitlines()
+    assert said[:3] == ["Step 1: the circle is red.", "Step 2: the square is left of it.", "Answer: no"]
+    computed = [int(number) for number in said[3].removeprefix("prompt tokens computed: ").split()]
+    whole = len("Is the circle left of the square?Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer:")
+    assert computed[0] > 40 and all(count <= BLOCK + len("\nStep 2:") for count in computed[1:]) and whole > 3 * BLOCK
+    assert server.stop() == 0
+
+
+def complete(server, prompt, **fields):
+    body = {"prompt": prompt, "temperature": 0, "ignore_eos": True, "logprobs": 0, "return_token_ids": True, **fields}
+    return server.post("/v1/completions", body).json()
+
+
+def test_an_interrupted_answer_goes_on_as_if_it_had_been_prompted(llama):
+    """Stopped, tokens put in, gone on: nothing but the unfilled block and the new tokens is computed, and what follows
+    has the log-probabilities of a server that has never seen any of it."""
+    begun = complete(llama, "one two three four", max_tokens=50)
+    result = llama.post("/tokenize", {"prompt": " 42]", "add_special_tokens": False}).json()["tokens"]
+    before = begun["choices"][0]["prompt_token_ids"] + begun["choices"][0]["token_ids"]
+    resumed = complete(llama, before + result, max_tokens=12)
+    cached = resumed["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached == (len(before) - 1) // BLOCK * BLOCK  # the last token's keys are not computed before it is read
+    assert resumed["usage"]["prompt_tokens"] - cached <= BLOCK + len(result)
+    assert resumed["usage"]["completion_tokens"] == 12  # what was put in is prompt
+    fresh_server = Server("llama_gqa")
+    fresh = complete(fresh_server, before + result, max_tokens=12)
+    assert fresh["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert fresh["choices"][0]["token_ids"] == resumed["choices"][0]["token_ids"]
+    pairs = zip(*(answer["choices"][0]["logprobs"]["token_logprobs"] for answer in (fresh, resumed)))
+    assert max(abs(a - b) for a, b in pairs) < 1e-5
+    assert fresh_server.stop() == 0
