@@ -18,6 +18,16 @@ constexpr int kGpuEncodesPerStep = 8;
 // Visual tokens kept for later requests with the same picture, beside what a full request needs.
 constexpr int kEncoderCacheTokens = 16384;
 
+int encoder_cache_tokens(const ServeOptions& options, const ModelInfo& info, int max_model_len) {
+  if (info.placement != MediaPlacement::kBesidePrompt) {
+    return std::max(kEncoderCacheTokens, max_model_len);
+  }
+  // Each running sequence holds the picture it looks at.
+  const ImageSize size = info.encoder_input;
+  const int rows = info.image_tokens({.original = size, .part = size});
+  return std::max(kEncoderCacheTokens / info.encoder_row_cost, options.model.max_num_seqs * rows);
+}
+
 EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model,
                            int max_model_len) {
   EngineConfig config;
@@ -35,7 +45,7 @@ EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model
   scheduler.max_model_len = max_model_len;
   scheduler.max_encode_per_step = cpu ? kCpuEncodesPerStep : kGpuEncodesPerStep;
   scheduler.prefix_caching = model.info.prefix_cacheable;
-  scheduler.encoder_cache_tokens = std::max(kEncoderCacheTokens, max_model_len);
+  scheduler.encoder_cache_tokens = encoder_cache_tokens(options, model.info, max_model_len);
   scheduler.eos_ids = model.info.eos_ids;
   scheduler.vocab_size = model.info.vocab_size;
   return config;

@@ -55,7 +55,7 @@ struct EncoderInput {
 };
 
 // Positions [position, position + length) of a prompt hold rows [offset, offset + length) of the
-// visual tokens of encoder input `media`.
+// visual tokens of encoder input `media`; or, where memory_rows says so, text that looks at them.
 struct MediaSpan {
   int position = 0;
   int length = 0;
@@ -65,6 +65,14 @@ struct MediaSpan {
   // (grid_positions.h); 0: they count like text.
   int rows = 0;
   int columns = 0;
+  // > 0: the positions hold text which looks at that many rows, all of the input's output, from
+  // within the decoder's layers (cross-attention). Such a span that ends with the prompt goes on
+  // through the answer.
+  int memory_rows = 0;
+
+  bool looks() const { return memory_rows > 0; }
+  // Rows of the output that the span refers to lie below.
+  int end_row() const { return looks() ? memory_rows : offset + length; }
 };
 
 }  // namespace saccade

@@ -14,6 +14,9 @@ enum class MediaPlacement {
   kNone,           // text only: a picture in a request is refused
   kAtPlaceholder,  // where the template writes the placeholder (LLaVA)
   kBeforePrompt,   // before everything, BOS included (BLIP-2, InstructBLIP)
+  // Beside the prompt: one placeholder for each picture, which the decoder's layers look at from
+  // there on (cross-attention) until the next one (IDEFICS).
+  kBesidePrompt,
 };
 
 // Which frames of a video a family looks at where neither the request nor its processor file says:
@@ -36,7 +39,7 @@ struct ModelInfo {
   std::vector<TokenId> eos_ids;  // end ids of generation_config.json, else config.json
 
   MediaPlacement placement = MediaPlacement::kNone;
-  TokenId image_token = -1;  // the placeholder's id, one per visual position
+  TokenId image_token = -1;  // the placeholder's id, one per visual position (kBesidePrompt: one)
   int max_images = 0;        // per request; 0: text only
   // Visual tokens of a picture, all its parts together. Pure.
   std::function<int(const MediaLayout&)> image_tokens;
@@ -48,6 +51,13 @@ struct ModelInfo {
   std::string single_token;
   // A space stands between that token and a word directly behind it.
   bool space_behind_single_token = false;
+  // No spaces stand around pictures, nor at either end of the prompt.
+  bool trims_around_pictures = false;
+  // kBesidePrompt: behind the tokenizer's end token no picture is looked at until the next one.
+  bool end_token_hides_pictures = false;
+  // How many rows of the decoder's width one row of an encoder output takes in memory: 1, but for
+  // keys and values of several layers.
+  int encoder_row_cost = 1;
   // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
   std::function<ImageSize(const MediaLayout&)> token_grid;
   // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.
@@ -67,6 +77,9 @@ struct ModelInfo {
   std::string builtin_chat_template;
   // How the processor joins BOS: it is not added when the rendered prompt starts with it.
   bool adds_special_tokens = true;
+  // The processor writes BOS as text in front of the prompt, instead of having the tokenizer add
+  // it.
+  bool bos_as_text = false;
 };
 
 }  // namespace saccade

@@ -50,7 +50,7 @@ Status check_media(const Request& request, const SchedulerConfig& config) {
   int64_t end = 0;  // of the previous span
   for (const MediaSpan& span : request.spans) {
     const int64_t last = int64_t{span.position} + span.length;
-    if (span.length < 1 || span.offset < 0 || span.position < end ||
+    if (span.length < 1 || span.offset < 0 || span.memory_rows < 0 || span.position < end ||
         last > static_cast<int64_t>(request.prompt.size())) {
       return invalid_argument("the prompt's media spans are malformed");
     }
@@ -60,7 +60,7 @@ Status check_media(const Request& request, const SchedulerConfig& config) {
     if (request.media[span.media].media == nullptr) {
       return invalid_argument("a media span refers to a picture without content");
     }
-    const int64_t rows = int64_t{span.offset} + span.length;
+    const int64_t rows = span.looks() ? span.memory_rows : int64_t{span.offset} + span.length;
     if (rows > config.encoder_cache_tokens) {
       return invalid_argument("a picture needs " + std::to_string(rows) +
                               " visual tokens; the encoder cache holds " +

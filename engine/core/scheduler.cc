@@ -11,6 +11,10 @@ namespace {
 // Rows of a step up to which guesses are made: beyond, each row costs its full share of time.
 constexpr int kMaxDraftedRows = 32;
 
+bool contains(const std::vector<int>& numbers, int number) {
+  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
 const SchedulerConfig& checked(const SchedulerConfig& config) {
   if (config.num_blocks < 1 || config.block_size < 1 || config.max_num_seqs < 1 ||
       config.max_num_batched_tokens < 1 || config.max_model_len < 1 || config.vocab_size < 1 ||
@@ -68,7 +72,8 @@ void Scheduler::reap_closed() {
 // One token for every running sequence that has its prompt behind it, oldest first, and guesses
 // where they are asked for and a step of few tokens costs hardly more with them. Who has to give
 // its blocks away fits again in the same step only where it can now share a twin's: it happens with
-// no block free, and somebody older takes one of them.
+// no block free, and somebody older takes one of them. Who looks at a picture that is not there
+// (any more) queues for it with the prefills.
 void Scheduler::plan_decodes() {
   const auto decodes = static_cast<int>(std::count_if(
       running_.begin(), running_.end(), [](const SequencePtr& s) { return s->decoding(); }));
@@ -86,9 +91,18 @@ void Scheduler::plan_decodes() {
       }
     }
     if (i == running_.size()) break;
+    if (!can_decode(sequence)) continue;
     draft(sequence, drafts);
     add_entry(sequence, 1);
   }
+}
+
+// One token is left to compute, and what it looks at is there.
+bool Scheduler::can_decode(const Sequence& sequence) const {
+  if (!sequence.decoding()) return false;
+  const std::span<const MediaSpan> ahead = sequence.spans_after(sequence.computed);
+  if (ahead.empty() || ahead.front().position > sequence.computed) return true;
+  return contains(sequence.held, ahead.front().media);
 }
 
 // Up to `most` guesses behind the known tokens, as far as the answer may still go and free blocks
@@ -114,7 +128,7 @@ void Scheduler::draft(Sequence& sequence, int most) {
 void Scheduler::plan_prefills() {
   for (const SequencePtr& sequence : running_) {
     if (tokens_left_ == 0) break;
-    if (!sequence->decoding()) plan_chunk(*sequence);
+    if (!can_decode(*sequence)) plan_chunk(*sequence);
   }
 }
 
@@ -135,11 +149,7 @@ void Scheduler::admit_waiting() {
       if (config_.prefix_caching) stats_.prefix_queried_tokens += sequence.prompt_length;
       stats_.prefix_hit_tokens += sequence.computed;
     }
-    if (sequence.decoding()) {
-      add_entry(sequence, 1);
-    } else {
-      plan_chunk(sequence);
-    }
+    plan_chunk(sequence);  // one token, where all but the last was in the prefix cache
   }
 }
 
@@ -200,8 +210,8 @@ void Scheduler::plan_chunk(Sequence& sequence) {
   add_entry(sequence, end - sequence.computed);
 }
 
-// References on the encoder outputs that positions [computed, end) splice. Returns where the chunk
-// must end: before the first span whose output is neither resident nor made in this step.
+// References on the encoder outputs that positions [computed, end) hold or look at. Returns where
+// the chunk must end: before the first span whose output is neither resident nor made in this step.
 int Scheduler::hold_outputs(Sequence& sequence, int end) {
   for (const MediaSpan& span : sequence.spans_after(sequence.computed)) {
     if (span.position >= end) break;
@@ -211,9 +221,7 @@ int Scheduler::hold_outputs(Sequence& sequence, int end) {
 }
 
 bool Scheduler::hold_output(Sequence& sequence, int media) {
-  if (std::find(sequence.held.begin(), sequence.held.end(), media) != sequence.held.end()) {
-    return true;
-  }
+  if (contains(sequence.held, media)) return true;
   if (outputs_blocked_) return false;
   const EncoderInput& input = sequence.request.media[media];
   if (encoder_cache_.acquire(input.key)) {

@@ -55,6 +55,7 @@ class Scheduler {
   // plan()
   void reap_closed();
   void plan_decodes();
+  bool can_decode(const Sequence& sequence) const;
   void draft(Sequence& sequence, int most);
   void plan_prefills();
   void admit_waiting();

@@ -8,8 +8,9 @@ namespace saccade {
 namespace {
 
 // Names what the KV cache holds for one full block: everything before it (the parent's hash), its
-// token ids, and for each visual position which row of which encoder output stands there. Visual
-// positions are told as runs; placeholder ids alone are equal for all pictures.
+// token ids, and for each visual position which row of which encoder output stands there, or which
+// output a position looks at. They are told as runs; placeholder ids alone are equal for all
+// pictures.
 ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, int start,
                        std::span<const MediaSpan> spans, std::span<const EncoderInput> media) {
   const int end = start + static_cast<int>(ids.size());
@@ -51,8 +52,17 @@ Sequence::Sequence(QueuedRequest queued)
   tokens.reserve(tokens.size() + static_cast<size_t>(std::max(request.sampling.max_tokens, 0)));
   media_rows.resize(request.media.size());
   for (const MediaSpan& span : request.spans) {
-    media_rows[span.media] = std::max(media_rows[span.media], span.offset + span.length);
+    media_rows[span.media] = std::max(media_rows[span.media], span.end_row());
   }
+  extend_last_look();
+}
+
+// The answer's tokens look at what the prompt's last one looks at.
+void Sequence::extend_last_look() {
+  if (request.spans.empty()) return;
+  MediaSpan& last = request.spans.back();
+  if (!last.looks() || last.position + last.length != prompt_length) return;
+  last.length += std::max(request.sampling.max_tokens, 0);
 }
 
 std::span<const MediaSpan> Sequence::spans_after(int from) const {

@@ -59,6 +59,9 @@ struct Sequence {
   bool admitted = false;  // was taken into a batch before (a preempted one comes back)
   bool ended = false;     // its last event is published and it holds nothing
   RequestStats stats;
+
+ private:
+  void extend_last_look();
 };
 
 }  // namespace saccade

@@ -11,6 +11,15 @@
 
 namespace saccade {
 
+// Rows [first, first + count) of a step's tokens look at `memory`: one picture as its family's
+// encoder left it, [rows, width]. Tokens in no run look at nothing.
+struct MemoryRun {
+  int64_t first;
+  int64_t count;
+  at::Tensor memory;
+};
+using MemoryRuns = std::vector<MemoryRun>;
+
 // The layout of one step, made once by the executor and read by every layer.
 struct AttentionInput {
   std::vector<kernels::PagedSequence> sequences;
@@ -18,6 +27,7 @@ struct AttentionInput {
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
   AdapterRuns adapters;     // ascending
+  MemoryRuns memories;      // ascending
   at::Tensor slots_device;  // [num_tokens] int64; off the CPU only
 };
 

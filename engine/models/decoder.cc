@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <stdexcept>
 
 namespace saccade {
 namespace {
@@ -50,13 +51,26 @@ WeightScope mlp_scope(const DecoderConfig& c, const WeightScope& layer) {
   return c.names.mlp.empty() ? layer : layer(c.names.mlp);
 }
 
+at::Tensor make_embedding(const DecoderConfig& c, const WeightScope& scope) {
+  const int own = c.vocab_size - c.additional_vocab_size;
+  const at::Tensor rows = scope.tensor("weight", {own, c.embedding_size});
+  if (c.additional_vocab_size == 0) return rows;
+  return at::cat({rows, scope("additional_embedding")
+                            .tensor("weight", {c.additional_vocab_size, c.embedding_size})});
+}
+
 std::optional<Linear> make_head(const DecoderConfig& config, const WeightScope& head,
                                 const at::Tensor& embedding) {
   const WeightScope scope = head("lm_head").quantizable_to_int8();
   if (config.tie_word_embeddings || !scope.has("weight")) {
     return Linear(embedding, std::nullopt, scope.quantization());
   }
-  return Linear(scope, config.embedding_size, config.vocab_size, Bias::kNone);
+  if (config.additional_vocab_size == 0) {
+    return Linear(scope, config.embedding_size, config.vocab_size, Bias::kNone);
+  }
+  return Linear({{scope, config.vocab_size - config.additional_vocab_size},
+                 {scope("additional_fc"), config.additional_vocab_size}},
+                config.embedding_size, Bias::kNone);
 }
 
 AttentionShape attention_shape(const DecoderConfig& c, int layer) {
@@ -91,7 +105,7 @@ Decoder::Layer::Layer(const DecoderConfig& c, const WeightScope& scope)
 Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const WeightScope& head)
     : config_(config) {
   const WeightScope stem = stem_of(config, backbone);
-  embedding_ = stem("embed_tokens").tensor("weight", {config.vocab_size, config.embedding_size});
+  embedding_ = make_embedding(config, stem("embed_tokens"));
   if (config.rotary) {
     rope_.emplace(config.rope);
     if (config.rope_of_sliding_layers) sliding_rope_.emplace(*config.rope_of_sliding_layers);
@@ -107,6 +121,7 @@ Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const
   for (int i = 0; i < config.num_layers; ++i) {
     layers_.emplace_back(config, stem("layers")(i).quantizable());
   }
+  inserts_.resize(layers_.size());
   if (config.final_norm) norm_ = make_norm_if_named(config.names.final_norm, config, stem);
   head_ = make_head(config, head, embedding_);
 }
@@ -168,16 +183,13 @@ at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x,
 at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const {
   const RopeTables rope = rope_tables(input, h.device());
   h = enter(std::move(h), input);
+  if (inserts_.front()) h = (*inserts_.front())(h, input);
   at::Tensor x = config_.norm_first ? layers_.front().attention_norm(h) : h;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const at::Tensor mixed = attend(static_cast<int>(i), x, rope, input, cache[i]);
     if (config_.norm_first) {
-      const at::Tensor changed = mlp(layer, layer.mlp_norm.add(h, mixed), input.adapters);
-      const Norm* next = i + 1 < layers_.size() ? &layers_[i + 1].attention_norm
-                         : norm_                ? &*norm_
-                                                : nullptr;
-      x = next != nullptr ? next->add(h, changed) : h + changed;
+      x = next_input(i + 1, h, mlp(layer, layer.mlp_norm.add(h, mixed), input.adapters), input);
     } else {
       h = layer.attention_norm.add(h, mixed);
       const at::Tensor changed = mlp(layer, h, input.adapters);
@@ -185,6 +197,21 @@ at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& 
     }
   }
   return project_out_ ? (*project_out_)(x) : x;
+}
+
+// h += changed; then what that layer's attention reads, or the decoder's output behind the last.
+at::Tensor Decoder::next_input(size_t layer, at::Tensor& h, const at::Tensor& changed,
+                               const AttentionInput& input) const {
+  if (layer == layers_.size()) return norm_ ? norm_->add(h, changed) : h + changed;
+  const Norm& norm = layers_[layer].attention_norm;
+  if (!inserts_[layer]) return norm.add(h, changed);
+  h = (*inserts_[layer])(h + changed, input);
+  return norm(h);
+}
+
+void Decoder::insert_before(int layer, std::shared_ptr<const DecoderInsert> insert) {
+  if (!config_.norm_first) throw std::logic_error("inserts need a decoder with norms in front");
+  inserts_.at(static_cast<size_t>(layer)) = std::move(insert);
 }
 
 void Decoder::add_adapter(int number, LoraAdapter& adapter) {

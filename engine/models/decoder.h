@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -13,6 +14,14 @@
 #include "engine/models/vlm.h"
 
 namespace saccade {
+
+// Something between two layers of a decoder that changes the residual stream, h [T, H] -> [T, H].
+// A token's row depends on that row and on what the step's layout says of it alone.
+class DecoderInsert {
+ public:
+  virtual ~DecoderInsert() = default;
+  virtual at::Tensor operator()(const at::Tensor& h, const AttentionInput& input) const = 0;
+};
 
 // A decoder-only language model: blocks of grouped-query attention over the paged cache and an MLP,
 // in the variants that DecoderConfig tells (LLaMA: Touvron et al. 2023; OPT: Zhang et al. 2022;
@@ -26,6 +35,8 @@ class Decoder {
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, embedding_size]
   // [T, embedding_size] -> [T, embedding_size]
   at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const;
+  // From now on `insert` runs before that layer. At load only; norms stand before the sublayers.
+  void insert_before(int layer, std::shared_ptr<const DecoderInsert> insert);
   // Puts an adapter's updates onto the layers' projections.
   void add_adapter(int number, LoraAdapter& adapter);
   at::Tensor logits(const at::Tensor& h) const;  // [n, embedding_size] -> [n, V]
@@ -61,6 +72,8 @@ class Decoder {
   RopeTables rope_tables(const AttentionInput& input, at::Device device) const;
   at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
                     const AttentionInput& input, const LayerCache& cache) const;
+  at::Tensor next_input(size_t layer, at::Tensor& h, const at::Tensor& changed,
+                        const AttentionInput& input) const;
   at::Tensor mlp(const Layer& layer, const at::Tensor& x, const AdapterRuns& adapters) const;
 
   DecoderConfig config_;
@@ -70,6 +83,7 @@ class Decoder {
   at::Tensor positions_;  // [position_offset + max_positions, hidden], learned
   std::optional<Linear> project_in_;
   std::vector<Layer> layers_;
+  std::vector<std::shared_ptr<const DecoderInsert>> inserts_;  // [num_layers]; null: none
   std::optional<Norm> norm_;
   std::optional<Linear> project_out_;
   std::optional<Linear> head_;

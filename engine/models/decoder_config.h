@@ -32,6 +32,7 @@ struct DecoderNames {
 struct DecoderConfig {
   std::string type;  // the reference library's model_type
   int vocab_size = 0;
+  int additional_vocab_size = 0;  // the last so many stand in tensors of their own (IDEFICS)
   int hidden_size = 0;
   int embedding_size = 0;  // width of the token embedding; OPT may project it to hidden_size
   int intermediate_size = 0;

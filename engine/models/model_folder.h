@@ -29,6 +29,11 @@ class ModelFolder {
   // text_config's.
   std::vector<TokenId> eos_ids() const;
 
+  // Id of a token that the tokenizer's files list besides the vocabulary, as it is spelt there:
+  // tokenizer_config.json's added_tokens_decoder, tokenizer.json's added_tokens, or
+  // added_tokens.json.
+  std::optional<TokenId> added_token_id(const std::string& text) const;
+
  private:
   std::filesystem::path path_;
   JsonFile config_;

@@ -19,17 +19,6 @@ at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
 
 }  // namespace
 
-GatedMlp::GatedMlp(const WeightScope& scope, int64_t in, int64_t inner, int64_t out,
-                   Activation activation)
-    : gate_up_({{scope("gate_proj"), inner}, {scope("up_proj"), inner}}, in, Bias::kNone),
-      down_(scope("down_proj"), inner, out, Bias::kNone),
-      activation_(activation) {}
-
-at::Tensor GatedMlp::operator()(const at::Tensor& x) const {
-  const std::vector<at::Tensor> gate_up = gate_up_(x).chunk(2, -1);
-  return down_(activate(gate_up[0], activation_) * gate_up[1]);
-}
-
 PerceiverConfig PerceiverConfig::parse(const JsonView& config, int text_hidden, double text_eps) {
   PerceiverConfig perceiver;
   perceiver.num_latents = config.positive_int("resampler_n_latents", 64);

@@ -82,6 +82,26 @@ PatchPositions fraction_rule(const std::string& library_version) {
   return PatchPositions::kFractions;
 }
 
+// CLIP's tower; `width` is what the class calls its hidden size.
+VitConfig read_clip(const JsonView& config, const char* width, const VitConfig& defaults) {
+  VitConfig vit = defaults;
+  vit.hidden_size = config.positive_int(width, defaults.hidden_size);
+  vit.intermediate_size = config.positive_int("intermediate_size", defaults.intermediate_size);
+  vit.num_layers = config.positive_int("num_hidden_layers", defaults.num_layers);
+  vit.num_heads = config.positive_int("num_attention_heads", defaults.num_heads);
+  vit.image_size = config.positive_int("image_size", defaults.image_size);
+  vit.patch_size = config.positive_int("patch_size", defaults.patch_size);
+  vit.channels = config.positive_int("num_channels", 3);
+  vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-5, 0, 1);
+  vit.post_norm_eps = vit.layer_norm_eps;
+  if (config.has("hidden_act")) {
+    vit.activation = parse_activation(config.string("hidden_act"), config.path() + ".hidden_act");
+  }
+  vit.pre_layer_norm = true;
+  check(config, vit);
+  return vit;
+}
+
 }  // namespace
 
 at::Tensor patch_positions(PatchPositions rule, int64_t count, int64_t side) {
@@ -104,21 +124,25 @@ at::Tensor patch_positions(PatchPositions rule, int64_t count, int64_t side) {
 }
 
 VitConfig VitConfig::clip(const JsonView& config) {
-  VitConfig vit;
-  vit.hidden_size = config.positive_int("hidden_size", 768);
-  vit.intermediate_size = config.positive_int("intermediate_size", 3072);
-  vit.num_layers = config.positive_int("num_hidden_layers", 12);
-  vit.num_heads = config.positive_int("num_attention_heads", 12);
-  vit.image_size = config.positive_int("image_size", 224);
-  vit.patch_size = config.positive_int("patch_size", 32);
-  vit.channels = config.positive_int("num_channels", 3);
-  vit.layer_norm_eps = config.number_in("layer_norm_eps", 1e-5, 0, 1);
-  vit.post_norm_eps = vit.layer_norm_eps;
-  vit.activation =
-      parse_activation(config.string("hidden_act", "quick_gelu"), config.path() + ".hidden_act");
-  vit.pre_layer_norm = true;
-  check(config, vit);
-  return vit;
+  return read_clip(config, "hidden_size",
+                   {.hidden_size = 768,
+                    .intermediate_size = 3072,
+                    .num_layers = 12,
+                    .num_heads = 12,
+                    .image_size = 224,
+                    .patch_size = 32,
+                    .activation = Activation::kQuickGelu});
+}
+
+VitConfig VitConfig::idefics(const JsonView& config) {
+  return read_clip(config, "embed_dim",
+                   {.hidden_size = 768,
+                    .intermediate_size = 5120,
+                    .num_layers = 32,
+                    .num_heads = 16,
+                    .image_size = 224,
+                    .patch_size = 14,
+                    .activation = Activation::kGelu});
 }
 
 VitConfig VitConfig::blip(const JsonView& config) {

@@ -48,6 +48,7 @@ struct VitConfig {
 
   // With the reference classes' defaults for absent fields.
   static VitConfig clip(const JsonView& config);
+  static VitConfig idefics(const JsonView& config);
   static VitConfig blip(const JsonView& config);
   static VitConfig siglip(const JsonView& config);
   // SigLIP's, of pictures of any size: `defaults` are those of the family's class, and

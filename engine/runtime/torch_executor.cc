@@ -48,7 +48,7 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
 
   AttentionInput input = layout(batch);
   at::Tensor h = model_->embed(token_ids(batch));
-  splice(batch, h, output);
+  splice(batch, h, input, output);
   h = model_->forward(std::move(h), input, cache_);
   sample(batch, h, output);
   describe_prompts(batch, h, output);
@@ -119,6 +119,7 @@ at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
     const auto chunk = entry.tokens.subspan(entry.start, entry.length);
     std::copy(chunk.begin(), chunk.end(), row);
     for (const MediaSpan& span : entry.spans) {
+      if (span.looks()) continue;
       const int first = std::max(span.position, entry.start);
       const int last = std::min(span.position + span.length, entry.start + entry.length);
       for (int p = first; p < last; ++p) row[p - entry.start] = 0;
@@ -128,29 +129,45 @@ at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
   return ids.to(options_.placement.device);
 }
 
-// Overwrites the rows of h that belong to visual positions with the encoder's output.
-void TorchExecutor::splice(const Batch& batch, at::Tensor& h, StepOutput& output) const {
-  int row = 0;
+// Overwrites the rows of h that belong to visual positions with the encoder's output, and notes
+// which rows look at one.
+void TorchExecutor::splice(const Batch& batch, at::Tensor& h, AttentionInput& input,
+                           StepOutput& output) const {
+  int64_t first_row = 0;  // of the entry
   for (size_t i = 0; i < batch.entries.size(); ++i) {
     const BatchEntry& entry = batch.entries[i];
-    for (const MediaSpan& span : entry.spans) {
-      const int first = std::max(span.position, entry.start);
-      const int last = std::min(span.position + span.length, entry.start + entry.length);
-      if (first >= last) continue;
-      const auto found = encoded_.find(entry.media[span.media].key);
-      const int64_t offset = span.offset + first - span.position;
-      const bool present =
-          found != encoded_.end() && offset + (last - first) <= found->second.size(0);
-      if (!present) {
-        output.failures.emplace_back(
-            static_cast<int>(i), Status(StatusCode::kInternal, "the picture could not be encoded"));
-        break;
-      }
-      h.narrow(0, row + first - entry.start, last - first)
-          .copy_(found->second.narrow(0, offset, last - first));
+    const bool complete = std::all_of(
+        entry.spans.begin(), entry.spans.end(),
+        [&](const MediaSpan& span) { return splice_span(entry, span, first_row, h, input); });
+    if (!complete) {
+      output.failures.emplace_back(
+          static_cast<int>(i), Status(StatusCode::kInternal, "the picture could not be encoded"));
     }
-    row += entry.length;
+    first_row += entry.length;
   }
+}
+
+// False: the span reaches into the chunk, and its encoder output is not there.
+bool TorchExecutor::splice_span(const BatchEntry& entry, const MediaSpan& span, int64_t first_row,
+                                at::Tensor& h, AttentionInput& input) const {
+  const int first = std::max(span.position, entry.start);
+  const int last = std::min(span.position + span.length, entry.start + entry.length);
+  if (first >= last) return true;
+  const int64_t count = last - first, row = first_row + first - entry.start;
+  const int64_t offset = span.looks() ? 0 : span.offset + first - span.position;
+  const auto found = encoded_.find(entry.media[span.media].key);
+  const int64_t needed = span.looks() ? span.memory_rows : offset + count;
+  if (found == encoded_.end() || needed > found->second.size(0)) return false;
+  if (!span.looks()) {
+    h.narrow(0, row, count).copy_(found->second.narrow(0, offset, count));
+    return true;
+  }
+  // Behind a guess each row is on its own, as in layout().
+  const int64_t each = entry.drafts > 0 ? 1 : count;
+  for (int64_t r = 0; r < count; r += each) {
+    input.memories.push_back({row + r, each, found->second});
+  }
+  return true;
 }
 
 // Rows [n, H] -> logits [n, V] in float32 on the CPU.

@@ -31,7 +31,9 @@ class TorchExecutor : public ModelExecutor {
   void encode(const Batch& batch, StepOutput& output);
   AttentionInput layout(const Batch& batch) const;
   at::Tensor token_ids(const Batch& batch) const;
-  void splice(const Batch& batch, at::Tensor& h, StepOutput& output) const;
+  void splice(const Batch& batch, at::Tensor& h, AttentionInput& input, StepOutput& output) const;
+  bool splice_span(const BatchEntry& entry, const MediaSpan& span, int64_t first_row, at::Tensor& h,
+                   AttentionInput& input) const;
   at::Tensor head(const at::Tensor& rows) const;
   void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
   std::vector<SampledToken> sample_entry(const BatchEntry& entry, const at::Tensor& logits);
@@ -41,7 +43,8 @@ class TorchExecutor : public ModelExecutor {
   std::unique_ptr<VisionLanguageModel> model_;
   Options options_;
   KVCache cache_;
-  // Visual tokens [len, H] that the scheduler has not evicted.
+  // Visual tokens [len, H] (or what layers look at, [len, width]) that the scheduler has not
+  // evicted.
   std::unordered_map<ContentHash, at::Tensor> encoded_;
   Sampler sampler_;
   bool thread_ready_ = false;

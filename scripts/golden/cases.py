@@ -208,6 +208,41 @@ def video_cases():
     ]
 
 
+def _shot(picture, question, answer=None):
+    """A turn whose words stand around its picture, and its answer."""
+    part = {"type": "image_url", "image_url": {"url": f"images/{picture}"}}
+    words = [{"type": "text", "text": "Look: "}, part, {"type": "text", "text": " " + question}]
+    turns = [{"role": "user", "content": words}]
+    return turns + ([{"role": "assistant", "content": answer}] if answer else [])
+
+
+def _shots(shift):
+    first = _shot("scene.png", "How many circles are there?", "Three.")
+    second = _shot("tall.jpg", "How many birds are there?", "Two.")
+    return [[*first, *second, *_shot("gray_exact.png", q)] for q in _turned(shift)]
+
+
+def inside_cases():
+    """Words before a picture see none of it, those behind one see it alone."""
+    return [
+        Case("picture", _ask(0, "scene.png"), fp64=True),
+        Case("same picture, other question", _ask(4, "scene.png")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+        Case("few shots", _shots(3)),
+        Case("second turn without a picture", _dialog(1, "turned.jpg")),
+        Case("text only", _ask(9)),
+    ]
+
+
+def few_inside_cases():
+    return [
+        Case("picture", _ask(0, "scene.png")),
+        Case("few shots", _shots(5)),
+        Case("second turn without a picture", _dialog(2, "tall.jpg")),
+        Case("text only", _ask(5)),
+    ]
+
+
 def few_anyres_cases():
     return [
         Case("picture", _ask(0, "scene.png")),

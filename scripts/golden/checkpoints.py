@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 import cases
 import decoders
+import idefics
 import llava_line  # noqa: F401  its families are known from here on
 import text_tokenizers as tt
 
@@ -105,6 +106,7 @@ def all_checkpoints():
         + _blip2()
         + _tiles()
         + _anyres()
+        + idefics.checkpoints(Checkpoint)
         + _idefics2()
         + _qwen_vl()
         + _second_dialect()
@@ -669,6 +671,13 @@ def _second_dialect():
             "instructblip",
             cases.few_instructblip_cases,
             source="instructblip",
+            weights="bfloat16",
+        ),
+        Checkpoint(
+            "idefics_v5",
+            "idefics",
+            cases.few_inside_cases,
+            source="idefics_plain",
             weights="bfloat16",
         ),
         Checkpoint(

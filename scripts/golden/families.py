@@ -14,6 +14,7 @@ import transformers as hf
 from transformers.processing_utils import ProcessorMixin
 
 import prompts
+from idefics import Idefics
 from qwen_vl import QwenVL
 
 # As the published checkpoints have it; the begin token is in the tokenizer or in `start`.
@@ -235,6 +236,7 @@ class NoVideos(types.SimpleNamespace):
 
 
 FAMILIES = {
+    "idefics": Idefics(),
     "idefics2": Bounded(),
     "idefics3": Tiles("Idefics3"),
     "smolvlm": Tiles("SmolVLM"),

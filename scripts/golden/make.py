@@ -176,13 +176,15 @@ def _check_generate(spec, reference, inputs, ids, rows, end_ids):
 
 
 def _spans(ids, inputs, reference):
+    family = FAMILIES.get(reference.family)
+    if hasattr(family, "spans"):
+        return family.spans(ids, inputs, reference.model.config)
     if "picture_tokens" in inputs:
         config = reference.model.config
         pictures, videos = inputs["picture_tokens"], inputs.get("picture_videos", [])
         spans = runs(ids, _image_token(config), [tokens for _, tokens in pictures])
         shown = runs(ids, getattr(config, "video_token_id", None), [tokens for _, tokens in videos])
         spans += [[p, n, media + len(pictures), row] for p, n, media, row in shown]
-        family = FAMILIES[reference.family]
         if hasattr(family, "span_grids"):
             grids = family.span_grids(config, inputs)
             spans = [[*span, *grids[span[2]]] for span in spans]
@@ -214,7 +216,7 @@ def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
     if family and "picture_tokens" in inputs:
         pixels = family.pixels(inputs, inputs["picture_tokens"])
         found.update(pixels if isinstance(pixels, dict) else {"pixel_values": pixels})
-    elif "pixel_values" in inputs:
+    elif "pixel_values" in inputs and checks.pixel_key(inputs):
         found["pixel_values"] = inputs["pixel_values"]
     if "vit.post_layernorm" in found:  # the same rows under one name are enough
         found.pop("vit.selected", None)

@@ -74,6 +74,13 @@ class Prompter:
             ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
             return {"input_ids": torch.tensor([ids])}
         images = [load_image(str(ROOT / p)) for p in pictures]
+        family = families.FAMILIES.get(self.family)
+        if hasattr(family, "encode"):
+            inputs = family.encode(self.processor, text, images)
+            inputs.pop("attention_mask", None)
+            if images:
+                inputs["picture_tokens"] = family.picture_tokens(self.processor, images)
+            return inputs
         videos = [[load_image(str(ROOT / p)) for p in frames] for frames in videos]
         more = {"videos": videos} if videos else {}
         # As apply_chat_template does: no second begin token.

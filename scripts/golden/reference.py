@@ -188,6 +188,7 @@ def patched_double(family=None):
         "attention_of_groups": _attention_of_groups,
         "grouped_attention": _llama_attention,
         "rotary": _rotary,
+        "cached_rotary": _cached_rotary,
         "rms_norm": _rms_norm,
         "rotary_of_three": _rotary_of_three,
         "vision_rotation": _vision_rotation,
@@ -224,6 +225,13 @@ def _rotary(self, x, position_ids):
     angles = position_ids[:, :, None].to(x.dtype) * self.inv_freq[None, None, :].to(x.dtype)
     both = torch.cat([angles, angles], dim=-1)
     return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
+
+
+def _cached_rotary(self, x, seq_len):
+    """cos and sin of positions [0, seq_len)."""
+    angles = torch.arange(seq_len, dtype=x.dtype)[:, None] * self.inv_freq.to(x.dtype)
+    both = torch.cat([angles, angles], dim=-1)
+    return both.cos(), both.sin()
 
 
 def _rotary_of_three(self, x, position_ids):

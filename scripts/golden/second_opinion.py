@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import plain_anyres
 from plain_models import Decoder, QFormer, Tower, gelu, linear, read_checkpoint
+from plain_idefics import IdeficsModel
 from plain_idefics2 import Idefics2Model
 from plain_qwen import QwenModel
 from plain_tiles import TilesModel
@@ -104,6 +105,7 @@ class Model:
 
 
 FAMILIES = {  # written in files of their own
+    "idefics": IdeficsModel,
     "idefics2": Idefics2Model,
     "idefics3": TilesModel,
     "smolvlm": TilesModel,

@@ -147,6 +147,12 @@ def shuffled_by_columns(model, *_):
     model.w[name] = out.reshape(len(out), scale, scale, -1).transpose(1, 2).reshape(out.shape)
 
 
+def looks_beyond_the_end_token(model, case, *_):
+    model.end = -1
+    (position, _, *rest), *_ = case["spans"]
+    case["spans"] = [[position, len(case["input_ids"]) - position, *rest]]
+
+
 ZERO = torch.zeros_like
 MISTAKES = [
     ("decoder: RMSNorm eps 1e-6 for 1e-5", "llama_gqa", 0, attribute("decoder", "eps", 1e-6)),
@@ -270,6 +276,13 @@ MISTAKES = [
     ("navit: erf gelu for tanh gelu", "idefics3", 0, with_erf_gelu),
     ("idefics3: patches of a token column by column", "idefics3", 0, shuffled_by_columns),
     ("idefics3: whole picture before its tiles", "idefics3", 0, tensor("pixel_values", lambda p: p.roll(1, 0))),
+    ("idefics: gates of the cross-attention shut", "idefics", 2, weights("alpha_cross", ZERO)),
+    ("idefics: gates of the MLPs shut", "idefics", 5, weights("alpha_dense", ZERO)),
+    ("idefics: pictures swapped", "idefics", 2, tensor("pixel_values", lambda p: p.flip(0))),
+    ("idefics: queries and keys not normalised", "idefics", 2, config("", "qk_layer_norms", False)),
+    ("idefics: quick_gelu in the tower", "idefics", 2, config("vision_config", "hidden_act", "quick_gelu")),
+    ("idefics: tower's q bias dropped", "idefics", 2, weights("vision.encoder.layers.0.self_attn.q_proj.bias", ZERO)),
+    ("idefics: an end token hides no picture", "idefics_plain", 2, looks_beyond_the_end_token),
     ("qwen: positions of text for all tokens", "qwen2_vl", 0, qwen_spans(lambda s: [*s[:4], 1, 1])),
     ("qwen: rows and columns of positions swapped", "qwen2_vl", 0, qwen_spans(lambda s: [*s[:4], s[5], s[4]])),
     ("qwen: sections of the axes ignored", "qwen2_vl", 0, attribute("decoder", "axis_of", [0] * 8)),

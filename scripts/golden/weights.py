@@ -9,12 +9,12 @@ import zlib
 
 import torch
 
-NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm\d?|ln_q)\.weight$")
+NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm\d?|ln_q|(^|\.)ln)\.weight$")
 SUBLAYER_NORM = re.compile(r"post_(attention|feedforward)_layernorm\.weight$")
 HALF = re.compile(
     r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens|latents)$"
 )
-EMBEDDING = re.compile(r"(embed_tokens|word_embeddings)\.weight$")
+EMBEDDING = re.compile(r"(embed_tokens|additional_embedding|word_embeddings)\.weight$")
 
 
 def reinitialize(model, seed, byte_ids=()):
@@ -45,6 +45,8 @@ def _scaled(name, values, tied):
         return values
     if HALF.search(name):
         return 0.5 * values
+    if "alpha_" in name:  # of a tanh: gates that are neither shut nor wide open
+        return values
     if EMBEDDING.search(name):
         return values * (values.shape[1] ** -0.5 if tied else 1.0)
     fan_in = values[0].numel()

@@ -95,7 +95,8 @@ Json prompt_logprobs_json(const Tokenizer& tokenizer, const PreparedPrompt& prom
            prompt.spans[span].position + prompt.spans[span].length <= position) {
       ++span;
     }
-    const bool visual = span < prompt.spans.size() && prompt.spans[span].position <= position;
+    const bool visual = span < prompt.spans.size() && prompt.spans[span].position <= position &&
+                        !prompt.spans[span].looks();
     Json& tokens = list.emplace_back();
     if (i < unscored || visual) continue;
     const PromptLogprob& score = scores[i - unscored];

@@ -47,7 +47,7 @@ Result<std::vector<TokenId>> parse_detokenize(const Json& body, const ModelLimit
 // it stands alone, for in the prompt its ends may join what the template writes around it.
 Json part_counts(const Service& service, const Conversation& conversation, const Prompt& prompt) {
   std::vector<int> media(conversation.media().size());
-  for (const MediaSpan& span : prompt.spans) media[span.media] += span.length;
+  for (const MediaSpan& span : prompt.spans) media[span.media] += span.looks() ? 1 : span.length;
   Json counts = Json::array();
   size_t item = 0;
   for (size_t m = 0; m < conversation.messages.size(); ++m) {

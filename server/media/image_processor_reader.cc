@@ -60,7 +60,7 @@ class ImageProcessorReader {
   // Whether there is such a class.
   static bool knows(const std::string& type) {
     for (const char* known : {"BlipImageProcessor", "CLIPImageProcessor", "SiglipImageProcessor",
-                              "LlavaImageProcessor"}) {
+                              "LlavaImageProcessor", "IdeficsImageProcessor"}) {
       if (type == known) return true;
     }
     return part_rule_of(type) != nullptr;
@@ -101,6 +101,8 @@ class ImageProcessorReader {
     processor->std_ = kClipStd;
     if (processor->type_ == "BlipImageProcessor") {
       processor->size_ = {384, 384};
+    } else if (processor->type_ == "IdeficsImageProcessor") {
+      processor->size_ = {224, 224};
     } else if (processor->type_ == "SiglipImageProcessor") {
       processor->size_ = {224, 224};
       processor->mean_ = processor->std_ = kHalves;
@@ -123,6 +125,12 @@ class ImageProcessorReader {
   void read_single(ImageProcessor* processor) const {
     if (processor->type_ == "LlavaImageProcessor") fields_.read_bool("do_pad", &processor->do_pad_);
     if (processor->do_resize_) read_size(processor);
+    // IDEFICS before transformers 5 knows this number alone.
+    if (const Json* side = fields_.find("image_size");
+        side != nullptr && processor->type_ == "IdeficsImageProcessor") {
+      const int square = fields_.side("image_size", *side);
+      processor->size_ = {square, square};
+    }
     if (processor->type_ == "CLIPImageProcessor" || processor->type_ == "LlavaImageProcessor") {
       fields_.read_bool("do_center_crop", &processor->do_center_crop_);
     }
@@ -241,8 +249,8 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
     if (ImageProcessorReader::knows(type)) return type;
     fields.fail(field,
                 "unsupported image processor (known: Blip, CLIP, Siglip, Llava, LlavaNext, "
-                "LlavaNextVideo, LlavaOnevision, VideoLlava, Idefics2, Idefics3, SmolVLM, "
-                "Qwen2VL)");
+                "LlavaNextVideo, LlavaOnevision, VideoLlava, Idefics, Idefics2, Idefics3, "
+                "SmolVLM, Qwen2VL)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");
@@ -257,6 +265,7 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
   if (model == "llava_onevision") return "LlavaOnevisionImageProcessor";
   if (model == "video_llava" || model == "clip") return "CLIPImageProcessor";
   if (model == "siglip") return "SiglipImageProcessor";
+  if (model == "idefics") return "IdeficsImageProcessor";
   if (model == "idefics2") return "Idefics2ImageProcessor";
   if (model == "idefics3") return "Idefics3ImageProcessor";
   if (model == "smolvlm") return "SmolVLMImageProcessor";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/prompt/picture_text.h"
 #include "server/prompt/tool_prompt.h"
 
 namespace saccade {
@@ -102,49 +103,6 @@ Result<std::vector<TextSegment>> cut_after_final_message(std::vector<TextSegment
   return kept;
 }
 
-// Of two neighbouring `token`s of the template's own one goes, as Python's replace(token + token,
-// token) has it.
-void drop_doubles(std::vector<TextSegment>& text, const std::string& token) {
-  bool ends_with_token = false;  // the template's text so far, with no user's behind it
-  for (TextSegment& segment : text) {
-    if (segment.text.empty()) continue;
-    if (segment.from_user) {
-      ends_with_token = false;
-      continue;
-    }
-    if (ends_with_token && segment.text.starts_with(token)) segment.text.erase(0, token.size());
-    const std::string twice = token + token;
-    for (size_t at = 0; (at = segment.text.find(twice, at)) != std::string::npos;) {
-      segment.text.erase(at, token.size());
-      at += token.size();
-    }
-    if (!segment.text.empty()) ends_with_token = segment.text.ends_with(token);
-  }
-}
-
-// The first byte of the text behind segment `index`; 0: none.
-char first_behind(const std::vector<TextSegment>& text, size_t index) {
-  for (size_t i = index + 1; i < text.size(); ++i) {
-    if (!text[i].text.empty()) return text[i].text.front();
-  }
-  return 0;
-}
-
-// A space behind each `token` of the template's own that a word follows directly, as Python's
-// sub(token + "(?=[^\\s<])", token + " ") has it.
-void space_words(std::vector<TextSegment>& text, const std::string& token) {
-  constexpr std::string_view kNoWord = " \t\n\r\f\v<";
-  for (size_t i = 0; i < text.size(); ++i) {
-    std::string& own = text[i].text;
-    if (text[i].from_user) continue;
-    for (size_t at = 0; (at = own.find(token, at)) != std::string::npos;) {
-      at += token.size();
-      const char next = at < own.size() ? own[at] : first_behind(text, i);
-      if (next != 0 && kNoWord.find(next) == std::string_view::npos) own.insert(at, 1, ' ');
-    }
-  }
-}
-
 }  // namespace
 
 PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
@@ -154,7 +112,7 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
       tokenizer_(std::move(tokenizer)),
       connector_tokenizer_(std::move(connector_tokenizer)),
       globals_(std::move(globals)) {
-  if (info_.placement == MediaPlacement::kAtPlaceholder) {
+  if (has_placeholders()) {
     placeholder_ = tokenizer_->token_text(info_.image_token);
   }
   if (info_.max_videos > 0) {
@@ -290,17 +248,24 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
   const bool by_tokenizer = !template_ || info_.placement != MediaPlacement::kNone;
   const bool as_reference =
       info_.adds_special_tokens && by_tokenizer && !begins_with(*text, globals_.bos_token);
+  const bool add_special_tokens = conversation.add_special_tokens.value_or(as_reference);
   EncodeOptions options;
-  options.add_special_tokens = conversation.add_special_tokens.value_or(as_reference);
+  options.add_special_tokens = add_special_tokens && !info_.bos_as_text;
 
   Prompt prompt;
-  if (info_.placement == MediaPlacement::kAtPlaceholder) {
+  if (has_placeholders()) {
     Result<std::vector<int>> shown = expand_placeholders(*text, media);
     if (!shown) return shown.status();
+    if (add_special_tokens && info_.bos_as_text) {
+      text->insert(text->begin(), {globals_.bos_token, false});
+    }
     std::vector<TokenId> protect = {info_.image_token};
     if (info_.video_token >= 0) protect.push_back(info_.video_token);
     prompt.ids = tokenizer_->encode(*text, options, protect);
-    if (Status status = find_spans(*shown, media, prompt); !status.ok()) return status;
+    Status placed = info_.placement == MediaPlacement::kBesidePrompt
+                        ? find_looks(*shown, media, prompt)
+                        : find_spans(*shown, media, prompt);
+    if (!placed.ok()) return placed;
   } else {
     for (size_t i = 0; i < media.size(); ++i) append_item(media[i], static_cast<int>(i), prompt);
     const std::vector<TokenId> ids = tokenizer_->encode(*text, options);
@@ -352,6 +317,7 @@ Result<std::vector<int>> PromptBuilder::expand_placeholders(
     segment.text = std::move(expanded);
   }
   if (!info_.single_token.empty()) {
+    if (info_.trims_around_pictures) trim_around(text, info_.single_token);
     drop_doubles(text, info_.single_token);
     if (info_.space_behind_single_token) space_words(text, info_.single_token);
   }
@@ -372,6 +338,7 @@ Result<std::vector<int>> PromptBuilder::expand_placeholders(
 std::string PromptBuilder::item_text(const MediaLayout& item) const {
   const std::string& visual = item.kind == MediaKind::kVideo ? video_visual_ : placeholder_;
   if (info_.image_text) return info_.image_text(item, visual);
+  if (info_.placement == MediaPlacement::kBesidePrompt) return visual;
   std::string text;
   for (int i = info_.image_tokens(item); i > 0; --i) text += visual;
   return text;
@@ -405,6 +372,33 @@ Status PromptBuilder::find_spans(std::span<const int> shown, std::span<const Med
     prompt.image_tokens += tokens;
   }
   return {};
+}
+
+// From each placeholder on the text looks at that picture: up to the next one, an end token that
+// hides it, or the end.
+Status PromptBuilder::find_looks(std::span<const int> shown, std::span<const MediaLayout> media,
+                                 Prompt& prompt) const {
+  const std::optional<TokenId> end =
+      info_.end_token_hides_pictures ? tokenizer_->eos_id() : std::nullopt;
+  bool looking = false;
+  for (size_t i = 0; i < prompt.ids.size(); ++i) {
+    const auto position = static_cast<int>(i);
+    if (prompt.ids[i] == info_.image_token) {
+      if (prompt.spans.size() == shown.size()) break;
+      const int item = shown[prompt.spans.size()];
+      MediaSpan& span = prompt.spans.emplace_back();
+      span.position = position;
+      span.media = item;
+      span.memory_rows = info_.image_tokens(media[static_cast<size_t>(item)]);
+      looking = true;
+    }
+    if (looking) prompt.spans.back().length = position + 1 - prompt.spans.back().position;
+    if (prompt.ids[i] == end) looking = false;
+  }
+  prompt.image_tokens = static_cast<int>(shown.size());
+  return prompt.spans.size() == shown.size()
+             ? Status()
+             : Status(StatusCode::kInternal, "the prompt has too few placeholders");
 }
 
 void PromptBuilder::append_item(const MediaLayout& item, int index, Prompt& prompt) const {

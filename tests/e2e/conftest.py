@@ -33,6 +33,8 @@ llava_onevision = _session_server("llava_onevision")
 video_llava = _session_server("video_llava")
 instructblip = _session_server("instructblip")
 blip2 = _session_server("blip2_opt")
+idefics = _session_server("idefics")
+idefics_plain = _session_server("idefics_plain")
 idefics3 = _session_server("idefics3")
 
 

@@ -4,6 +4,7 @@
 in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
 """
 
+from idefics_mutants import IDEFICS
 from llava_mutants import LLAVA
 from mutant import ALONE, BATCHED, CHUNKED, CORE, KERNELS, SAMPLER, STAGES, mutants_in as _in
 
@@ -22,8 +23,8 @@ VIT = _in(
     (
         "clip_gelu",
         "CLIP tower: erf gelu for quick_gelu",
-        GELU.replace("gelu", "quick_gelu"),
-        "Activation::kGelu",
+        ".activation = Activation::kQuickGelu",
+        ".activation = Activation::kGelu",
     ),
     (
         "vit_no_positions",
@@ -261,8 +262,8 @@ DECODERS = _in(
     (
         "no_final_norm",
         "the last layer's output normalised by its own input norm",
-        "next != nullptr ? next->add(h, changed) : h + changed",
-        "layers_[std::min(i + 1, layers_.size() - 1)].attention_norm.add(h, changed)",
+        "norm_ ? norm_->add(h, changed) : h + changed",
+        "layers_.back().attention_norm.add(h, changed)",
     ),
     (
         "sublayer_norm_dropped",
@@ -389,14 +390,14 @@ EXECUTOR = _in(
     (
         "splice_shifted",
         "visual tokens one position too late",
-        "h.narrow(0, row + first - entry.start, last - first)",
-        "h.narrow(0, row + first - entry.start + 1, last - first)",
+        "h.narrow(0, row, count)",
+        "h.narrow(0, row + 1, count)",
     ),
     (
         "spans_ignored",
         "visual tokens never put in place",
-        "if (first >= last) continue;",
-        "continue;",
+        "if (first >= last) return true;",
+        "return true;",
     ),
 ) + _in(
     "engine/runtime/torch_executor.cc",
@@ -572,6 +573,7 @@ KERNEL = (
 MUTANTS = [
     *VIT,
     *NAVIT,
+    *IDEFICS,
     *IDEFICS3,
     *LLAVA,
     *INSTRUCTBLIP,

@@ -56,16 +56,23 @@ std::vector<uint64_t> digests(std::span<const TokenId> tokens, std::span<const M
     while (span < spans.size() && spans[span].position + spans[span].length <= i) ++span;
     if (span < spans.size() && spans[span].position <= i) {
       const ContentHash& key = media[spans[span].media].key;
-      state = mix(mix(state, std::hash<ContentHash>()(key)),
-                  spans[span].offset + i - spans[span].position);
+      // All rows of a picture that is looked at, one of a picture that stands there.
+      const int row = spans[span].looks() ? -1 : spans[span].offset + i - spans[span].position;
+      state = mix(mix(state, std::hash<ContentHash>()(key)), static_cast<uint64_t>(row));
     }
     result[i] = state;
   }
   return result;
 }
 
-Answer solo_run(const Request& request, const SchedulerConfig& config) {
+Answer solo_run(const Request& original, const SchedulerConfig& config) {
   Answer answer;
+  Request request = original;
+  const auto prompt_length = static_cast<int>(request.prompt.size());
+  // What the last token of the prompt looks at, the answer's tokens look at.
+  for (MediaSpan& span : request.spans) {
+    if (span.looks() && span.position + span.length == prompt_length) span.length = 1 << 20;
+  }
   std::vector<TokenId> tokens = request.prompt;
   const SamplingParams& sampling = request.sampling;
   if (sampling.max_tokens == 0) answer.finish = FinishReason::kLength;
@@ -231,7 +238,7 @@ void FakeExecutor::check_entry(const BatchEntry& entry) const {
     if (span.position >= end || span.position + span.length <= entry.start) continue;
     const auto found = resident_.find(entry.media[span.media].key);
     require(found != resident_.end(), "an output is spliced that is not resident");
-    require(span.offset + span.length <= found->second, "rows beyond the output");
+    require(span.end_row() <= found->second, "rows beyond the output");
   }
 }
 

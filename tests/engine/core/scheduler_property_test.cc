@@ -51,6 +51,7 @@ class Scenario {
   std::vector<TokenId> random_ids(int count);
   Request random_request();
   void splice_pictures(Request& request);
+  void look_at_pictures(Request& request);
   void arrive(Request request);
   void follow_up(const Client& client);
   void clients_act();
@@ -107,7 +108,9 @@ Request Scenario::random_request() {
   request.sampling.min_tokens = chance(20) ? between(0, 6) : 0;
   if (chance(20)) request.sampling.stop_ids = {3};
   if (chance(50)) request.sampling.draft_tokens = between(1, 6);
-  if (chance(50)) splice_pictures(request);
+  if (chance(50)) {
+    chance(40) ? look_at_pictures(request) : splice_pictures(request);
+  }
   if (chance(15)) {
     request.sampling.prompt_logprobs = 0;
     request.sampling.prompt_logprobs_from = between(1, 12);
@@ -137,6 +140,21 @@ void Scenario::splice_pictures(Request& request) {
       std::fill_n(request.prompt.begin() + span.position, span.length, 1);
     }
     position += rows + gap + between(0, 4);
+  }
+}
+
+// Up to three, each by a run of words; the last often to the end, and so by the answer, too.
+void Scenario::look_at_pictures(Request& request) {
+  const int size = static_cast<int>(request.prompt.size());
+  int position = between(0, 6);
+  for (int count = between(1, 3); count > 0 && position < size; --count) {
+    const bool to_the_end = count == 1 && chance(70);
+    const int length = to_the_end ? size - position : between(1, std::min(6, size - position));
+    MediaSpan span{position, length, static_cast<int>(request.media.size()), 0};
+    request.media.push_back(pictures_[between(0, 2)]);
+    span.memory_rows = request.media.back().media->height;
+    request.spans.push_back(span);
+    position += length + (chance(30) ? between(1, 3) : 0);
   }
 }
 

@@ -26,11 +26,12 @@ GoldenCase parse_case(const JsonView& view, int index) {
     c.chosen_logprobs.push_back(static_cast<float>(x));
   }
   for (const std::vector<int>& span : view.int_lists("spans")) {
-    // The fourth and fifth number are there where a picture has several spans.
+    // The third and fourth number are there where a picture has several spans, then its grid; the
+    // last where its tokens are looked at from within.
     const int media = span.size() > 2 ? span[2] : static_cast<int>(c.spans.size());
     const bool grid = span.size() > 4;
     c.spans.push_back({span[0], span[1], media, span.size() > 2 ? span[3] : 0, grid ? span[4] : 0,
-                       grid ? span[5] : 0});
+                       grid ? span[5] : 0, span.size() > 6 ? span[6] : 0});
   }
   if (view.has("parts")) c.parts = view.int_list("parts");
   if (view.has("kinds")) {
@@ -205,9 +206,15 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
     input.positions.push_back({places.at(p), p, length, length});
   }
   if (!test_device().is_cpu()) input.slots_device = at::tensor(input.slots).to(test_device());
-  for (const MediaSpan& span : c.spans) ids.narrow(0, span.position, span.length).zero_();
+  for (const MediaSpan& span : c.spans) {
+    if (!span.looks()) ids.narrow(0, span.position, span.length).zero_();
+  }
   at::Tensor h = model.embed(ids.to(test_device()));
   for (const MediaSpan& span : c.spans) {
+    if (span.looks()) {
+      input.memories.push_back({span.position, span.length, visual[span.media]});
+      continue;
+    }
     h.narrow(0, span.position, span.length)
         .copy_(visual[span.media].narrow(0, span.offset, span.length));
   }

@@ -78,7 +78,7 @@ at::Device test_device();
 double max_abs(const at::Tensor& a, const at::Tensor& b);
 
 // Whole prompt through embed, splice and forward at once, without a scheduler.
-// ids [T] -> hidden [T, H]; `visual` replaces the rows of the case's spans.
+// ids [T] -> hidden [T, H]; `visual` replaces the rows of the case's spans, or is looked at.
 at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
                    const std::vector<at::Tensor>& visual, at::ScalarType dtype);
 

@@ -9,6 +9,7 @@ from transformers import (
     BlipImageProcessor,
     CLIPImageProcessor,
     Idefics2ImageProcessor,
+    IdeficsImageProcessor,
     Idefics3ImageProcessor,
     LlavaImageProcessor,
     Qwen2VLImageProcessor,
@@ -23,6 +24,7 @@ from media_client import MediaError
 CLASSES = {
     "BlipImageProcessor": BlipImageProcessor,
     "CLIPImageProcessor": CLIPImageProcessor,
+    "IdeficsImageProcessor": IdeficsImageProcessor,
     "LlavaImageProcessor": LlavaImageProcessor,
     "SiglipImageProcessor": SiglipImageProcessor,
 }
@@ -53,6 +55,8 @@ CONFIGS = [
     ("SiglipImageProcessor", {}),
     ("SiglipImageProcessor", {"size": {"height": 96, "width": 64}, "image_mean": [0.1, 0.2, 0.3]}),
     ("SiglipImageProcessor", {"size": {"height": 28, "width": 28}, "rescale_factor": 1 / 127.5}),
+    ("IdeficsImageProcessor", {}),
+    ("IdeficsImageProcessor", {"image_size": 42, "image_std": [0.2, 0.3, 0.4], "rescale_factor": 1 / 127.5}),
     ("LlavaImageProcessor", {}),
     ("LlavaImageProcessor", {"do_pad": True, "size": {"shortest_edge": 84}, "crop_size": 84}),
     ("LlavaImageProcessor", {"do_pad": True, "do_resize": False, "do_center_crop": False,
@@ -69,7 +73,8 @@ def write(folder, name: str, content: dict):
 
 def reference(processor, image: np.ndarray) -> np.ndarray:
     # The channel axis is named: transformers guesses wrong for pictures of height 1 or 3.
-    values = processor(Image.fromarray(image), input_data_format="channels_last")["pixel_values"]
+    made = processor(Image.fromarray(image), input_data_format="channels_last", return_tensors="np")
+    values = made["pixel_values"] if hasattr(made, "keys") else made  # IDEFICS gives the tensor alone
     return np.asarray(values[0], np.float32)
 
 

@@ -99,6 +99,7 @@ void check_case(const PromptBuilder& builder, const ModelInfo& info, const api::
     // Picture and first row are told where a picture has several spans.
     CHECK(prompt.spans[i].media == (spans[i].size() > 2 ? spans[i][2].get<int>() : int(i)));
     CHECK(prompt.spans[i].offset == (spans[i].size() > 2 ? spans[i][3].get<int>() : 0));
+    CHECK(prompt.spans[i].memory_rows == (spans[i].size() > 6 ? spans[i][6].get<int>() : 0));
   }
   if (info.instruction_to_connector && !spans.empty()) {
     CHECK(prompt.instruction == golden.at("qformer_input_ids").get<std::vector<TokenId>>());

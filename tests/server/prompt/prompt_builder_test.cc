@@ -151,6 +151,54 @@ TEST_CASE(
   CHECK(ids("", true) == ids("", false));
 }
 
+TEST_CASE("spaces around a boundary token and at both ends go where the processor strips them") {
+  Bench bench(
+      "{% for m in messages %}{{ ' A: ' }}{% for p in m['content'] %}"
+      "{% if p['type'] == 'image' %}{{ ' </s><image></s> ' }}{% else %}{{ p['text'] }}{% endif %}"
+      "{% endfor %}{% endfor %}");
+  bench.info.single_token = "</s>";
+  bench.info.trims_around_pictures = bench.info.bos_as_text = true;
+  bench.make();
+  const MediaLayout pictures[] = {picture(1)};
+  const auto prompt = bench.builder->build(chat({user("  x y  ", 1)}), pictures);
+  REQUIRE(prompt.ok());
+  CHECK(prompt->ids == bench.ids("<s>A:</s><image></s>x y"));
+  const auto words = bench.builder->build(chat({user(" x ")}), {});
+  REQUIRE(words.ok());
+  CHECK(words->ids == bench.ids("<s>A:  x"));
+}
+
+TEST_CASE("beside the prompt: a picture is looked at up to the next one or an end token") {
+  Bench bench(
+      "{% for m in messages %}{% for p in m['content'] %}{% if p['type'] == 'image' %}<image>"
+      "{% else %}{{ p['text'] }}{% endif %}{% endfor %}{{ '</s>' }}{% endfor %}",
+      MediaPlacement::kBesidePrompt);
+  bench.info.image_tokens = [](const MediaLayout& layout) { return layout.original.height; };
+  const MediaLayout pictures[] = {picture(4), picture(7)};
+  const auto spans = [&](bool hides) {
+    bench.info.end_token_hides_pictures = hides;
+    bench.make();
+    const auto prompt =
+        bench.builder->build(chat({user("x", 1), user("y"), user("z", 1)}), pictures);
+    REQUIRE(prompt.ok());
+    CHECK(prompt->image_tokens == 2);
+    REQUIRE(prompt->spans.size() == 2);
+    CHECK(prompt->spans[0].memory_rows == 4);
+    CHECK(prompt->spans[1].memory_rows == 7);
+    CHECK(prompt->spans[1].media == 1);
+    for (const MediaSpan& span : prompt->spans) {
+      CHECK(prompt->ids[span.position] == bench.info.image_token);
+    }
+    CHECK(prompt->spans[1].position + prompt->spans[1].length == int(prompt->ids.size()));
+    return std::pair(prompt->ids, prompt->spans[0]);
+  };
+  const auto [all, until_next] = spans(false);
+  CHECK(all[until_next.position + until_next.length] == bench.info.image_token);
+  const auto [same, until_end] = spans(true);
+  CHECK(same[until_end.position + until_end.length - 1] == 2);
+  CHECK(until_end.length < until_next.length);
+}
+
 TEST_CASE("a picture without visual tokens is refused") {
   const Bench bench(kParts);
   const MediaLayout pictures[] = {picture(0)};

@@ -1,0 +1,109 @@
+"""Deliberate bugs of pictures inside the decoder (mutants.py says how they are written)."""
+
+from mutant import ALONE, CORE, mutants_in
+
+CROSS = ("cross_attention_test", "")
+PROPERTY = ("scheduler_property_test", "")
+
+IDEFICS = [
+    *mutants_in(
+        "engine/models/gated_cross_attention.cc",
+        (CROSS, ALONE),
+        (
+            "cross_no_gate",
+            "cross-attention added whole",
+            "attention_gate_ * attend(attention_norm_(h), input.memories)",
+            "attend(attention_norm_(h), input.memories)",
+        ),
+        (
+            "cross_gate_linear",
+            "gates of each channel without tanh",
+            "at::tanh(scope.tensor(name, {1, 1, c.hidden_size})).flatten()",
+            "scope.tensor(name, {1, 1, c.hidden_size}).flatten()",
+        ),
+        (
+            "cross_number_gate_linear",
+            "a gate of one number without tanh",
+            "at::tanh(scope.tensor(name, {1}))",
+            "scope.tensor(name, {1})",
+        ),
+        (
+            "cross_no_query_norm",
+            "queries not normalised",
+            "query_norm_->normalize_heads(queries, 0, config_.num_heads)",
+            "(void)queries",
+        ),
+        (
+            "cross_no_key_norm",
+            "keys not normalised",
+            "key_norm_->normalize_heads(rows, 0, config_.num_heads)",
+            "(void)rows",
+        ),
+        (
+            "cross_keys_for_values",
+            "keys in the place of the values",
+            "run.memory.narrow(1, column_ + hidden, hidden)",
+            "run.memory.narrow(1, column_, hidden)",
+        ),
+        (
+            "cross_first_block_for_all",
+            "every block reads the first one's keys",
+            "int64_t{2} * c.hidden_size * index",
+            "int64_t{0} * index",
+        ),
+        (
+            "cross_words_skip_the_mlp",
+            "without a picture the gated MLP is left out",
+            "x + mlp_gate_ * mlp_(mlp_norm_(x))",
+            "(input.memories.empty() ? h : x + mlp_gate_ * mlp_(mlp_norm_(x)))",
+        ),
+    ),
+    *mutants_in(
+        "engine/models/idefics.cc",
+        (ALONE,),
+        (
+            "idefics_block_behind",
+            "cross-attention before the last layer of an interval",
+            "decoder_.insert_before(i * config.interval, blocks_.back())",
+            "decoder_.insert_before((i + 1) * config.interval - 1, blocks_.back())",
+        ),
+        (
+            "idefics_layer_early",
+            "the tower's last block but one",
+            "tower_.hidden_states(pixels, {tower_.config().num_layers})",
+            "tower_.hidden_states(pixels, {tower_.config().num_layers - 1})",
+        ),
+    ),
+    *mutants_in(
+        "engine/models/resampler.cc",
+        (CROSS,),
+        (
+            "resampler_latents_unseen",
+            "latents not among the keys",
+            "at::cat({layer.context_norm(context), own}, 1)",
+            "layer.context_norm(context)",
+        ),
+        ("resampler_gelu", "gelu for relu", "Activation::kRelu", "Activation::kGelu"),
+        ("resampler_no_final_norm", "the last norm left out", "return norm_(x);", "return x;"),
+    ),
+    *mutants_in(
+        "engine/core/sequence.cc",
+        (CORE,),
+        (
+            "look_ends_with_prompt",
+            "the answer's tokens look at no picture",
+            "last.length += std::max(request.sampling.max_tokens, 0);",
+            "",
+        ),
+    ),
+    *mutants_in(
+        "engine/core/scheduler.cc",
+        (PROPERTY,),
+        (
+            "decode_without_picture",
+            "a decode goes on although what it looks at is gone",
+            "return contains(sequence.held, ahead.front().media);",
+            "return true;",
+        ),
+    ),
+]
