@@ -17,6 +17,17 @@ function(saccade_library name)
   target_link_libraries(${name} PUBLIC saccade_options ${ARG_DEPS})
 endfunction()
 
+# saccade_precompiled(HEADER_LIBRARY TARGET...): the targets start from the header that HEADER_LIBRARY
+# has precompiled. -fpch-preprocess lets ccache see through it.
+function(saccade_precompiled from)
+  foreach(target ${ARGN})
+    target_precompile_headers(${target} REUSE_FROM ${from})
+    # Position-independent as libraries are (programs get -fPIE): the header was compiled so.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fpch-preprocess -fPIC)
+  endforeach()
+endfunction()
+
 # saccade_test(NAME SOURCES a_test.cc DEPS x y): a Catch2 program, each test case one ctest entry.
 function(saccade_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

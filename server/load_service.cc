@@ -69,7 +69,13 @@ int longest_sequence(const ServeOptions& options, const LoadedModel& model) {
 // (their names, sizes and times) or how they are computed.
 std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(options.model_dir)) {
+  std::vector<std::filesystem::directory_entry> entries;
+  if (std::filesystem::is_directory(options.model_dir)) {
+    entries.assign(std::filesystem::directory_iterator(options.model_dir), {});
+  } else {
+    entries.emplace_back(options.model_dir);  // a GGUF file
+  }
+  for (const auto& entry : entries) {
     if (!entry.is_regular_file()) continue;
     files.push_back(entry.path().filename().string() + " " + std::to_string(entry.file_size()) +
                     " " + std::to_string(entry.last_write_time().time_since_epoch().count()));

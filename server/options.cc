@@ -58,11 +58,16 @@ const std::map<std::string, DtypeKind> kDtypes = {{"auto", DtypeKind::kAuto},
                                                   {"float32", DtypeKind::kFloat32},
                                                   {"float16", DtypeKind::kFloat16}};
 
-const std::map<std::string, Quantization> kQuantizations = {
-    {"none", Quantization::kNone}, {"int8", Quantization::kInt8}, {"int4", Quantization::kInt4}};
+const std::map<std::string, Quantization> kQuantizations = {{"auto", Quantization::kAsStored},
+                                                            {"none", Quantization::kNone},
+                                                            {"int8", Quantization::kInt8},
+                                                            {"int4", Quantization::kInt4}};
+
+constexpr const char* kModelHelp =
+    "a Hugging Face checkpoint folder, or a GGUF file of a LLaMA decoder";
 
 void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
-  app.add_option("MODEL_DIR", options.model_dir, "a Hugging Face checkpoint folder")->required();
+  app.add_option("MODEL", options.model_dir, kModelHelp)->required();
   add(app, "device", options.model.device, "where the model runs: auto, cpu, cuda")
       ->transform(CLI::CheckedTransformer(kDevices).description(""))
       ->default_str("auto");
@@ -70,9 +75,9 @@ void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
       ->transform(CLI::CheckedTransformer(kDtypes).description(""))
       ->default_str("auto");
   add(app, "quantization", options.model.quantization,
-      "rounds the decoder's weights at load: none, int8, int4")
+      "the decoder's weights: auto (as the file has them), none, or rounded at load: int8, int4")
       ->transform(CLI::CheckedTransformer(kQuantizations).description(""))
-      ->default_str("none");
+      ->default_str("auto");
   add(app, "threads", options.model.num_threads, "compute threads; 0: all cores")
       ->check(CLI::Range(0, 1024));
   add(app, "max-model-len", options.model.max_model_len,
@@ -322,8 +327,9 @@ void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
   options.connections.write_timeout = to_milliseconds(raw.write_timeout);
   if (options.served_model_names.empty()) {
     const auto folder = std::filesystem::absolute(options.model_dir).lexically_normal();
+    const auto named = folder.has_filename() ? folder : folder.parent_path();
     options.served_model_names = {
-        (folder.has_filename() ? folder : folder.parent_path()).filename().string()};
+        (named.extension() == ".gguf" ? named.stem() : named.filename()).string()};
   }
   read_adapters(raw.adapters, options);
 }
@@ -363,8 +369,7 @@ ProgramOptions parse_options(int argc, const char* const* argv) {
   bench->set_help_flag();
 
   CLI::App* inspect = app.add_subcommand("inspect", "what a model folder holds");
-  inspect->add_option("MODEL_DIR", program.serve.model_dir, "a Hugging Face checkpoint folder")
-      ->required();
+  inspect->add_option("MODEL", program.serve.model_dir, kModelHelp)->required();
 
   try {
     app.parse(argc, argv);

@@ -9,10 +9,10 @@ namespace saccade {
 namespace {
 
 constexpr const char* kUsage =
-    "usage: bench MODEL_DIR [--prompt-tokens N]... [--output-tokens N] [--batch N]... [--images "
+    "usage: bench MODEL [--prompt-tokens N]... [--output-tokens N] [--batch N]... [--images "
     "N]\n"
     "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
-    "             [--quantization none|int8|int4]\n"
+    "             [--quantization auto|none|int8|int4]\n"
     "             [--max-num-batched-tokens N] [--ceiling] [--json]\n";
 
 int positive(const std::string& option, const std::string& text) {
@@ -40,6 +40,7 @@ DeviceKind device(const std::string& text) {
 }
 
 Quantization quantization(const std::string& text) {
+  if (text == "auto") return Quantization::kAsStored;
   if (text == "none") return Quantization::kNone;
   if (text == "int8") return Quantization::kInt8;
   if (text == "int4") return Quantization::kInt4;
@@ -88,7 +89,7 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
   }
   if (!batches.empty()) config.batches = batches;
   if (!prompts.empty()) config.prompt_tokens = prompts;
-  if (config.model_dir.empty()) throw std::invalid_argument("MODEL_DIR is missing");
+  if (config.model_dir.empty()) throw std::invalid_argument("MODEL is missing");
   return config;
 }
 

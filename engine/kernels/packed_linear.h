@@ -9,6 +9,8 @@
 
 namespace saccade::kernels {
 
+struct QuantizedRows;
+
 // y = x W^T + bias with W packed once. Layouts, all in panels of 32 output columns, zero-padded:
 //   bf16     [n / 32][k / 2][32][2]: pairs of k side by side, for bf16 dot products and AMX tiles
 //   float32  [n / 32][k][32]
@@ -30,6 +32,8 @@ class PackedLinear {
   // A bf16 weight is packed as bf16 or rounded to integers, a float32 one as float32 or the same.
   static PackedLinear pack(const void* w, ElementType type, int64_t n, int64_t k,
                            WeightFormat format);
+  // The same of a weight that is rounded already: nothing is rounded again.
+  static PackedLinear pack(const QuantizedRows& rows);
 
   // x [m, k] of type `in`, rows x_stride elements apart; bias [n] or nullptr; y [m, n] of type
   // `out`, rows y_stride elements apart. float32 weights take and give float32 only, bf16 weights

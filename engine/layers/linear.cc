@@ -13,12 +13,32 @@ std::optional<at::Tensor> read_bias(const WeightScope& scope, int64_t out, Bias 
   return scope.tensor("bias", {out});
 }
 
+at::Tensor joined(const std::vector<at::Tensor>& parts) {
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
+}
+
+// Side by side, zeros where a part has none; none at all where no part has one.
+std::optional<at::Tensor> read_biases(const std::vector<Linear::Part>& parts, Bias bias) {
+  std::vector<at::Tensor> biases;
+  bool any = false;
+  for (const Linear::Part& part : parts) {
+    const std::optional<at::Tensor> own = read_bias(part.scope, part.out, bias);
+    any |= own.has_value();
+    biases.push_back(
+        own ? *own
+            : at::zeros({part.out}, at::dtype(part.scope.dtype()).device(part.scope.device())));
+  }
+  if (!any) return std::nullopt;
+  return joined(biases);
+}
+
 kernels::WeightFormat weight_format(kernels::ElementType type, Quantization quantization) {
   switch (quantization) {
     case Quantization::kInt8:
       return kernels::WeightFormat::kInt8;
     case Quantization::kInt4:
       return kernels::WeightFormat::kInt4;
+    case Quantization::kAsStored:
     case Quantization::kNone:
       break;
   }
@@ -38,29 +58,46 @@ struct Linear::Update {
 };
 
 Linear::Linear(const WeightScope& scope, int64_t in, int64_t out, Bias bias)
-    : bias_(read_bias(scope, out, bias)), in_(in), out_(out), rows_{{scope.name(), 0, out}} {
-  pack(scope.tensor("weight", {out, in}), scope.quantization());
-}
+    : Linear(std::vector<Part>{{scope, out}}, in, bias) {}
 
 Linear::Linear(const std::vector<Part>& parts, int64_t in, Bias bias) : in_(in) {
-  std::vector<at::Tensor> weights, biases;
-  bool any_bias = false;
   for (const Part& part : parts) {
     rows_.push_back({part.scope.name(), out_, part.out});
     out_ += part.out;
-    weights.push_back(part.scope.tensor("weight", {part.out, in}));
-    const std::optional<at::Tensor> own = read_bias(part.scope, part.out, bias);
-    any_bias |= own.has_value();
-    biases.push_back(own ? *own : at::zeros({part.out}, weights.back().options()));
   }
-  if (any_bias) bias_ = at::cat(biases);
-  pack(at::cat(weights), parts.front().scope.quantization());
+  if (!pack_as_stored(parts)) {
+    std::vector<at::Tensor> weights;
+    for (const Part& part : parts) {
+      weights.push_back(part.scope.tensor("weight", {part.out, in}));
+    }
+    pack(joined(weights), parts.front().scope.quantization());
+  }
+  set_bias(read_biases(parts, bias));
 }
 
 Linear::Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                Quantization quantization)
-    : bias_(bias), in_(weight.size(1)), out_(weight.size(0)) {
+    : in_(weight.size(1)), out_(weight.size(0)) {
   pack(weight, quantization);
+  set_bias(bias);
+}
+
+// Integers of the file as they are, in the widest format among the parts. False where a part has
+// none.
+bool Linear::pack_as_stored(const std::vector<Part>& parts) {
+  kernels::WeightFormat format = kernels::WeightFormat::kInt4;
+  for (const Part& part : parts) {
+    const std::optional<kernels::WeightFormat> stored = part.scope.stored_format("weight");
+    if (!stored) return false;
+    if (*stored == kernels::WeightFormat::kInt8) format = *stored;
+  }
+  kernels::QuantizedRows rows{format, out_, in_, {}};
+  for (const Part& part : parts) {
+    const auto own = part.scope.quantized("weight", {part.out, in_}, format);
+    rows.groups.insert(rows.groups.end(), own.groups.begin(), own.groups.end());
+  }
+  packed_ = kernels::PackedLinear::pack(rows);
+  return true;
 }
 
 void Linear::pack(const at::Tensor& weight, Quantization quantization) {
@@ -71,7 +108,10 @@ void Linear::pack(const at::Tensor& weight, Quantization quantization) {
   const at::Tensor rows = weight.contiguous();
   packed_ = kernels::PackedLinear::pack(rows.const_data_ptr(), element_type(rows), out_, in_,
                                         weight_format(element_type(rows), quantization));
-  if (bias_) bias_ = bias_->to(at::kFloat).contiguous();
+}
+
+void Linear::set_bias(const std::optional<at::Tensor>& bias) {
+  bias_ = packed_ && bias ? bias->to(at::kFloat).contiguous() : bias;
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {

@@ -24,8 +24,8 @@ using AdapterRuns = std::vector<AdapterRun>;
 enum class Bias { kNone, kRequired, kIfPresent };
 
 // y = x W^T + b. Owns its weight in the layout the device's kernel reads: packed panels on a CPU
-// (of integers where the scope is quantizable and the run asks for it), plain on a GPU. No caller
-// knows which.
+// (of integers where the scope is quantizable and the run asks for it, or where the file has them),
+// plain on a GPU. No caller knows which.
 class Linear {
  public:
   // Reads `weight` [out, in] and `bias` [out] of `scope`.
@@ -40,7 +40,7 @@ class Linear {
 
   // From tensors at hand: weight [out, in], bias [out] or none.
   Linear(const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-         Quantization quantization = Quantization::kNone);
+         Quantization quantization = Quantization::kAsStored);
 
   // x [..., in] -> [..., out]
   at::Tensor operator()(const at::Tensor& x) const;
@@ -64,7 +64,9 @@ class Linear {
 
  private:
   struct Update;  // of one adapter and one part
+  bool pack_as_stored(const std::vector<Part>& parts);
   void pack(const at::Tensor& weight, Quantization quantization);
+  void set_bias(const std::optional<at::Tensor>& bias);
   at::Tensor run_packed(const at::Tensor& x) const;
 
   std::optional<kernels::PackedLinear> packed_;

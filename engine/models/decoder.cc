@@ -59,17 +59,20 @@ at::Tensor make_embedding(const DecoderConfig& c, const WeightScope& scope) {
                             .tensor("weight", {c.additional_vocab_size, c.embedding_size})});
 }
 
-std::optional<Linear> make_head(const DecoderConfig& config, const WeightScope& head,
-                                const at::Tensor& embedding) {
-  const WeightScope scope = head("lm_head").quantizable_to_int8();
-  if (config.tie_word_embeddings || !scope.has("weight")) {
-    return Linear(embedding, std::nullopt, scope.quantization());
+// `table`, the embeddings, serves where the head has no weights of its own; `embedding` is its
+// tensor.
+Linear make_head(const DecoderConfig& config, const WeightScope& head, const WeightScope& table,
+                 const at::Tensor& embedding) {
+  const WeightScope own = head("lm_head").quantizable_to_int8();
+  const bool tied = config.tie_word_embeddings || !own.has("weight");
+  if (tied && !table.stored_format("weight")) {
+    return Linear(embedding, std::nullopt, own.quantization());
   }
   if (config.additional_vocab_size == 0) {
-    return Linear(scope, config.embedding_size, config.vocab_size, Bias::kNone);
+    return Linear(tied ? table : own, config.embedding_size, config.vocab_size, Bias::kNone);
   }
-  return Linear({{scope, config.vocab_size - config.additional_vocab_size},
-                 {scope("additional_fc"), config.additional_vocab_size}},
+  return Linear({{own, config.vocab_size - config.additional_vocab_size},
+                 {own("additional_fc"), config.additional_vocab_size}},
                 config.embedding_size, Bias::kNone);
 }
 
@@ -123,7 +126,7 @@ Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const
   }
   inserts_.resize(layers_.size());
   if (config.final_norm) norm_ = make_norm_if_named(config.names.final_norm, config, stem);
-  head_ = make_head(config, head, embedding_);
+  head_ = make_head(config, head, stem("embed_tokens"), embedding_);
 }
 
 at::Tensor Decoder::embed(const at::Tensor& ids) const {

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <utility>
 
+#include "engine/weights/gguf_llama.h"
+
 namespace saccade {
 namespace {
 
@@ -54,8 +56,16 @@ std::optional<TokenId> find_in_map(const Json& root, const std::string& text) {
 
 }  // namespace
 
-ModelFolder::ModelFolder(const std::filesystem::path& path)
-    : path_(path), config_(path / "config.json") {
+ModelFolder::ModelFolder(const std::filesystem::path& path) : path_(path) {
+  if (GgufFile::is_at(path)) {
+    const GgufFile file(path);
+    config_name_ = file.name();
+    config_ = gguf_config(file);
+    return;
+  }
+  const JsonFile config(path / "config.json");
+  config_name_ = config.name();
+  config_ = config.json();
   const std::filesystem::path generation = path / "generation_config.json";
   if (std::filesystem::exists(generation)) generation_.emplace(generation);
 }

@@ -11,14 +11,15 @@
 
 namespace saccade {
 
-// The JSON files of a checkpoint folder, read once. What a family's config mapping works on.
+// The JSON files of a checkpoint folder, read once, or what a GGUF file says in their place. What a
+// family's config mapping works on.
 class ModelFolder {
  public:
-  // Throws LoadError when config.json is missing or malformed.
+  // Throws LoadError when config.json is missing or malformed, or the GGUF file is.
   explicit ModelFolder(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  JsonView config() const { return config_.root(); }
+  JsonView config() const { return JsonView(config_, config_name_); }
   std::string model_type() const { return config().string("model_type"); }
 
   // config.json's member of that name, or an empty object where the file leaves it out (every field
@@ -36,7 +37,8 @@ class ModelFolder {
 
  private:
   std::filesystem::path path_;
-  JsonFile config_;
+  std::string config_name_;  // for messages
+  Json config_;
   std::optional<JsonFile> generation_;
 };
 

@@ -70,8 +70,7 @@ BuiltModel build_model(const ModelFolder& folder, const ModelFamily& family,
   built.model = family.build(folder, weights.root());
   built.unused = weights.unused(family.unread);
   for (const TensorView* view : checkpoint->tensors()) {
-    const auto elements = static_cast<int64_t>(view->bytes / bytes_of(view->dtype));
-    built.weight_bytes += elements * static_cast<int64_t>(at::elementSize(placement.dtype));
+    built.weight_bytes += view->elements() * static_cast<int64_t>(at::elementSize(placement.dtype));
     checkpoint->advise_dontneed(*view);  // packed copies are what runs
   }
   return built;
@@ -99,7 +98,9 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
   const ModelFolder folder(path);
   const ModelFamily& family = find_family(folder);
   const Placement placement = resolve_placement(options.device, options.dtype);
-  if (options.quantization != Quantization::kNone && !placement.device.is_cpu()) {
+  const bool integers =
+      options.quantization == Quantization::kInt8 || options.quantization == Quantization::kInt4;
+  if (integers && !placement.device.is_cpu()) {
     throw LoadError("--quantization: integer weights run on a CPU only");
   }
   if (options.num_threads > 0) at::set_num_threads(options.num_threads);

@@ -19,9 +19,9 @@ enum class DtypeKind { kAuto, kBfloat16, kFloat32, kFloat16 };
 struct ModelOptions {
   DeviceKind device = DeviceKind::kAuto;
   DtypeKind dtype = DtypeKind::kAuto;  // auto: bfloat16 where the device computes in it
-  Quantization quantization = Quantization::kNone;  // of the decoder's weights
-  int num_threads = 0;                              // compute threads; 0: all cores
-  int block_size = 16;                              // tokens of one KV block
+  Quantization quantization = Quantization::kAsStored;  // of the decoder's weights
+  int num_threads = 0;                                  // compute threads; 0: all cores
+  int block_size = 16;                                  // tokens of one KV block
   // KV pool: bytes, or a share of the free memory when > 0 (takes precedence).
   int64_t kv_cache_bytes = 0;  // 0: chosen from the model's length and max_num_seqs
   double kv_cache_fraction = 0;

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "engine/core/status.h"
+#include "engine/weights/gguf_llama.h"
 #include "engine/weights/json.h"
 #include "engine/weights/safetensors_index.h"
 
@@ -43,16 +44,18 @@ std::string list_names(const std::vector<std::string_view>& names) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(const std::filesystem::path& folder, const std::string& stem) {
+Checkpoint::Checkpoint(const std::filesystem::path& path, const std::string& stem) {
   const std::string single = stem + ".safetensors";
   const std::string index = single + ".index.json";
-  if (is_there(folder / single)) {
-    files_.emplace_back(folder / single);
+  if (GgufFile::is_at(path)) {
+    open_gguf(path);
+  } else if (is_there(path / single)) {
+    files_.emplace_back(path / single);
     index_tensors();
-  } else if (is_there(folder / index)) {
-    open_shards(folder, folder / index);
+  } else if (is_there(path / index)) {
+    open_shards(path, path / index);
   } else {
-    fail_without_weights(folder, single);
+    fail_without_weights(path, single);
   }
   for (const auto& [name, entry] : by_name_) {
     tensors_.push_back(entry.first);
@@ -60,6 +63,12 @@ Checkpoint::Checkpoint(const std::filesystem::path& folder, const std::string& s
   }
   std::sort(tensors_.begin(), tensors_.end(),
             [](const TensorView* a, const TensorView* b) { return a->name < b->name; });
+}
+
+void Checkpoint::open_gguf(const std::filesystem::path& path) {
+  gguf_.emplace(path);
+  gguf_tensors_ = gguf_tensors(*gguf_);
+  for (const TensorView& tensor : gguf_tensors_) by_name_.try_emplace(tensor.name, &tensor, 0);
 }
 
 void Checkpoint::open_shards(const std::filesystem::path& folder,
@@ -109,10 +118,11 @@ const TensorView* Checkpoint::find(std::string_view name) const {
 }
 
 const std::string& Checkpoint::file_of(const TensorView& tensor) const {
-  return files_[by_name_.at(tensor.name).second].name();
+  return gguf_ ? gguf_->name() : files_[by_name_.at(tensor.name).second].name();
 }
 
 void Checkpoint::advise_dontneed(const TensorView& tensor) const {
+  if (gguf_) return gguf_->advise_dontneed(tensor);
   files_[by_name_.at(tensor.name).second].advise_dontneed(tensor);
 }
 

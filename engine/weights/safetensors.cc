@@ -1,7 +1,6 @@
 #include "engine/weights/safetensors.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include "engine/core/status.h"
@@ -12,29 +11,6 @@ namespace {
 
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // the reference's limit
-
-struct DtypeInfo {
-  TensorDtype dtype;
-  std::string_view name;
-  size_t bytes;
-};
-
-constexpr std::array kDtypes = {
-    DtypeInfo{TensorDtype::kBool, "BOOL", 1},      DtypeInfo{TensorDtype::kU8, "U8", 1},
-    DtypeInfo{TensorDtype::kI8, "I8", 1},          DtypeInfo{TensorDtype::kF8E4M3, "F8_E4M3", 1},
-    DtypeInfo{TensorDtype::kF8E5M2, "F8_E5M2", 1}, DtypeInfo{TensorDtype::kF8E8M0, "F8_E8M0", 1},
-    DtypeInfo{TensorDtype::kI16, "I16", 2},        DtypeInfo{TensorDtype::kU16, "U16", 2},
-    DtypeInfo{TensorDtype::kF16, "F16", 2},        DtypeInfo{TensorDtype::kBF16, "BF16", 2},
-    DtypeInfo{TensorDtype::kI32, "I32", 4},        DtypeInfo{TensorDtype::kU32, "U32", 4},
-    DtypeInfo{TensorDtype::kF32, "F32", 4},        DtypeInfo{TensorDtype::kI64, "I64", 8},
-    DtypeInfo{TensorDtype::kU64, "U64", 8},        DtypeInfo{TensorDtype::kF64, "F64", 8},
-    DtypeInfo{TensorDtype::kC64, "C64", 8},
-};
-
-const DtypeInfo& info_of(TensorDtype dtype) {
-  return *std::find_if(kDtypes.begin(), kDtypes.end(),
-                       [dtype](const DtypeInfo& info) { return info.dtype == dtype; });
-}
 
 [[noreturn]] void fail(std::string_view file, const std::string& why) {
   throw LoadError(std::string(file) + ": " + why);
@@ -58,8 +34,7 @@ class HeaderEntry {
   TensorView read(DataSection data) const {
     TensorView tensor;
     tensor.name = member_.key;
-    const DtypeInfo& dtype = this->dtype();
-    tensor.dtype = dtype.dtype;
+    tensor.dtype = dtype();
     tensor.shape = sizes("shape");
     const std::vector<int64_t> offsets = sizes("data_offsets");
     if (offsets.size() != 2 || offsets[0] > offsets[1]) {
@@ -71,11 +46,11 @@ class HeaderEntry {
     }
     tensor.data = data.begin + offsets[0];
     tensor.bytes = static_cast<size_t>(offsets[1] - offsets[0]);
-    const std::optional<size_t> expected = size_in_bytes(tensor.shape, dtype.bytes);
+    const std::optional<size_t> expected = size_in_bytes(tensor.shape, bytes_of(tensor.dtype));
     if (!expected || *expected != tensor.bytes) {
-      fail("shape " + shape_text(tensor.shape) + " of " + std::string(dtype.name) + " needs " +
-           (expected ? std::to_string(*expected) : "too many") + " bytes, data_offsets give " +
-           std::to_string(tensor.bytes));
+      fail("shape " + shape_text(tensor.shape) + " of " + std::string(name_of(tensor.dtype)) +
+           " needs " + (expected ? std::to_string(*expected) : "too many") +
+           " bytes, data_offsets give " + std::to_string(tensor.bytes));
     }
     return tensor;
   }
@@ -85,14 +60,12 @@ class HeaderEntry {
     saccade::fail(file_, printable(member_.key) + ": " + why);
   }
 
-  const DtypeInfo& dtype() const {
+  TensorDtype dtype() const {
     const Json* value = member_.value.find("dtype");
     if (value == nullptr) fail("dtype: missing");
     if (value->string() == nullptr) fail("dtype: expected a string, got " + value->describe());
-    const auto known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const DtypeInfo& info) {
-      return info.name == *value->string();
-    });
-    if (known == kDtypes.end()) fail("dtype: unknown or unsupported: " + value->describe());
+    const std::optional<TensorDtype> known = plain_dtype(*value->string());
+    if (!known) fail("dtype: unknown or unsupported: " + value->describe());
     return *known;
   }
 
@@ -183,19 +156,6 @@ std::string_view header_text(std::string_view name, const MappedFile& file) {
 }
 
 }  // namespace
-
-size_t bytes_of(TensorDtype dtype) { return info_of(dtype).bytes; }
-std::string_view name_of(TensorDtype dtype) { return info_of(dtype).name; }
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  constexpr size_t kShown = 8;
-  std::string out = "[";
-  for (size_t i = 0; i < shape.size() && i < kShown; ++i) {
-    if (i > 0) out += ", ";
-    out += std::to_string(shape[i]);
-  }
-  return out + (shape.size() > kShown ? ", ...]" : "]");
-}
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path, std::string name)
     : name_(name.empty() ? path.filename().string() : std::move(name)), file_(path, name_) {

@@ -1,50 +1,13 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/weights/mapped_file.h"
+#include "engine/weights/tensor_view.h"
 
 namespace saccade {
-
-enum class TensorDtype {
-  kBool,
-  kU8,
-  kI8,
-  kF8E4M3,
-  kF8E5M2,
-  kF8E8M0,
-  kI16,
-  kU16,
-  kF16,
-  kBF16,
-  kI32,
-  kU32,
-  kF32,
-  kI64,
-  kU64,
-  kF64,
-  kC64,  // complex, two float32
-};
-
-size_t bytes_of(TensorDtype dtype);
-std::string_view name_of(TensorDtype dtype);  // as the file spells it: "BF16"
-
-// A tensor inside a mapped file; valid while the file's SafetensorsFile lives.
-struct TensorView {
-  std::string name;
-  TensorDtype dtype = TensorDtype::kF32;
-  std::vector<int64_t> shape;  // row-major; empty for a scalar; sides may be 0
-  // Not aligned to the element: headers have any length. Read through memcpy or unaligned loads.
-  const std::byte* data = nullptr;
-  size_t bytes = 0;
-};
-
-std::string shape_text(const std::vector<int64_t>& shape);  // "[2, 3]"
 
 // One .safetensors file, mapped and checked: the header's length against the file and the
 // reference's 100 MB, its JSON, each dtype, each shape (product without overflow, equal to the

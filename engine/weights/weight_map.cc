@@ -1,11 +1,13 @@
 #include "engine/weights/weight_map.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "engine/core/status.h"
+#include "engine/weights/gguf_blocks.h"
 
 namespace saccade {
 namespace {
@@ -33,6 +35,31 @@ at::ScalarType scalar_type(const TensorView& view, const std::string& file) {
   }
 }
 
+// Blocks as float32, rows in the order of the file.
+at::Tensor read_blocks(const TensorView& view) {
+  using kernels::kQuantGroup;
+  at::Tensor out = at::empty(view.shape, at::kFloat);
+  auto* values = out.data_ptr<float>();
+  const int64_t groups = view.shape.back() / kQuantGroup;
+  at::parallel_for(0, view.elements() / view.shape.back(), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t group = 0; group < groups; ++group) {
+        read_group(view, row, group, values + (row * groups + group) * kQuantGroup);
+      }
+    }
+  });
+  return out;
+}
+
+// Rows in the order of the model; see TensorView::stored_row.
+at::Tensor order_rows(const at::Tensor& source, const TensorView& view) {
+  if (view.interleaved_heads == 0) return source;
+  const int64_t columns = source.numel() / source.size(0);
+  return source.reshape({view.interleaved_heads, -1, 2, columns})
+      .transpose(1, 2)
+      .reshape(source.sizes());
+}
+
 }  // namespace
 
 WeightMap::WeightMap(std::shared_ptr<const Checkpoint> checkpoint,
@@ -57,6 +84,7 @@ WeightMap::Entry& WeightMap::entry(const std::string& name) {
 }
 
 at::Tensor WeightMap::convert(const TensorView& view) const {
+  if (block_of(view.dtype) > 1) return order_rows(read_blocks(view), view).to(device_, dtype_);
   const at::ScalarType stored = scalar_type(view, checkpoint_->file_of(view));
   const bool aligned = reinterpret_cast<uintptr_t>(view.data) % at::elementSize(stored) == 0;
   at::Tensor source;
@@ -69,18 +97,49 @@ at::Tensor WeightMap::convert(const TensorView& view) const {
     source = at::empty(view.shape, at::dtype(stored));
     std::memcpy(source.data_ptr(), view.data, view.bytes);
   }
-  return source.to(device_, dtype_);
+  return order_rows(source, view).to(device_, dtype_);
 }
 
 at::Tensor WeightMap::tensor(const std::string& name) { return convert(*entry(name).view); }
 
-at::Tensor WeightMap::tensor(const std::string& name, at::IntArrayRef shape) {
+const TensorView& WeightMap::checked(const std::string& name, at::IntArrayRef shape) {
   const TensorView& view = *entry(name).view;
   if (at::IntArrayRef(view.shape) != shape) {
     throw LoadError(checkpoint_->file_of(view) + ": " + view.name + ": shape " +
                     shape_text(view.shape) + ", expected " + shape_text(shape.vec()));
   }
-  return convert(view);
+  return view;
+}
+
+at::Tensor WeightMap::tensor(const std::string& name, at::IntArrayRef shape) {
+  return convert(checked(name, shape));
+}
+
+std::optional<kernels::WeightFormat> WeightMap::stored_format(const std::string& name) const {
+  const auto found = entries_.find(name);
+  const bool kernels_take = device_.is_cpu() && (dtype_ == at::kFloat || dtype_ == at::kBFloat16);
+  if (quantization_ != Quantization::kAsStored || !kernels_take || found == entries_.end() ||
+      block_of(found->second.view->dtype) == 1) {
+    return std::nullopt;
+  }
+  return packed_format(found->second.view->dtype);
+}
+
+kernels::QuantizedRows WeightMap::quantized(const std::string& name, at::IntArrayRef shape,
+                                            kernels::WeightFormat format) {
+  const TensorView& view = checked(name, shape);
+  kernels::QuantizedRows rows{format, shape[0], shape[1], {}};
+  const int64_t groups = rows.k / kernels::kQuantGroup;
+  rows.groups.resize(static_cast<size_t>(rows.n * groups));
+  at::parallel_for(0, rows.n, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      for (int64_t group = 0; group < groups; ++group) {
+        rows.groups[static_cast<size_t>(row * groups + group)] =
+            read_quantized_group(view, view.stored_row(row), group, format);
+      }
+    }
+  });
+  return rows;
 }
 
 std::vector<std::string> WeightMap::unused(const std::vector<std::string>& expected) const {

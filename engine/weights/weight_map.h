@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/kernels/quantize.h"
 #include "engine/weights/checkpoint.h"
 #include "engine/weights/quantization.h"
 
@@ -31,7 +32,7 @@ class WeightMap {
   // `renames` are tried in order; the first whose `from` matches is applied, once.
   WeightMap(std::shared_ptr<const Checkpoint> checkpoint, const std::vector<Rename>& renames,
             at::ScalarType dtype, at::Device device,
-            Quantization quantization = Quantization::kNone);
+            Quantization quantization = Quantization::kAsStored);
 
   WeightScope root();
 
@@ -45,6 +46,13 @@ class WeightMap {
   // Same, whatever the shape.
   at::Tensor tensor(const std::string& name);
 
+  // The integer format of a linear layer's weight [n, k] that the file holds in blocks: none where
+  // it does not, or where the run wants another one or its device takes floats.
+  std::optional<kernels::WeightFormat> stored_format(const std::string& name) const;
+  // Those numbers, in a format at least as wide. Throws LoadError like tensor().
+  kernels::QuantizedRows quantized(const std::string& name, at::IntArrayRef shape,
+                                   kernels::WeightFormat format);
+
   // Names in the files that nobody asked for, but for those ending in one of `expected`.
   std::vector<std::string> unused(const std::vector<std::string>& expected) const;
 
@@ -54,6 +62,7 @@ class WeightMap {
     bool used = false;
   };
   Entry& entry(const std::string& name);
+  const TensorView& checked(const std::string& name, at::IntArrayRef shape);
   at::Tensor convert(const TensorView& view) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;  // keeps the mapping alive under plain views
@@ -66,7 +75,8 @@ class WeightMap {
 // A place in the tree of names: `scope("q_proj").tensor("weight", {n, k})`.
 class WeightScope {
  public:
-  WeightScope(WeightMap* map, std::string prefix, Quantization quantization = Quantization::kNone)
+  WeightScope(WeightMap* map, std::string prefix,
+              Quantization quantization = Quantization::kAsStored)
       : map_(map), prefix_(std::move(prefix)), quantization_(quantization) {}
 
   WeightScope operator()(std::string_view child) const {
@@ -78,6 +88,13 @@ class WeightScope {
     return map_->tensor(prefix_ + std::string(name), shape);
   }
   bool has(std::string_view name) const { return map_->has(prefix_ + std::string(name)); }
+  std::optional<kernels::WeightFormat> stored_format(std::string_view name) const {
+    return map_->stored_format(prefix_ + std::string(name));
+  }
+  kernels::QuantizedRows quantized(std::string_view name, at::IntArrayRef shape,
+                                   kernels::WeightFormat format) const {
+    return map_->quantized(prefix_ + std::string(name), shape, format);
+  }
   // "model.layers.0.self_attn.q_proj"; empty at the root.
   std::string name() const { return prefix_.substr(0, prefix_.empty() ? 0 : prefix_.size() - 1); }
   at::ScalarType dtype() const { return map_->dtype(); }
@@ -88,8 +105,8 @@ class WeightScope {
   WeightScope quantizable() const { return WeightScope(map_, prefix_, map_->quantization()); }
   // At most to int8: output heads, whose rounding errors nothing evens out.
   WeightScope quantizable_to_int8() const {
-    const bool none = map_->quantization() == Quantization::kNone;
-    return WeightScope(map_, prefix_, none ? Quantization::kNone : Quantization::kInt8);
+    const Quantization wanted = map_->quantization();
+    return WeightScope(map_, prefix_, wanted == Quantization::kInt4 ? Quantization::kInt8 : wanted);
   }
   Quantization quantization() const { return quantization_; }
 

@@ -2,6 +2,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "engine/weights/gguf.h"
 #include "server/api/json.h"
 #include "server/api/service.h"
 
@@ -42,6 +43,13 @@ std::string template_text(const Json& config) {
       return named.value("template", "");
   }
   return {};
+}
+
+// tokenizer_config.json, or what of it a GGUF file holds.
+Json read_tokenizer_config(const fs::path& path) {
+  if (!GgufFile::is_at(path)) return read_json(path / "tokenizer_config.json");
+  const GgufFile file(path);
+  return {{"chat_template", file.metadata().string("tokenizer.chat_template", "")}};
 }
 
 struct TemplateSource {
@@ -189,7 +197,7 @@ void check_parts(const fs::path& folder, const ModelInfo& info, const ImageProce
 TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
                         const fs::path& template_file) {
   TextSide side;
-  const Json tokenizer_config = read_json(folder / "tokenizer_config.json");
+  const Json tokenizer_config = read_tokenizer_config(folder);
   side.tokenizer = Tokenizer::load(folder);
   if (info.instruction_to_connector) {
     side.connector_tokenizer = Tokenizer::load(folder / "qformer_tokenizer");

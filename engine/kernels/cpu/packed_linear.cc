@@ -6,8 +6,8 @@
 #include <new>
 
 #include "engine/kernels/cpu/kernel_table.h"
-#include "engine/kernels/cpu/quantize.h"
 #include "engine/kernels/isa.h"
+#include "engine/kernels/quantize.h"
 
 namespace saccade::kernels {
 namespace {
@@ -70,15 +70,17 @@ void store_int4(const QuantizedGroup& group, int64_t column, std::byte* block) {
   }
 }
 
-void pack_quantized_panel(const void* w, ElementType type, int64_t n, int64_t k,
-                          WeightFormat format, int64_t first, std::byte* out) {
+// One panel of groups: `group_at(row, g)` gives inputs [g * kQuantGroup, ...) of a row; rows from n
+// on are zeros.
+template <typename GroupAt>
+void pack_quantized_panel(int64_t padded_k, WeightFormat format, int64_t first, std::byte* out,
+                          GroupAt group_at) {
   const int64_t block_bytes = quant_block_bytes(format);
-  float values[kQuantGroup];
-  for (int64_t begin = 0; begin < k; begin += kQuantGroup, out += block_bytes) {
+  for (int64_t g = 0; g < padded_k / kQuantGroup; ++g, out += block_bytes) {
     for (int64_t column = 0; column < PackedLinear::kPanel; ++column) {
-      load_group(w, type, n, k, first + column, begin, values);
-      format == WeightFormat::kInt8 ? store_int8(quantize_int8(values), column, out)
-                                    : store_int4(quantize_int4(values), column, out);
+      const QuantizedGroup group = group_at(first + column, g);
+      format == WeightFormat::kInt8 ? store_int8(group, column, out)
+                                    : store_int4(group, column, out);
     }
   }
 }
@@ -149,8 +151,26 @@ PackedLinear PackedLinear::pack(const void* w, ElementType type, int64_t n, int6
       pack_panel(static_cast<const uint16_t*>(w), n, k, linear.padded_k_, 2, first,
                  reinterpret_cast<uint16_t*>(out));
     } else {
-      pack_quantized_panel(w, type, n, k, format, first, out);
+      pack_quantized_panel(linear.padded_k_, format, first, out, [&](int64_t row, int64_t g) {
+        float values[kQuantGroup];
+        load_group(w, type, n, k, row, g * kQuantGroup, values);
+        return format == WeightFormat::kInt8 ? quantize_int8(values) : quantize_int4(values);
+      });
     }
+  }
+  return linear;
+}
+
+PackedLinear PackedLinear::pack(const QuantizedRows& rows) {
+  PackedLinear linear(rows.format, rows.n, rows.k);
+  const int64_t groups = rows.k / kQuantGroup;
+  const int64_t panels = (rows.n + kPanel - 1) / kPanel;
+#pragma omp parallel for schedule(static)
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    std::byte* out = linear.data_.get() + panel * linear.panel_bytes();
+    pack_quantized_panel(rows.k, rows.format, panel * kPanel, out, [&](int64_t row, int64_t g) {
+      return row < rows.n ? rows.groups[static_cast<size_t>(row * groups + g)] : QuantizedGroup{};
+    });
   }
   return linear;
 }

@@ -1,4 +1,4 @@
-#include "engine/kernels/cpu/quantize.h"
+#include "engine/kernels/quantize.h"
 
 #include <algorithm>
 #include <cmath>

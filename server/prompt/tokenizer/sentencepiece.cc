@@ -71,7 +71,9 @@ constexpr const char* kDecoder = R"({"type": "Sequence", "decoders": [
 constexpr const char* kNormalizer =
     R"({"type": "Replace", "pattern": {"String": "▁"}, "content": " "})";
 
-std::string read_bytes(const std::filesystem::path& file) {
+}  // namespace
+
+std::string read_sentencepiece(const std::filesystem::path& file) {
   std::error_code error;
   const auto size = std::filesystem::file_size(file, error);
   std::ifstream in(file, std::ios::binary);
@@ -82,14 +84,15 @@ std::string read_bytes(const std::filesystem::path& file) {
   return std::move(bytes).str();
 }
 
-std::unique_ptr<SentencePieceProcessor> load_processor(const std::filesystem::path& file,
+namespace {
+
+std::unique_ptr<SentencePieceProcessor> load_processor(std::string model, const std::string& where,
                                                        bool legacy) {
-  std::string model = read_bytes(file);
   // A message that is appended is merged: normalizer_spec (3) { add_dummy_prefix (3): false }.
   if (!legacy) model += std::string("\x1A\x02\x18\x00", 4);
   auto processor = std::make_unique<SentencePieceProcessor>();
   if (!processor->LoadFromSerializedProto(model).ok()) {
-    throw LoadError(file.string() + ": not a SentencePiece model");
+    throw LoadError(where + ": not a SentencePiece model");
   }
   return processor;
 }
@@ -122,10 +125,10 @@ void name_special_tokens(const SentencePieceProcessor& processor, TokenizerConfi
 
 }  // namespace
 
-void load_sentencepiece(const std::filesystem::path& file, TokenizerParts& parts) {
+void load_sentencepiece(std::string model, const std::string& where, TokenizerParts& parts) {
   const bool legacy = parts.config.legacy;
-  auto processor = load_processor(file, legacy);
-  Vocabulary vocabulary = read_pieces(*processor, file.string());
+  auto processor = load_processor(std::move(model), where, legacy);
+  Vocabulary vocabulary = read_pieces(*processor, where);
   name_special_tokens(*processor, parts.config);
   for (const std::string& content : parts.config.legacy_added) {
     AddedToken token;

@@ -124,9 +124,9 @@ std::vector<TokenId> Tokenizer::Impl::finish(std::vector<TokenId> ids,
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::~Tokenizer() = default;
 
-std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& folder) {
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
   auto impl = std::make_unique<Impl>();
-  impl->parts = load_tokenizer_parts(folder);
+  impl->parts = load_tokenizer_parts(path);
   impl->find_special_ids();
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }

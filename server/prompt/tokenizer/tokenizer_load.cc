@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "engine/core/status.h"
+#include "engine/weights/gguf.h"
+#include "server/prompt/tokenizer/gguf_tokenizer.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
 
 namespace saccade {
@@ -97,9 +99,9 @@ void load_truncation(const JsonNode& root, TokenizerParts& parts) {
   parts.truncate_left = direction == "Left";
 }
 
-void load_json(const std::filesystem::path& file, TokenizerParts& parts) {
-  const nlohmann::json json = read_json_file(file, kMaxBytes);
-  const JsonNode root(json, file.string() + ":");
+// `json`: what tokenizer.json holds; `where` names it.
+void load_json(const nlohmann::json& json, const std::string& where, TokenizerParts& parts) {
+  const JsonNode root(json, where + ":");
   const JsonNode model = root.at("model");
   // Only BPE reads plain bytes.
   const bool bpe = model.has("type") ? model.type() == "BPE" : model.has("merges");
@@ -114,22 +116,43 @@ void load_json(const std::filesystem::path& file, TokenizerParts& parts) {
   load_truncation(root, parts);
 }
 
-}  // namespace
+TokenizerParts load_gguf(const std::filesystem::path& path) {
+  TokenizerParts parts;
+  const GgufFile file(path);
+  parts.config = gguf_tokenizer_config(file.metadata());
+  if (is_sentencepiece(file.metadata())) {
+    load_sentencepiece(gguf_sentencepiece(file.metadata()), file.name(), parts);
+    load_config_tokens(parts);
+    use_llama_template(parts);
+  } else {
+    load_json(gguf_tokenizer_json(file.metadata()), file.name(), parts);
+  }
+  return parts;
+}
 
-TokenizerParts load_tokenizer_parts(const std::filesystem::path& folder) {
+TokenizerParts load_folder(const std::filesystem::path& folder) {
   TokenizerParts parts;
   parts.config = read_tokenizer_config(folder);
   std::error_code error;
   if (std::filesystem::exists(folder / "tokenizer.json", error)) {
-    load_json(folder / "tokenizer.json", parts);
+    const std::filesystem::path file = folder / "tokenizer.json";
+    load_json(read_json_file(file, kMaxBytes), file.string(), parts);
   } else if (std::filesystem::exists(folder / "tokenizer.model", error)) {
-    load_sentencepiece(folder / "tokenizer.model", parts);
+    const std::filesystem::path file = folder / "tokenizer.model";
+    load_sentencepiece(read_sentencepiece(file), file.string(), parts);
     load_config_tokens(parts);
     use_llama_template(parts);
     parts.max_length = static_cast<size_t>(parts.config.max_length);
   } else {
     throw LoadError(folder.string() + ": neither tokenizer.json nor tokenizer.model");
   }
+  return parts;
+}
+
+}  // namespace
+
+TokenizerParts load_tokenizer_parts(const std::filesystem::path& path) {
+  TokenizerParts parts = GgufFile::is_at(path) ? load_gguf(path) : load_folder(path);
   parts.added.build(parts.normalizer.get());
   return parts;
 }

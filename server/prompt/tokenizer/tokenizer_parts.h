@@ -30,11 +30,13 @@ struct TokenizerParts {
   TokenizerConfig config;
 };
 
-// Reads the folder; see Tokenizer::load.
-TokenizerParts load_tokenizer_parts(const std::filesystem::path& folder);
+// Reads the folder or GGUF file; see Tokenizer::load.
+TokenizerParts load_tokenizer_parts(const std::filesystem::path& path);
 
 // For folders with a SentencePiece tokenizer.model and no tokenizer.json: fills model, decoder and
-// post-processor, the way transformers' LlamaTokenizer reads such a folder.
-void load_sentencepiece(const std::filesystem::path& file, TokenizerParts& parts);
+// post-processor, the way transformers' LlamaTokenizer reads such a folder. `model` is the content
+// of the file that messages call `where`.
+std::string read_sentencepiece(const std::filesystem::path& file);
+void load_sentencepiece(std::string model, const std::string& where, TokenizerParts& parts);
 
 }  // namespace saccade

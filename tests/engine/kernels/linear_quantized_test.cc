@@ -2,8 +2,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <limits>
 
-#include "engine/kernels/cpu/quantize.h"
 #include "engine/kernels/packed_linear.h"
+#include "engine/kernels/quantize.h"
 #include "tests/engine/kernels/kernel_fixture.h"
 
 using namespace saccade::kernels;           // NOLINT

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/kernels/weight_format.h"
 
@@ -11,6 +12,14 @@ struct QuantizedGroup {
   uint16_t scale;         // float16
   uint16_t min;           // float16; int4 only
   int8_t q[kQuantGroup];  // int8: [-127, 127]; int4: [0, 15]
+};
+
+// A weight [n, k] that a file holds rounded already; k is a multiple of kQuantGroup.
+struct QuantizedRows {
+  WeightFormat format;  // an integer one
+  int64_t n;
+  int64_t k;
+  std::vector<QuantizedGroup> groups;  // [n, k / kQuantGroup]
 };
 
 // w[kQuantGroup], zeros behind the last input. int8: the largest magnitude becomes 127. int4: of a

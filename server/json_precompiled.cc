@@ -1,0 +1,1 @@
+// The translation unit that JSON is precompiled for; see CMakeLists.txt.
