@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "server/api/prepare.h"
-#include "server/api/structured_output.h"
-#include "server/output/forced_start.h"
+#include "server/output/marker_tokens.h"
 #include "server/prompt/tool_prompt.h"
 
 namespace saccade::api {
@@ -29,19 +28,10 @@ bool ends_with_marker(const Tokenizer& tokenizer, const PreparedPrompt& prompt,
 }
 
 // Where the answer has a format, reasoning may come before it.
-Status allow_reasoning(const Service& service, const AnswerSyntax& syntax, GrammarSpec& format) {
-  if (!syntax.reasoning || syntax.reasoning->start.empty() || syntax.reasoning->end.empty())
-    return {};
+void allow_reasoning(const AnswerSyntax& syntax, GrammarSpec& format) {
+  if (!syntax.reasoning || syntax.reasoning->start.empty() || syntax.reasoning->end.empty()) return;
   const ReasoningStyle& style = *syntax.reasoning;
-  if (special_token(*service.tokenizer, style.end)) {
-    if (!syntax.begins_inside) return {};  // it answers at once
-    return invalid_argument(format.param +
-                                ": the prompt has begun the model's reasoning, whose end "
-                                "is a special token",
-                            format.param);
-  }
   format.reasoning = GrammarSpec::Reasoning{style.start, style.end, syntax.begins_inside};
-  return {};
 }
 
 // A format that cannot be had is told before a picture is decoded.
@@ -62,30 +52,29 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
     syntax.begins_inside = ends_with_marker(tokenizer, prompt, syntax.reasoning->start);
     markers = {syntax.reasoning->start, syntax.reasoning->end};
   }
-  std::optional<TokenId> forced;
   if (tools.active()) {
     syntax.tools = style;
     syntax.tool_names = tools.names();
-    const std::string marker(call_marker(style));
     for (const char* other : {"</tool_call>", "[ARGS]", "<|python_tag|>"}) markers.push_back(other);
-    markers.push_back(marker);
+    markers.emplace_back(call_marker(style));
     if (style == ToolStyle::kReact) options.stop.push_back(kObservation);
-    forced = special_token(tokenizer, marker);
-    const auto calls = tool_grammar(tools, style, forced.has_value());
+    const auto calls = tool_grammar(tools, style);
     if (calls && (tools.forced() || !format)) format = calls;
   }
+  std::vector<MarkerTokens::Marker> tokens;
   for (const std::string& marker : markers) {
-    if (const auto id = special_token(tokenizer, marker)) options.shown_tokens.push_back(*id);
+    const auto id = special_token(tokenizer, marker);
+    if (!id) continue;
+    options.shown_tokens.push_back(*id);
+    tokens.emplace_back(*id, marker);
   }
   if (!format) return syntax;
-  if (const Status status = allow_reasoning(service, syntax, *format); !status.ok()) return status;
-  if (const Status status = constrain(service.grammars, format, options); !status.ok())
-    return status;
-  if (forced && tools.forced()) {
-    options.constraint = [inner = options.constraint, id = *forced] {
-      return std::make_shared<ForcedStart>(id, inner());
-    };
-  }
+  allow_reasoning(syntax, *format);
+  const auto grammar = service.grammars.compile(*format);
+  if (!grammar) return grammar.status();
+  options.constraint = [grammar = *grammar, tokens] {
+    return std::make_shared<MarkerTokens>(tokens, grammar->start());
+  };
   return syntax;
 }
 

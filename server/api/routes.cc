@@ -31,7 +31,7 @@ http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler) {
   };
 }
 
-// For routes that give the engine work: refuses while draining, and counts against the key's
+// For routes that give the server work: refuses while draining, and counts against the key's
 // limits. `error_body`: the shape of refusals; null: OpenAI's.
 ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullptr) {
   return [handler = std::move(handler), error_body](Service& service, http::HttpRequest& request,
@@ -54,6 +54,13 @@ ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullpt
     for (auto& header : account.headers(Clock::now())) reply.headers.push_back(std::move(header));
     return reply;
   };
+}
+
+// The same for routes that need nothing of the call but the request.
+ServiceHandler admitted(ServiceHandler handler) {
+  return admitted([handler = std::move(handler)](Call& call) {
+    return handler(call.service, call.request, call.client);
+  });
 }
 
 http::HttpReply health(Service& service, http::HttpRequest&, http::Client&) {
@@ -147,12 +154,12 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   routes.back().error_body = message_error_body;
   add("POST", "/v1/embeddings", admitted(embeddings));
   add("POST", "/v1/score", admitted(score));
-  add("POST", "/v1/files", upload_file);
-  add("GET", "/v1/files", list_files);
-  add("GET", "/v1/files/*", get_file);
-  add("DELETE", "/v1/files/*", delete_file);
-  add("POST", "/tokenize", tokenize);
-  add("POST", "/detokenize", detokenize);
+  add("POST", "/v1/files", admitted(upload_file));
+  add("GET", "/v1/files", admitted(list_files));
+  add("GET", "/v1/files/*", admitted(get_file));
+  add("DELETE", "/v1/files/*", admitted(delete_file));
+  add("POST", "/tokenize", admitted(tokenize));
+  add("POST", "/detokenize", admitted(detokenize));
   add("GET", "/v1/models", models);
   add("GET", "/v1/models/*", model);
   add("GET", "/openapi.json", openapi);

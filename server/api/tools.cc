@@ -158,13 +158,13 @@ ToolOptions read_tools(Fields& fields, const FieldLimits& limits, ToolForm form)
   return options;
 }
 
-std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle style,
-                                        bool marker_written) {
+std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle style) {
   if (!options.active()) return std::nullopt;
-  const bool marked = style == ToolStyle::kHermes || style == ToolStyle::kMistral;
+  const bool marked = style == ToolStyle::kHermes || style == ToolStyle::kMistral ||
+                      style == ToolStyle::kMistralArgs;
   const bool strict = std::any_of(options.tools.begin(), options.tools.end(),
                                   [](const ToolDefinition& tool) { return tool.strict; });
-  if (!options.forced() && !(strict && marked && !marker_written)) return std::nullopt;
+  if (!options.forced() && !(strict && marked)) return std::nullopt;
   Json tools = Json::array();
   for (const ToolDefinition& tool : options.tools) {
     // Without a schema of its own to follow, a call in an automatic answer takes any object.
@@ -177,7 +177,6 @@ std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle st
       {"style", tool_style_name(style)},
       {"parallel", options.parallel && options.choice != ToolOptions::Choice::kNamed},
       {"among_text", !options.forced()},
-      {"marker", !marker_written},
       {"tools", std::move(tools)}};
   return GrammarSpec{GrammarSpec::Kind::kToolCalls, to_text(description),
                      options.functions ? "functions" : "tools"};

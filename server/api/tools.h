@@ -52,9 +52,7 @@ void read_tool_choice(Fields& fields, const char* name, const Json& choice, Tool
                       ToolOptions& options);
 
 // What an answer must match so that its calls are valid: from its beginning where a call is forced;
-// inside of calls where a tool is strict and the style marks them. None: nothing. `marker_written`:
-// the marker of the style is put in front by other means.
-std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle style,
-                                        bool marker_written);
+// inside of calls where a tool is strict and the style marks them. None: nothing.
+std::optional<GrammarSpec> tool_grammar(const ToolOptions& options, ToolStyle style);
 
 }  // namespace saccade::api

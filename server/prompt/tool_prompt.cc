@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "server/json_limits.h"
+#include "server/python_literal.h"
 
 namespace saccade {
 namespace {
@@ -17,6 +18,9 @@ std::string how_to_call(std::string_view style) {
   if (style == "mistral") {
     return "To call functions, answer with [TOOL_CALLS] and a list:\n"
            "[TOOL_CALLS][{\"name\": <name>, \"arguments\": <object>}]";
+  }
+  if (style == "mistral_args") {
+    return "To call functions, answer with\n[TOOL_CALLS]<name>[ARGS]<object>";
   }
   if (style == "llama3_json") {
     return "To call a function, answer with nothing but\n"
@@ -55,20 +59,36 @@ void append_text(ChatMessage& message, const std::string& text) {
   message.has_content = true;
 }
 
+// name(a=1, b="x")
+std::string python_call(const std::string& name, const Json& arguments) {
+  std::string text;
+  for (const auto& [key, value] : arguments.items()) {
+    text += (text.empty() ? "" : ", ") + key + "=" + python_literal(value);
+  }
+  return name + "(" + text + ")";
+}
+
 std::string call_text(const Json& call, std::string_view style) {
   const Json function = call.value("function", Json::object());
-  const Json name = function.value("name", Json(""));
+  const Json named = function.value("name", Json(""));
+  const std::string name = named.is_string() ? named.get<std::string>() : text_of(named);
   const Json arguments = function.value("arguments", Json::object());
-  if (style == "react") {
-    return "Action: " + (name.is_string() ? name.get<std::string>() : text_of(name)) +
-           "\nAction Input: " + text_of(arguments);
-  }
-  const bool llama = style == "llama3_json";
-  const std::string object =
-      text_of({{"name", name}, {llama ? "parameters" : "arguments", arguments}});
-  if (llama || style == "json" || style == "pythonic") return object;
-  if (style == "mistral") return "[TOOL_CALLS][" + object + "]";
-  return "<tool_call>\n" + object + "\n</tool_call>";
+  if (style == "pythonic" && arguments.is_object()) return python_call(name, arguments);
+  if (style == "react") return "Action: " + name + "\nAction Input: " + text_of(arguments);
+  if (style == "mistral_args") return "[TOOL_CALLS]" + name + "[ARGS]" + text_of(arguments);
+  const char* key = style == "llama3_json" ? "parameters" : "arguments";
+  const std::string object = text_of({{"name", name}, {key, arguments}});
+  return style == "hermes" ? "<tool_call>\n" + object + "\n</tool_call>" : object;
+}
+
+// All calls of one turn.
+std::string calls_text(const Json& calls, std::string_view style) {
+  const bool list = style == "mistral" || style == "pythonic";
+  const char* separator = list ? ", " : style == "llama3_json" ? "; " : "\n";
+  std::string text;
+  for (const Json& call : calls) text += (text.empty() ? "" : separator) + call_text(call, style);
+  if (!list) return text;
+  return (style == "mistral" ? "[TOOL_CALLS][" : "[") + text + "]";
 }
 
 // The result goes on as a user's turn, which every template has.
@@ -117,10 +137,7 @@ void write_tools_as_text(Conversation& conversation, std::string_view style) {
     if (message.role == "tool") {
       result_as_text(message, style);
     } else if (const auto calls = message.extra.find("tool_calls"); calls != message.extra.end()) {
-      std::string text;
-      for (const Json& call : with_parsed_arguments(*calls)) {
-        text += (text.empty() ? "" : "\n") + call_text(call, style);
-      }
+      const std::string text = calls_text(with_parsed_arguments(*calls), style);
       message.extra.erase("tool_calls");
       append_text(message, text);
     }

@@ -9,7 +9,8 @@ namespace saccade {
 
 // For models whose chat template knows no tools: describes them in the system message, and writes
 // earlier calls and their results as text, all in the form that a tool call parser of the `style`
-// (hermes, mistral, llama3_json, json, pythonic, react) reads. Without tools only the history.
+// (hermes, mistral, mistral_args, llama3_json, json, pythonic, react) reads. Without tools only the
+// history.
 void write_tools_as_text(Conversation& conversation, std::string_view style);
 
 // Arguments as objects where their text is JSON: what templates print. Clients send text.

@@ -171,7 +171,7 @@ function code(whole) {
 let counting = 0;
 async function count() {
   const mine = ++counting;
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await new Promise((resolve) => setTimeout(resolve, 800));
   if (mine !== counting || state.running) return;
   try {
     const answer = await (await call("tokenize", body_of([...state.messages, question()]))).json();

@@ -1,7 +1,10 @@
 import base64
+import json
 import os
 import pathlib
+import shutil
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -36,6 +39,26 @@ blip2 = _session_server("blip2_opt")
 idefics = _session_server("idefics")
 idefics_plain = _session_server("idefics_plain")
 idefics3 = _session_server("idefics3")
+
+
+@pytest.fixture(scope="session")
+def run_node():
+    """What Node's clients saw. They are fetched on the first run; where that cannot be done, nothing is claimed."""
+    folder = compatibility.NODE
+    if not shutil.which("npm"):
+        pytest.skip("there is no npm on this machine")
+    if not (folder / "node_modules" / "ai").exists():
+        try:
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=120, check=True)
+        except subprocess.SubprocessError:
+            pytest.skip("npm could not install the clients")
+
+    def run(script, *arguments):
+        ran = subprocess.run(["node", script, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stderr
+        return json.loads(ran.stdout)
+
+    return run
 
 
 def data_url(path):

@@ -20,20 +20,20 @@ PLAIN = ("{% for message in messages %}<|im_start|>{{ message.role }}\n{% if mes
          "{% if add_generation_prompt %}<|im_start|>assistant\n<|answer|>{% endif %}")
 
 
-def make_tokenizer():
+def make_tokenizer(special):
     """Every byte is a token, in the order of bytes; the special ones come after them."""
     alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: i for i, c in enumerate(sorted(alphabet))}, []))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    tokenizer.add_special_tokens([tokenizers.AddedToken(text, special=True, normalized=False) for text in SPECIAL])
+    tokenizer.add_special_tokens([tokenizers.AddedToken(text, special=True, normalized=False) for text in special])
     return tokenizer
 
 
-def make(folder, scripts, template=CHATML):
+def make(folder, scripts, template=CHATML, special=()):
     """`scripts`: {text that stands last in the prompt: answer}; "" is the default."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer()
+    tokenizer = make_tokenizer([*SPECIAL, *special])
     tokenizer.save(str(folder / "tokenizer.json"))
 
     def ids(text):

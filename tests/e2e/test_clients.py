@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import pathlib
-import shutil
 import subprocess
 
 import openai
@@ -16,7 +14,6 @@ CASE = golden("llava")["cases"][0]
 QUESTION = "What is in the picture?"
 EXTRA = {"extra_body": {"ignore_eos": True}, "temperature": 0, "max_tokens": 16}
 TEXT = [{"role": "user", "content": QUESTION}]
-NODE = pathlib.Path(__file__).parent / "node"
 
 
 @pytest.fixture(scope="module")
@@ -127,19 +124,8 @@ def test_curl(url, expected):
 
 
 @pytest.fixture(scope="module")
-def node(url, picture):
-    """What Node's clients saw. They are fetched on the first run; where that cannot be done, nothing is claimed."""
-    if not shutil.which("npm"):
-        pytest.skip("there is no npm on this machine")
-    if not (NODE / "node_modules" / "ai").exists():
-        try:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE, capture_output=True, timeout=120, check=True)
-        except subprocess.SubprocessError:
-            pytest.skip("npm could not install the clients")
-    ran = subprocess.run(["node", "clients.mjs", url, "llava", QUESTION, picture], cwd=NODE, capture_output=True,
-                         text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+def node(run_node, url, picture):
+    return run_node("clients.mjs", url, "llava", QUESTION, picture)
 
 
 @pytest.mark.compatibility("openai (Node)", "chat, pictures, streams, stream reader, responses, embeddings, errors")

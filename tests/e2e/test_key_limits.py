@@ -17,7 +17,7 @@ BODY = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2, "tempe
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text("few requests=3\nthrifty tokens=200\nblind pixels=6000\nsingle streams=1\n\nfree requests=0\nplain\n")
+    keys.write_text("few requests=3\nthrifty tokens=200\nblind pixels=6000\nsingle streams=1\n\nfree requests=0\nplain\nclerk requests=4\n")
     made = Server("llava", "--api-key-file", keys, "--requests-per-minute", "1000", "--max-num-seqs", "1")
     yield made
     assert made.stop() == 0
@@ -45,6 +45,20 @@ def test_requests_a_minute(server):
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="few", max_retries=0)
     with pytest.raises(openai.RateLimitError):
         client.chat.completions.create(model="llava", messages=BODY["messages"])
+
+
+def test_counting_and_files_are_requests_too(server):
+    key = {"Authorization": "Bearer clerk"}
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="clerk", max_retries=0)
+    made = client.files.create(file=("a.png", (GOLDEN / "images" / "scene.png").read_bytes()), purpose="vision")
+    assert client.files.retrieve(made.id).id == made.id
+    counted = server.post("/tokenize", {"prompt": "a"}, headers=key)
+    assert counted.status_code == 200 and counted.headers["x-ratelimit-remaining-requests"] == "1"
+    assert server.post("/detokenize", {"tokens": [5]}, headers=key).status_code == 200
+    refused = server.post("/tokenize", {"prompt": "a"}, headers=key)
+    assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+    with pytest.raises(openai.RateLimitError):
+        client.files.list()
 
 
 def test_tokens_a_minute(server):

@@ -89,7 +89,7 @@ def test_a_question_about_a_picture(visit, llava):
     question_field(page).fill(question)
     page.get_by_text("Settings").click()
     page.get_by_label("Longest answer").fill("16")
-    page.get_by_text("tokens with everything before").wait_for()
+    page.locator("#media .tokens:not(:empty)").wait_for()
     per_picture = page.locator("#media .tokens").inner_text()
     page.get_by_role("button", name="Ask").click()
     text = answered(page)

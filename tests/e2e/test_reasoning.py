@@ -98,3 +98,11 @@ def test_a_prompt_that_opens_the_reasoning(tmp_path):
     message = ask(server, "Hi", guided_choice=["Five"])["choices"][0]["message"]
     assert message["reasoning_content"] == "so" and message["content"] == "Five"
     assert server.stop() == 0
+
+
+def test_an_end_that_is_a_special_token(tmp_path):
+    """No grammar allows special tokens, but this one stands for its text."""
+    server = Server(scripted.make(tmp_path, {"": "<think>so</think>Four."}, TEMPLATE, ["<think>", "</think>"]))
+    message = ask(server, "Hi", guided_choice=["Five"])["choices"][0]["message"]
+    assert message["reasoning_content"] == "so" and message["content"] == "Five"
+    assert server.stop() == 0

@@ -161,6 +161,14 @@ def test_results_go_on_from_a_response(client, server):
     assert client.responses.input_items.list(second.id).data[0].output == "seven degrees"
 
 
+@pytest.mark.compatibility("openai (Node)", "responses with tools, their streams, runTools")
+def test_nodes_client(run_node, server):
+    seen = run_node("tools.mjs", server.url + "/v1")
+    assert seen["items"] == seen["final"] == ["message", "function_call"]
+    assert seen["arguments"] == seen["streamed"] == ARGUMENTS
+    assert seen["answer"] == seen["runner"] == "It is 7 °C."
+
+
 def test_a_result_may_be_a_picture(llava):
     items = [{"role": "user", "content": "Look."},
              {"type": "function_call", "call_id": "c", "name": "camera", "arguments": "{}"},

@@ -163,16 +163,24 @@ def valid_calls(message):
     return len(message["tool_calls"])
 
 
-@pytest.mark.parametrize("style", ["hermes", "llama3_json", "mistral", "json", "react", "pythonic"])
+# What a forced call begins with, white space aside.
+FORCED = {"hermes": '<tool_call>{"name":"get_', "llama3_json": '{"name":"get_', "mistral": '[TOOL_CALLS][{"name":"get_',
+          "mistral_args": "[TOOL_CALLS]get_", "json": '[{"name":"get_', "react": "Action:get_", "pythonic": "[get_"}
+
+
+@pytest.mark.parametrize("style", FORCED)
 def test_forced_calls_of_a_random_model_are_valid(style, tmp_path):
     """The scripted model wants to end at once; where it may not, every token is as likely as any other."""
     server = Server(scripted.make(tmp_path, {"": ""}), "--tool-call-parser", style)
-    fields = {"tools": TOOLS, "temperature": 1.5, "n": 8, "seed": 4, "max_tokens": 150, "parallel_tool_calls": False}
+    fields = {"tools": TOOLS, "temperature": 1.5, "n": 8, "seed": 4, "max_tokens": 150, "parallel_tool_calls": False,
+              "logprobs": True}
     for choice_field, names in (("required", None), ({"type": "function", "function": {"name": "get_time"}}, {"get_time"})):
         body = server.chat("x", tool_choice=choice_field, **fields).json()
         finished = [choice for choice in body["choices"] if choice["finish_reason"] == "tool_calls"]
         assert len(finished) >= 4, body
         for choice in finished:
+            text = b"".join(bytes(entry["bytes"]) for entry in choice["logprobs"]["content"]).decode()
+            assert "".join(text.split()).startswith(FORCED[style]), text
             assert valid_calls(choice["message"]) == 1 and choice["message"]["content"] is None
             assert names is None or choice["message"]["tool_calls"][0]["function"]["name"] in names
     assert server.stop() == 0
@@ -201,6 +209,23 @@ def test_special_markers_and_react(tmp_path):
     body = react.post("/v1/chat/completions", {"messages": messages, "tools": TOOLS, "temperature": 0}).json()
     assert body["choices"][0]["message"]["content"] == "Thought: I know.\nFinal Answer: 7"
     assert react.stop() == 0
+
+
+@pytest.mark.parametrize("style, written", [
+    ("pythonic", '[f(a=1, b="x", c=None), g()]'),
+    ("mistral", '[{"name":"f","arguments":{"a":1,"b":"x","c":null}}, {"name":"g","arguments":{}}]'),
+    ("mistral_args", 'f[ARGS]{"a":1,"b":"x","c":null}'),
+    ("llama3_json", '{"name":"f","parameters":{"a":1,"b":"x","c":null}}; {"name":"g","parameters":{}}'),
+])
+def test_earlier_calls_are_told_as_the_style_writes_them(tmp_path, style, written):
+    server = Server(scripted.make(tmp_path, {"": "no", written: "seen"}, scripted.PLAIN), "--tool-call-parser", style)
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": arguments}}
+             for name, arguments in (("f", '{"a": 1, "b": "x", "c": null}'), ("g", "{}"))]
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": calls},
+                {"role": "tool", "tool_call_id": "f", "content": "y"}]
+    answer = server.post("/v1/chat/completions", {"messages": messages, "temperature": 0}).json()
+    assert answer["choices"][0]["message"]["content"] == "seen"
+    assert server.stop() == 0
 
 
 def function(**fields):

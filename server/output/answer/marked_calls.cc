@@ -11,7 +11,7 @@ bool is_space(char c) { return kWhiteSpace.find(c) != std::string_view::npos; }
 class MarkedCallParser : public ToolCallParser {
  public:
   explicit MarkedCallParser(ToolStyle style)
-      : mistral_(style == ToolStyle::kMistral),
+      : mistral_(style != ToolStyle::kHermes),
         begin_(call_marker(style)),
         end_(mistral_ ? "" : "</tool_call>") {}
 
@@ -85,11 +85,11 @@ class MarkedCallParser : public ToolCallParser {
     push(c, out);
   }
 
-  // The name ends where the arguments' brace begins; [ARGS] may stand between.
+  // The name ends where the arguments' brace begins; [CALL_ID]... and [ARGS] may stand between.
   void name(char c, AnswerPieces& out) {
     if (c != '{') return;
     std::string name = seen_.substr(0, seen_.size() - 1);
-    if (const size_t mark = name.find("[ARGS]"); mark != std::string::npos) name.erase(mark);
+    name.erase(std::min(name.find('['), name.size()));
     name.erase(name.find_last_not_of(kWhiteSpace) + 1);
     for (const char known : "{\"name\":\"" + name + "\",\"arguments\":") {
       if (known != '\0') scanner_.push(known);

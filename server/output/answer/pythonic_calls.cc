@@ -1,6 +1,7 @@
 // Calls as a Python list of calls with literal keyword arguments.
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "server/json_limits.h"
@@ -86,7 +87,10 @@ class PythonReader {
     if (take('{')) return dict(depth);
     const bool negative = c == '+' || c == '-';
     if (negative) ++at_;
-    const std::string text = word();
+    std::string text = word();
+    if (std::tolower(static_cast<unsigned char>(text.back())) == 'e' && take('+')) {
+      text += "+" + word();
+    }
     if (text == "True" || text == "true") return true;
     if (text == "False" || text == "false") return false;
     if (text == "None" || text == "null") return nullptr;
@@ -118,26 +122,74 @@ class PythonReader {
   std::string quoted() {
     const char quote = text_[at_++];
     std::string text;
-    for (; at_ < text_.size() && text_[at_] != quote; ++at_) {
-      if (text_[at_] != '\\') {
-        text += text_[at_];
-        continue;
+    while (next() != quote) {
+      const char c = text_[at_++];
+      if (c == '\\') {
+        text += escaped();
+      } else {
+        text += c;
       }
-      if (++at_ == text_.size()) throw NoCalls{};
-      const char c = text_[at_];
-      text += c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
     }
-    if (at_ == text_.size()) throw NoCalls{};
     ++at_;
     return text;
+  }
+
+  char next() const {
+    if (at_ == text_.size()) throw NoCalls{};
+    return text_[at_];
+  }
+
+  // Behind a backslash: Python's escapes, and JSON's \/. As in Python, an unknown one is no escape.
+  std::string escaped() {
+    constexpr std::string_view kNames = "ntrbfv0\\'\"/\n";
+    constexpr std::string_view kBytes("\n\t\r\b\f\v\0\\'\"/", 11);  // a line break is left out
+    const char c = next();
+    ++at_;
+    if (c == 'x') return utf8(hex(2));
+    if (c == 'U') return utf8(hex(8));
+    if (c == 'u') return utf8(code_point());
+    const size_t known = kNames.find(c);
+    if (known == std::string_view::npos) return {'\\', c};
+    return std::string(kBytes.substr(std::min(known, kBytes.size()), 1));
+  }
+
+  // Of \uXXXX; JSON writes what is beyond them as a pair.
+  char32_t code_point() {
+    const char32_t first = hex(4);
+    const bool pair = first >= 0xd800 && first < 0xdc00 && text_.substr(at_).starts_with("\\u");
+    if (!pair) return first;
+    at_ += 2;
+    const char32_t second = hex(4);
+    return 0x10000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
+  }
+
+  char32_t hex(size_t digits) {
+    const std::string_view text = text_.substr(at_, digits);
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+    if (error != std::errc() || text.size() != digits || end != text.data() + digits) {
+      throw NoCalls{};
+    }
+    at_ += digits;
+    return value;
+  }
+
+  static std::string utf8(char32_t c) {
+    if (c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) c = 0xfffd;
+    const auto byte = [](char32_t value) { return static_cast<char>(value); };
+    const auto more = [&](int shift) { return byte(0x80 | ((c >> shift) & 0x3f)); };
+    if (c < 0x80) return {byte(c)};
+    if (c < 0x800) return {byte(0xc0 | (c >> 6)), more(0)};
+    if (c < 0x10000) return {byte(0xe0 | (c >> 12)), more(6), more(0)};
+    return {byte(0xf0 | (c >> 18)), more(12), more(6), more(0)};
   }
 
   const std::string_view text_;
   size_t at_ = 0;
 };
 
-// [{"name": ..., "arguments": {...}}]: what a forced call is written as, whatever the style,
-// because a schema speaks of JSON.
+// [{"name": ..., "arguments": {...}}]: what a forced call is written as where a tool cannot be
+// called as Python does.
 std::vector<Call> json_calls(const std::string& text) {
   if (!check_json_size(text, "").ok()) throw NoCalls{};
   const Json list = Json::parse(text, nullptr, /*allow_exceptions=*/false);

@@ -13,9 +13,10 @@ struct StyleName {
   ToolStyle style;
   std::string_view marker;
 };
-constexpr std::array<StyleName, 6> kStyles = {{
+constexpr std::array<StyleName, 7> kStyles = {{
     {"hermes", ToolStyle::kHermes, "<tool_call>"},
     {"mistral", ToolStyle::kMistral, "[TOOL_CALLS]"},
+    {"mistral_args", ToolStyle::kMistralArgs, "[TOOL_CALLS]"},
     {"llama3_json", ToolStyle::kLlama3, ""},
     {"json", ToolStyle::kJson, ""},
     {"pythonic", ToolStyle::kPythonic, ""},
@@ -53,7 +54,7 @@ ToolStyle detect_tool_style(std::string_view chat_template) {
     return chat_template.find(text) != std::string_view::npos;
   };
   if (has("<tool_call>")) return ToolStyle::kHermes;
-  if (has("[TOOL_CALLS]")) return ToolStyle::kMistral;
+  if (has("[TOOL_CALLS]")) return has("[ARGS]") ? ToolStyle::kMistralArgs : ToolStyle::kMistral;
   if (has("Action Input")) return ToolStyle::kReact;
   if (has("func_name1(")) return ToolStyle::kPythonic;
   if (has("ipython") || has("<|python_tag|>")) return ToolStyle::kLlama3;
@@ -77,6 +78,7 @@ std::unique_ptr<ToolCallParser> make_tool_call_parser(ToolStyle style,
   switch (style) {
     case ToolStyle::kHermes:
     case ToolStyle::kMistral:
+    case ToolStyle::kMistralArgs:
       return make_marked_call_parser(style);
     case ToolStyle::kPythonic:
       return make_pythonic_call_parser(std::move(names));

@@ -12,15 +12,17 @@ namespace saccade {
 
 // How a model writes its tool calls.
 enum class ToolStyle {
-  kHermes,    // <tool_call>{"name": ..., "arguments": {...}}</tool_call>
-  kMistral,   // [TOOL_CALLS][{"name": ..., "arguments": {...}}] or [TOOL_CALLS]name{...}
-  kLlama3,    // {"name": ..., "parameters": {...}} alone, several with ; between
-  kJson,      // the same with "arguments", or a list of them
-  kPythonic,  // [name(key="value"), ...]
-  kReact,     // Action: name, Action Input: {...}, up to Observation:
+  kHermes,       // <tool_call>{"name": ..., "arguments": {...}}</tool_call>
+  kMistral,      // [TOOL_CALLS][{"name": ..., "arguments": {...}}]
+  kMistralArgs,  // [TOOL_CALLS]name[ARGS]{...}; both are read in either style
+  kLlama3,       // {"name": ..., "parameters": {...}} alone, several with ; between
+  kJson,         // the same with "arguments", or a list of them
+  kPythonic,     // [name(key="value"), ...]
+  kReact,        // Action: name, Action Input: {...}, up to Observation:
 };
 
-// The names that --tool-call-parser takes: hermes, mistral, llama3_json, json, pythonic, react.
+// The names that --tool-call-parser takes: hermes, mistral, mistral_args, llama3_json, json,
+// pythonic, react.
 std::optional<ToolStyle> tool_style(std::string_view name);
 std::string_view tool_style_name(ToolStyle style);
 const std::vector<std::string>& tool_style_names();

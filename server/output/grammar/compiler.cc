@@ -93,18 +93,25 @@ class AutomatonMatcher : public GrammarMatcher {
   }
 
   bool accept_text(std::string_view text) override {
-    int state = state_;
-    for (const char c : text) {
-      state = automaton_.step(state, static_cast<uint8_t>(c));
-      if (state == Automaton::kDead) return false;
-    }
+    const int state = state_after(text);
+    if (state == Automaton::kDead) return false;
     state_ = automaton_.compacted(state);
     return true;
   }
 
+  bool fits(std::string_view text) override { return state_after(text) != Automaton::kDead; }
+
   bool complete() const override { return automaton_.accepting(state_); }
 
  private:
+  int state_after(std::string_view text) {
+    int state = ended_ ? Automaton::kDead : state_;
+    for (size_t i = 0; i < text.size() && state != Automaton::kDead; ++i) {
+      state = automaton_.step(state, static_cast<uint8_t>(text[i]));
+    }
+    return state;
+  }
+
   std::shared_ptr<const Mask> allowed_tokens() {
     const std::string key = automaton_.mask_key(state_, shared_->trie->longest());
     std::shared_ptr<const Mask> mask = shared_->masks.find(key);

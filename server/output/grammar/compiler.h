@@ -27,6 +27,8 @@ class GrammarMatcher : public TokenConstraint {
   // Moves past text that was not sampled under the mask. False, and nothing changed, when it does
   // not fit.
   virtual bool accept_text(std::string_view text) = 0;
+  // Whether it would.
+  virtual bool fits(std::string_view text) = 0;
   // The text so far is a whole one; more may follow.
   virtual bool complete() const = 0;
 };

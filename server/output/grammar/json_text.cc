@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "server/output/grammar/numbers.h"
+#include "server/python_literal.h"
 
 namespace saccade::grammar {
 namespace {
@@ -58,6 +59,10 @@ ExprPtr not_a_name(const Node& node) {
 }
 
 }  // namespace
+
+ExprPtr JsonText::value(const nlohmann::ordered_json& value) const {
+  return literal(constants_ == Constants::kPython ? python_literal(value) : value.dump());
+}
 
 ExprPtr JsonText::space() {
   if (space_ < 0) {
@@ -121,7 +126,7 @@ ExprPtr JsonText::any_value() {
   if (value_ < 0) {
     value_ = grammar_.add_rule();
     grammar_.define(value_, choice({any_object(), any_array(), any_string(), any_number(),
-                                    literal("true"), literal("false"), literal("null")}));
+                                    value(true), value(false), value(nullptr)}));
   }
   return rule(value_);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,16 @@ namespace saccade::grammar {
 // kMaxSpace characters, because a model that is lost writes white space without end.
 inline constexpr int kMaxSpace = 20;
 
+// How true, false and null are spelled; all else of a JSON text is a Python literal as well.
+enum class Constants { kJson, kPython };
+
 class JsonText {
  public:
-  explicit JsonText(Grammar& grammar) : grammar_(grammar) {}
+  explicit JsonText(Grammar& grammar, Constants constants = Constants::kJson)
+      : grammar_(grammar), constants_(constants) {}
+
+  // This very value, without white space.
+  ExprPtr value(const nlohmann::ordered_json& value) const;
 
   ExprPtr space();
   // One character of a string as it stands between the quotes, escaped where it has to be.
@@ -37,6 +45,7 @@ class JsonText {
   ExprPtr bracketed(const char* open, ExprPtr inside, const char* close);
 
   Grammar& grammar_;
+  const Constants constants_;
   int space_ = -1, character_ = -1, value_ = -1;  // rules, made when first asked for
 };
 

@@ -8,8 +8,10 @@
 
 #include "engine/core/types.h"
 #include "server/output/grammar/json_text.h"
+#include "server/output/grammar/schema_disjoint.h"
 #include "server/output/grammar/schema_merge.h"
 #include "server/output/grammar/schema_scalars.h"
+#include "server/python_literal.h"
 
 namespace saccade::grammar {
 namespace {
@@ -89,8 +91,8 @@ bool is_type(const Json& value, const std::string& type) {
 
 class SchemaReader {
  public:
-  SchemaReader(Grammar& grammar, const Json& root)
-      : grammar_(grammar), root_(root), json_(grammar) {}
+  SchemaReader(Grammar& grammar, const Json& root, Constants constants)
+      : grammar_(grammar), root_(root), json_(grammar, constants) {}
 
   // `path` ends with a dot, or is empty.
   ExprPtr value(const Json& schema, const std::string& path) {
@@ -107,15 +109,32 @@ class SchemaReader {
     return result;
   }
 
+  // The members of the root, an object, as keyword arguments; null where they cannot be written so.
+  ExprPtr keywords() {
+    const Json schema = flat(root_, "");
+    refuse(schema, "");
+    for (const char* keyword : {"anyOf", "oneOf", "enum", "const"}) {
+      if (schema.contains(keyword)) return nullptr;
+    }
+    std::vector<Member> members;
+    const ExprPtr list = member_list(schema, "", Keys::kKeywords, members);
+    const auto named = [](const Member& one) { return is_python_identifier(one.name); };
+    return std::all_of(members.begin(), members.end(), named) ? list : nullptr;
+  }
+
  private:
   void check_time(const std::string& path) const {
     if (Clock::now() - start_ > kTimeLimit) fail(path, "the schema takes more than 2 s to compile");
   }
 
-  ExprPtr object_schema(const Json& schema, const std::string& path) {
+  static void refuse(const Json& schema, const std::string& path) {
     for (const char* keyword : kRefused) {
       if (schema.contains(keyword)) fail(path + keyword, "this keyword is not supported");
     }
+  }
+
+  ExprPtr object_schema(const Json& schema, const std::string& path) {
+    refuse(schema, path);
     if (schema.contains("$ref")) return reference(schema, path);
     if (schema.contains("allOf")) return all_of(schema, path);
     if (schema.contains("anyOf")) return any_of(schema, "anyOf", path);
@@ -162,11 +181,8 @@ class SchemaReader {
   }
 
   Json merged(const Json& a, const Json& b, const std::string& path) {
-    for (const char* keyword : kRefused) {
-      for (const Json* side : {&a, &b}) {
-        if (side->contains(keyword)) fail(path + keyword, "this keyword is not supported");
-      }
-    }
+    refuse(a, path);
+    refuse(b, path);
     return merge_schemas(flat(a, path), flat(b, path), path);
   }
 
@@ -196,53 +212,17 @@ class SchemaReader {
 
   // oneOf wants exactly one to hold, which a grammar says only where no value satisfies two.
   void require_disjoint(const Json& branches, const std::string& path) {
+    const auto flatten = [this](const Json& part) { return flat(part, ""); };
     std::vector<Json> plain;
     for (const Json& branch : branches) plain.push_back(flat(branch, path));
     for (size_t i = 0; i < plain.size(); ++i) {
       check_time(path + "oneOf");
       for (size_t j = 0; j < i; ++j) {
-        if (disjoint(plain[i], plain[j], 0)) continue;
+        if (disjoint(plain[i], plain[j], flatten)) continue;
         fail(path + "oneOf", "its members " + std::to_string(j) + " and " + std::to_string(i) +
                                  " may hold at once, which cannot be excluded; use anyOf");
       }
     }
-  }
-
-  static std::optional<Json> listed_values(const Json& schema) {
-    if (schema.contains("const")) return Json::array({schema["const"]});
-    if (schema.contains("enum") && schema["enum"].is_array()) return schema["enum"];
-    return std::nullopt;
-  }
-
-  bool disjoint(const Json& a, const Json& b, int level) {
-    const auto left = listed_values(a), right = listed_values(b);
-    if (left && right) {
-      return std::none_of(left->begin(), left->end(), [&](const Json& value) {
-        return std::find(right->begin(), right->end(), value) != right->end();
-      });
-    }
-    if (const Json& types = a.contains("type") ? a["type"] : Json(); b.contains("type")) {
-      if (types.is_string() && b["type"].is_string() && types != b["type"]) {
-        const auto numeric = [](const Json& t) { return t == "integer" || t == "number"; };
-        if (!numeric(types) || !numeric(b["type"])) return true;
-      }
-    }
-    const auto members = [](const Json& schema) {
-      return schema.contains("type") && schema["type"] == "object" &&
-             schema.contains("properties") && schema["properties"].is_object() &&
-             schema.contains("required") && schema["required"].is_array();
-    };
-    if (level > 2 || !members(a) || !members(b)) return false;
-    for (const Json& name : a["required"]) {  // a member both must have, and never alike
-      const auto& other = b["required"];
-      if (!name.is_string() || std::find(other.begin(), other.end(), name) == other.end()) continue;
-      const auto& key = name.get_ref<const std::string&>();
-      if (!a["properties"].contains(key) || !b["properties"].contains(key)) continue;
-      if (disjoint(flat(a["properties"][key], ""), flat(b["properties"][key], ""), level + 1)) {
-        return true;
-      }
-    }
-    return false;
   }
 
   ExprPtr listed(const Json& schema, const std::string& path) {
@@ -265,7 +245,7 @@ class SchemaReader {
       const bool fits =
           types.empty() ||
           std::any_of(types.begin(), types.end(), [&](const auto& t) { return is_type(value, t); });
-      if (fits) options.push_back(literal(value.dump()));
+      if (fits) options.push_back(json_.value(value));
     }
     if (options.empty()) fail(path + (single ? "const" : "enum"), "no value is of the right type");
     return choice(std::move(options));
@@ -300,8 +280,8 @@ class SchemaReader {
   }
 
   ExprPtr typed(const std::string& type, const Json& schema, const std::string& path) {
-    if (type == "null") return literal("null");
-    if (type == "boolean") return choice({literal("true"), literal("false")});
+    if (type == "null") return json_.value(nullptr);
+    if (type == "boolean") return choice({json_.value(true), json_.value(false)});
     if (type == "string") return string_value(json_, schema, path);
     if (type == "integer") return number_value(grammar_, schema, true, path);
     if (type == "number") return number_value(grammar_, schema, false, path);
@@ -363,15 +343,44 @@ class SchemaReader {
     }
   }
 
+  enum class Keys {
+    kQuoted,    // "name": value
+    kKeywords,  // name=value
+  };
   struct Member {
     std::string name;
-    ExprPtr text;  // "name": value
+    ExprPtr value;
     bool required = false;
   };
 
+  ExprPtr text_of(const Member& member, Keys keys) {
+    if (keys == Keys::kKeywords) return sequence({literal(member.name + "="), member.value});
+    return json_.member(literal(Json(member.name).dump()), member.value);
+  }
+
   ExprPtr object(const Json& schema, const std::string& path) {
+    std::vector<Member> members;
+    return json_.object(member_list(schema, path, Keys::kQuoted, members));
+  }
+
+  // A member that is not declared. Python's arguments hold none beside declared ones.
+  ExprPtr extra_member(const std::vector<Member>& members, const ExprPtr& value, Keys keys) {
+    if (keys == Keys::kKeywords) {
+      if (!members.empty()) return nullptr;
+      const CharSet first = {{'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+      const CharSet later = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+      return sequence({chars(first), repeat(chars(later), 0, kUnbounded), literal("="), value});
+    }
+    std::vector<std::string> names;
+    for (const Member& member : members) names.push_back(member.name);
+    return json_.member(json_.string_except(names), value);
+  }
+
+  // What stands between the braces; `members` becomes what is declared.
+  ExprPtr member_list(const Json& schema, const std::string& path, Keys keys,
+                      std::vector<Member>& members) {
     check_unevaluated(schema, "unevaluatedProperties", path);
-    std::vector<Member> members = declared_members(schema, path);
+    members = declared_members(schema, path);
     const bool open = schema.contains("additionalProperties")
                           ? schema["additionalProperties"] != false
                           : members.empty();
@@ -382,14 +391,10 @@ class SchemaReader {
                   : json_.any_value();
     }
     add_required(schema, other, members, path);
-    std::vector<std::string> names;
-    for (const Member& member : members) names.push_back(member.name);
-    ExprPtr extra = other ? json_.member(json_.string_except(names), other) : nullptr;
+    const ExprPtr extra = other ? extra_member(members, other, keys) : nullptr;
     const auto [min, max] = member_counts(schema, members, open, path);
-    if (members.empty()) {
-      return json_.object(extra ? separated(json_, extra, min, max) : literal(""));
-    }
-    return json_.object(member_list(members, extra));
+    if (members.empty()) return extra ? separated(json_, extra, min, max) : literal("");
+    return in_order(members, extra, keys);
   }
 
   std::vector<Member> declared_members(const Json& schema, const std::string& path) {
@@ -398,8 +403,7 @@ class SchemaReader {
     if (!schema["properties"].is_object()) fail(path + "properties", "must be an object");
     for (const auto& [name, inner] : schema["properties"].items()) {
       check_name(name, path + "properties");
-      members.push_back(
-          {name, member(name, value(inner, path + "properties." + name + ".")), false});
+      members.push_back({name, value(inner, path + "properties." + name + "."), false});
     }
     return members;
   }
@@ -407,10 +411,6 @@ class SchemaReader {
   static void check_name(const std::string& name, const std::string& path) {
     if (name.size() <= kMaxNameBytes) return;
     fail(path, "a name is longer than " + std::to_string(kMaxNameBytes) + " bytes");
-  }
-
-  ExprPtr member(const std::string& name, ExprPtr value) {
-    return json_.member(literal(Json(name).dump()), std::move(value));
   }
 
   void add_required(const Json& schema, const ExprPtr& other, std::vector<Member>& members,
@@ -430,7 +430,7 @@ class SchemaReader {
       if (schema.contains("additionalProperties") && !other) {
         fail(path + "required", "'" + name + "' is required and not allowed");
       }
-      members.push_back({name, member(name, other ? other : json_.any_value()), true});
+      members.push_back({name, other ? other : json_.any_value(), true});
     }
   }
 
@@ -454,7 +454,7 @@ class SchemaReader {
 
   // The members in their order, those not required left out or not; `extra` (may be null) after
   // them. From the back: what may follow when the i-th is next, with and without one before it.
-  ExprPtr member_list(const std::vector<Member>& members, const ExprPtr& extra) {
+  ExprPtr in_order(const std::vector<Member>& members, const ExprPtr& extra, Keys keys) {
     ExprPtr after = literal(""), start = literal("");
     if (extra) {
       after = repeat(sequence({json_.comma(), extra}), 0, kUnbounded);
@@ -463,8 +463,9 @@ class SchemaReader {
     for (auto member = members.rbegin(); member != members.rend(); ++member) {
       constexpr size_t kLongList = 64;  // copied for every member before it
       if (after->parts.size() > kLongList) after = shared(after);
-      const ExprPtr first = sequence({member->text, after});
-      const ExprPtr next = sequence({json_.comma(), member->text, after});
+      const ExprPtr text = text_of(*member, keys);
+      const ExprPtr first = sequence({text, after});
+      const ExprPtr next = sequence({json_.comma(), text, after});
       start = member->required ? first : shared(choice({first, start}));
       after = member->required ? next : shared(choice({next, after}));
     }
@@ -488,7 +489,11 @@ class SchemaReader {
 }  // namespace
 
 ExprPtr schema_value(Grammar& grammar, const Json& schema) {
-  return SchemaReader(grammar, schema).value(schema, "");
+  return SchemaReader(grammar, schema, Constants::kJson).value(schema, "");
+}
+
+ExprPtr schema_keywords(Grammar& grammar, const Json& schema) {
+  return SchemaReader(grammar, schema, Constants::kPython).keywords();
 }
 
 }  // namespace saccade::grammar

@@ -15,4 +15,8 @@ namespace saccade::grammar {
 // annotations.
 ExprPtr schema_value(Grammar& grammar, const nlohmann::ordered_json& schema);
 
+// The same of an object's schema as arguments of a Python call: name=value, ... with True, False
+// and None. Null where that cannot be: names that are no identifiers, choices between objects.
+ExprPtr schema_keywords(Grammar& grammar, const nlohmann::ordered_json& schema);
+
 }  // namespace saccade::grammar

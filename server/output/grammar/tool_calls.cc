@@ -1,5 +1,6 @@
 #include "server/output/grammar/tool_calls.h"
 
+#include <algorithm>
 #include <set>
 
 #include "server/output/answer/tool_call_parser.h"
@@ -45,17 +46,26 @@ ExprPtr scan(Grammar& grammar, std::string_view marker, bool until) {
   return rule(states[0]);
 }
 
-ExprPtr arguments(Grammar& grammar, const Json& tool) {
-  const Json& parameters = tool.at("parameters");
-  if (parameters.is_null()) return JsonText(grammar).object(literal(""));
+Json schema_of(const Json& tool) {
+  Json schema = tool.at("parameters");
+  if (!schema.contains("type") && !schema.contains("$ref")) schema["type"] = "object";
+  return schema;
+}
+
+// Runs `make`, the tool's path in front of a mistake's.
+template <typename Make>
+ExprPtr at_tool(const Json& tool, Make make) {
   try {
-    Json schema = parameters;
-    if (!schema.contains("type") && !schema.contains("$ref")) schema["type"] = "object";
-    return schema_value(grammar, schema);
+    return make();
   } catch (const GrammarError& error) {
     const std::string path = tool.at("path").get<std::string>();
     throw GrammarError{error.path.empty() ? path : path + "." + error.path, error.message};
   }
+}
+
+ExprPtr arguments(Grammar& grammar, const Json& tool) {
+  if (tool.at("parameters").is_null()) return JsonText(grammar).object(literal(""));
+  return at_tool(tool, [&] { return schema_value(grammar, schema_of(tool)); });
 }
 
 // {"name": "get", "arguments": {...}}, the arguments under `key`.
@@ -66,17 +76,42 @@ ExprPtr call_object(Grammar& grammar, const Json& tool, const char* key) {
                 json.member(literal("\"" + std::string(key) + "\""), arguments(grammar, tool))}));
 }
 
+// get(a=1, b="x"); null where the schema has no such form.
+ExprPtr python_call(Grammar& grammar, const Json& tool) {
+  ExprPtr keywords = literal("");
+  if (!tool.at("parameters").is_null()) {
+    keywords = at_tool(tool, [&] { return schema_keywords(grammar, schema_of(tool)); });
+  }
+  if (!keywords) return nullptr;
+  return sequence({literal(tool.at("name").get<std::string>() + "("), keywords, literal(")")});
+}
+
 ExprPtr one_call(Grammar& grammar, ToolStyle style, const Json& tool) {
+  const std::string name = tool.at("name").get<std::string>();
   switch (style) {
     case ToolStyle::kReact:
-      return sequence(
-          {literal("Action: " + tool.at("name").get<std::string>() + "\nAction Input: "),
-           arguments(grammar, tool)});
+      return sequence({literal("Action: " + name + "\nAction Input: "), arguments(grammar, tool)});
+    case ToolStyle::kMistralArgs:
+      return sequence({literal(name + "[ARGS]"), arguments(grammar, tool)});
     case ToolStyle::kLlama3:
       return call_object(grammar, tool, "parameters");
+    case ToolStyle::kPythonic:
+      return python_call(grammar, tool);
     default:
       return call_object(grammar, tool, "arguments");
   }
+}
+
+// One call of any tool. `style` becomes kJson, which its parser reads as well, where some tool
+// cannot be called as Python does.
+ExprPtr any_call(Grammar& grammar, const Json& tools, ToolStyle& style) {
+  std::vector<ExprPtr> calls;
+  for (const Json& tool : tools) calls.push_back(one_call(grammar, style, tool));
+  if (std::find(calls.begin(), calls.end(), nullptr) == calls.end()) {
+    return choice(std::move(calls));
+  }
+  style = ToolStyle::kJson;
+  return any_call(grammar, tools, style);
 }
 
 struct Frame {
@@ -84,18 +119,19 @@ struct Frame {
   const char* separator;
   const char* end;
   bool each_has_marker;
+  const char* call_end = "";  // behind each call
 };
 
 Frame frame_of(ToolStyle style) {
   switch (style) {
     case ToolStyle::kHermes:
-      return {"", "\n", "", true};
-    case ToolStyle::kMistral:
-      return {"[", ", ", "]", false};
+      return {"", "\n", "", true, "</tool_call>"};
+    case ToolStyle::kMistralArgs:
+      return {"", "", "", true};
     case ToolStyle::kLlama3:
       return {"", "; ", "", false};
     default:
-      return {"[", ", ", "]", false};  // kJson; kPythonic reads such objects, too
+      return {"[", ", ", "]", false};
   }
 }
 
@@ -111,26 +147,23 @@ ExprPtr text_without(Grammar& grammar, std::string_view marker) {
 ExprPtr tool_calls(Grammar& grammar, const Json& description) {
   ToolStyle style =
       tool_style(description.at("style").get<std::string>()).value_or(ToolStyle::kJson);
-  if (style == ToolStyle::kPythonic) style = ToolStyle::kJson;
-  std::vector<ExprPtr> names;
-  for (const Json& tool : description.at("tools")) names.push_back(one_call(grammar, style, tool));
-  const ExprPtr any = choice(std::move(names));
+  const ExprPtr any = any_call(grammar, description.at("tools"), style);
   if (style == ToolStyle::kReact) return any;  // one at a time: the observation comes in between
 
   const Frame frame = frame_of(style);
   const std::string marker(call_marker(style));
-  const ExprPtr space = JsonText(grammar).space();
   ExprPtr body = any;
-  if (frame.each_has_marker) body = sequence({space, any, space, literal("</tool_call>")});
+  if (*frame.call_end != '\0') {
+    const ExprPtr space = JsonText(grammar).space();
+    body = sequence({space, any, space, literal(frame.call_end)});
+  }
   const ExprPtr further =
       sequence({literal(frame.separator), literal(frame.each_has_marker ? marker : ""), body});
   const bool parallel = description.at("parallel").get<bool>();
   const ExprPtr calls =
       sequence({literal(frame.begin), body, repeat(further, 0, parallel ? kUnbounded : 0),
                 literal(frame.end)});
-  if (!description.at("among_text").get<bool>()) {
-    return sequence({literal(description.at("marker").get<bool>() ? marker : ""), calls});
-  }
+  if (!description.at("among_text").get<bool>()) return sequence({literal(marker), calls});
   const ExprPtr among = sequence({text_until(grammar, marker), calls});
   const ExprPtr tail = text_without(grammar, marker);
   if (!parallel) return sequence({optional(among), tail});

@@ -104,6 +104,7 @@ TEST_CASE("Mistral calls") {
   check(mistral, "[TOOL_CALLS]get{\"a\": {\"b\": 2}}", "get#{\"a\": {\"b\": 2}}");
   check(mistral, "[TOOL_CALLS]get[ARGS]{}[TOOL_CALLS]set_it[ARGS]{\"c\":3}",
         "get#{} | set_it#{\"c\":3}");
+  check(mistral, "[TOOL_CALLS]get[CALL_ID]a1b2c3d4e[ARGS]{\"c\":3}", "get#{\"c\":3}");
   check(mistral, "See [TOOL] and [1]", "C:See [TOOL] and [1]");
 }
 
@@ -132,6 +133,10 @@ TEST_CASE("Pythonic calls") {
   check(pythonic, "[get(a=1, b='it\\'s', c=[True, None, {\"k\": -2.5}]), set_it()]",
         "get#{\"a\":1,\"b\":\"it's\",\"c\":[true,null,{\"k\":-2.5}]} | set_it#{}");
   check(pythonic, "[{\"name\": \"get\", \"arguments\": {\"a\": 1}}]", "get#{\"a\":1}");
+  check(pythonic, R"([get(a='\x41\u00e4\ud83d\ude00\U0001f600\d\/', b=1e+5, c=-3)])",
+        "get#{\"a\":\"A\u00e4\U0001f600\U0001f600\\\\d/\",\"b\":100000.0,\"c\":-3}");
+  check(pythonic, "[get(a='\\ud83d')]", "get#{\"a\":\"\xef\xbf\xbd\"}");
+  check(pythonic, "[get(a='\\u00')]", "C:[get(a='\\u00')]");
   check(pythonic, "[1, 2, 3]", "C:[1, 2, 3]");
   check(pythonic, "[other(a=1)]", "C:[other(a=1)]");
   check(pythonic, "No [get()]", "C:No [get()]");
@@ -173,6 +178,7 @@ TEST_CASE("Reasoning before calls") {
 TEST_CASE("Styles are found in templates") {
   CHECK(detect_tool_style("... <tool_call> ...") == ToolStyle::kHermes);
   CHECK(detect_tool_style("{{ '[TOOL_CALLS]' }}") == ToolStyle::kMistral);
+  CHECK(detect_tool_style("{{ '[TOOL_CALLS]' + name + '[ARGS]' }}") == ToolStyle::kMistralArgs);
   CHECK(detect_tool_style("Environment: ipython") == ToolStyle::kLlama3);
   CHECK(detect_tool_style("Action Input: ...") == ToolStyle::kReact);
   for (const std::string& name : tool_style_names())

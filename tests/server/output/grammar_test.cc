@@ -3,6 +3,7 @@
 
 #include "engine/core/constraint_error.h"
 #include "server/output/grammar/compiler.h"
+#include "server/output/marker_tokens.h"
 
 namespace saccade {
 namespace {
@@ -233,6 +234,64 @@ TEST_CASE("Long lists of members and items are followed to their ends") {
 TEST_CASE("What is too ambiguous to follow is the request's own fault") {
   const auto matcher = start(GrammarSpec::Kind::kRegex, "(.{0,100}){0,100}x");
   CHECK_THROWS_AS(matcher->accept_text(std::string(200, 'a')), ConstraintError);
+}
+
+TEST_CASE("Each style has its own way to write the same calls") {
+  const auto called = [](const std::string& style, const std::string& text, bool parallel = true) {
+    const std::string description =
+        R"({"style":")" + style + R"(","among_text":false,"parallel":)" +
+        (parallel ? "true" : "false") +
+        R"(,"tools":[{"name":"get","path":"p","parameters":{"type":"object","required":["a"],
+           "properties":{"a":{"type":"boolean"},"b":{"type":["string","null"]},
+                         "c":{"enum":[1,[true,null]]}}}},
+          {"name":"stop","path":"q","parameters":null},
+          {"name":"any","path":"r","parameters":{"type":"object"}}]})";
+    return matches(GrammarSpec::Kind::kToolCalls, description, text);
+  };
+  CHECK(
+      called("pythonic", R"([get(a=True, b="x\"\u00e4", c=[True, None]), stop(), get(a=False)])"));
+  CHECK(called("pythonic", R"([get(a=True, b=None), any(), any(x={"k": [False]}, y_1=-2e5)])"));
+  CHECK_FALSE(called("pythonic", "[get(a=true)]"));
+  CHECK_FALSE(called("pythonic", "[get(b=None)]"));
+  CHECK_FALSE(called("pythonic", "[get(a=True, d=1)]"));
+  CHECK_FALSE(called("pythonic", "[get(c=1, a=True)]"));
+  CHECK_FALSE(called("pythonic", "[stop(), stop()]", false));
+  CHECK(called("mistral_args", R"([TOOL_CALLS]get[ARGS]{"a": true}[TOOL_CALLS]stop[ARGS]{})"));
+  CHECK_FALSE(called("mistral_args", R"([TOOL_CALLS]get[ARGS]{"a": True})"));
+  CHECK(called("mistral", R"([TOOL_CALLS][{"name": "stop", "arguments": {}}])"));
+  CHECK(called("llama3_json", R"({"name": "get", "parameters": {"a": true}})"));
+  CHECK(called("hermes", "<tool_call>\n{\"name\": \"stop\", \"arguments\": {}}\n</tool_call>"));
+  CHECK(called("react", "Action: get\nAction Input: {\"a\": true}"));
+}
+
+TEST_CASE("Calls that Python cannot write are JSON") {
+  for (const char* schema : {R"({"properties":{"a-b":{"type":"null"}},"required":["a-b"]})",
+                             R"({"anyOf":[{"type":"object","properties":{"a-b":{"type":"null"}},
+                                           "required":["a-b"]}]})"}) {
+    const std::string description =
+        R"({"style":"pythonic","among_text":false,"parallel":true,
+            "tools":[{"name":"f","path":"p","parameters":)" +
+        std::string(schema) + "}]}";
+    CHECK(matches(GrammarSpec::Kind::kToolCalls, description,
+                  R"([{"name": "f", "arguments": {"a-b": null}}])"));
+  }
+}
+
+TEST_CASE("A marker may be one special token") {
+  constexpr TokenId kBegin = 318;
+  const std::string text = "<|begin|>";
+  const std::string pattern = R"([a-z]*<\|begin\|>[0-9])";
+  const auto spelled = start(GrammarSpec::Kind::kRegex, pattern);
+  CHECK_FALSE(allows(mask_of(*spelled), kBegin));
+  CHECK(spelled->fits("ab<|begin|>1"));
+  CHECK(spelled->fits(text));  // and nothing has moved
+  CHECK_FALSE(spelled->fits("1"));
+  MarkerTokens marked({{kBegin, text}}, start(GrammarSpec::Kind::kRegex, pattern));
+  std::vector<uint32_t> mask(10, ~0u);
+  marked.fill_mask(mask.data(), 320);
+  CHECK(allows(mask, kBegin));
+  CHECK(marked.accept(kBegin));
+  CHECK_FALSE(marked.accept(kBegin));
 }
 
 TEST_CASE("A compiled grammar is found again") {
