@@ -1,11 +1,24 @@
 #include "server/api/models.h"
 
+#include <ctime>
+
 #include "server/api/answer.h"
 
 namespace saccade::api {
 namespace {
 
-// An adapter's parent is the model it was made for, as in vLLM's list.
+// RFC 3339
+std::string utc(int64_t unix_time) {
+  const auto time = static_cast<std::time_t>(unix_time);
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+// OpenAI's description of a model and, from `type` on, Anthropic's. An adapter's parent is the
+// model it was made for, as in vLLM's list.
 Json model_json(const Service& service, const std::string& name) {
   const bool adapter = service.adapter_of(name) > 0;
   const std::string& base = service.options.names.front();
@@ -15,7 +28,11 @@ Json model_json(const Service& service, const std::string& name) {
           {"owned_by", "saccade"},
           {"root", adapter ? name : base},
           {"parent", adapter ? Json(base) : Json()},
-          {"max_model_len", service.limits.max_model_len}};
+          {"max_model_len", service.limits.max_model_len},
+          {"type", "model"},
+          {"display_name", name},
+          {"created_at", utc(service.created)},
+          {"max_input_tokens", service.limits.max_model_len}};
 }
 
 }  // namespace
@@ -25,7 +42,12 @@ http::HttpReply list_models(const Service& service) {
   for (const auto* names : {&service.options.names, &service.options.adapters}) {
     for (const std::string& name : *names) models.push_back(model_json(service, name));
   }
-  return http::json_reply(to_text({{"object", "list"}, {"data", std::move(models)}}));
+  Json first = models.front()["id"], last = models.back()["id"];
+  return http::json_reply(to_text({{"object", "list"},
+                                   {"data", std::move(models)},
+                                   {"first_id", std::move(first)},
+                                   {"last_id", std::move(last)},
+                                   {"has_more", false}}));
 }
 
 http::HttpReply get_model(const Service& service, const std::string& id) {

@@ -130,6 +130,15 @@ def test_wrong_requests_in_anthropics_shape(llama, body, field):
     assert field in answer["error"]["message"]
 
 
+@pytest.mark.compatibility("anthropic", "models")
+def test_the_clients_list_of_models(client):
+    listed = list(client.models.list())
+    assert [(model.id, model.type, model.display_name) for model in listed] == [
+        ("tiny", "model", "tiny"), ("alias", "model", "alias")]
+    kept = client.models.retrieve("alias")
+    assert kept.id == "alias" and kept.created_at.year >= 2025 and kept.max_input_tokens > 0
+
+
 @pytest.mark.compatibility("anthropic", "errors")
 def test_the_client_raises_what_it_should(llama):
     with pytest.raises(anthropic.NotFoundError):
