@@ -106,7 +106,7 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
       ->default_str("the folder's name");
   add(app, "lora", raw.adapters,
-      "NAME=DIR: a PEFT LoRA folder, chosen by `model` NAME; may be repeated");
+      "NAME=DIR: a PEFT folder (LoRA or LLaMA-Adapter), chosen by `model` NAME; may be repeated");
   CLI::Option* key = add(app, "api-key", raw.api_key, "key that clients must send");
   add(app, "api-key-file", raw.api_key_file,
       "file with such keys, one a line, with limits of their own behind them: KEY requests=60 "

@@ -142,6 +142,13 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
   return out;
 }
 
+at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
+                           const at::Tensor& rope) {
+  const int64_t heads = shape.heads, d = shape.head_dim;
+  const at::Tensor queries = qkv.narrow(1, 0, heads * d).unflatten(1, {heads, d});
+  return has_kernels(qkv) ? queries : rotate(queries, rope);
+}
+
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const ProfileScope scope(KernelClass::kAttention);
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);

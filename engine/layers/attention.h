@@ -62,6 +62,11 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
                                      const at::Tensor& rope, const AttentionInput& input,
                                      const LayerCache& cache);
 
+// The queries [num_tokens, heads, head_dim] as the attention of the same arguments has used them:
+// rotated. After it.
+at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
+                           const at::Tensor& rope);
+
 // Attention of every row to every row, for encoders: q [n, heads, tq, d], k and v [n, heads, tk, d]
 // -> [n, tq, heads * d].
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v);

@@ -155,6 +155,10 @@ void Linear::replace_bias(int adapter, const Row& part, const at::Tensor& bias) 
   updates_.push_back(std::move(update));
 }
 
+void Linear::repeat_bias(int adapter) {
+  if (bias_) replace_bias(adapter, {"", 0, out_}, *bias_ * 2);
+}
+
 at::Tensor Linear::run_packed(const at::Tensor& x) const {
   const at::Tensor rows = x.reshape({-1, in_}).contiguous();
   std::vector<int64_t> shape = x.sizes().vec();

@@ -58,6 +58,8 @@ class Linear {
   void add_update(int adapter, const Row& part, const at::Tensor& down, const at::Tensor& up);
   // That adapter's bias [part.out] in the place of the model's own.
   void replace_bias(int adapter, const Row& part, const at::Tensor& bias);
+  // That adapter's rows get the bias twice, where there is one.
+  void repeat_bias(int adapter);
 
   int64_t in_features() const { return in_; }
   int64_t out_features() const { return out_; }

@@ -168,8 +168,11 @@ at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rop
     layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
   }
   const at::Tensor& table = config_.slides[index] ? rope.sliding : rope.full;
-  const at::Tensor mixed =
-      paged_attention(qkv, attention_shape(config_, index), table, input, cache);
+  const AttentionShape shape = attention_shape(config_, index);
+  at::Tensor mixed = paged_attention(qkv, shape, table, input, cache);
+  if (!layer.prompts.empty()) {
+    layer.prompts.add_to(mixed, rotated_queries(qkv, shape, table), input.adapters);
+  }
   const at::Tensor out = layer.output(mixed, input.adapters);
   return layer.attention_output_norm ? (*layer.attention_output_norm)(out) : out;
 }
@@ -217,8 +220,9 @@ void Decoder::insert_before(int layer, std::shared_ptr<const DecoderInsert> inse
   inserts_.at(static_cast<size_t>(layer)) = std::move(insert);
 }
 
-void Decoder::add_adapter(int number, LoraAdapter& adapter) {
+void Decoder::add_adapter(int number, Adapter& adapter) {
   for (Layer& layer : layers_) {
+    adapter.apply_to(AttentionParts{config_, layer.qkv, layer.output, layer.prompts}, number);
     for (Linear* linear : {&layer.qkv, &layer.output, &layer.up, &layer.down}) {
       adapter.apply_to(*linear, number);
     }

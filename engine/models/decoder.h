@@ -6,11 +6,12 @@
 #include <optional>
 #include <vector>
 
+#include "engine/layers/attention_prompts.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/norm.h"
 #include "engine/layers/rope.h"
+#include "engine/models/adapter.h"
 #include "engine/models/decoder_config.h"
-#include "engine/models/lora.h"
 #include "engine/models/vlm.h"
 
 namespace saccade {
@@ -38,7 +39,7 @@ class Decoder {
   // From now on `insert` runs before that layer. At load only; norms stand before the sublayers.
   void insert_before(int layer, std::shared_ptr<const DecoderInsert> insert);
   // Puts an adapter's updates onto the layers' projections.
-  void add_adapter(int number, LoraAdapter& adapter);
+  void add_adapter(int number, Adapter& adapter);
   at::Tensor logits(const at::Tensor& h) const;  // [n, embedding_size] -> [n, V]
 
   CacheShape cache_shape() const {
@@ -55,7 +56,8 @@ class Decoder {
     Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
     std::optional<RmsNorm> query_norm;
     std::optional<RmsNorm> key_norm;
-    Linear output;  // [hidden, heads * head_dim]
+    AttentionPrompts prompts;  // of adapters
+    Linear output;             // [hidden, heads * head_dim]
     std::optional<Norm> attention_output_norm;
     Norm mlp_norm;
     Linear up;    // [intermediate, hidden], or rows gate | up: [2 * intermediate, hidden]

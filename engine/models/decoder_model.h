@@ -22,9 +22,7 @@ class DecoderModel : public VisionLanguageModel {
     return decoder_.forward(std::move(h), input, cache);
   }
   at::Tensor logits(const at::Tensor& h) override { return decoder_.logits(h); }
-  void add_adapter(int number, LoraAdapter& adapter) override {
-    decoder_.add_adapter(number, adapter);
-  }
+  void add_adapter(int number, Adapter& adapter) override { decoder_.add_adapter(number, adapter); }
 
  protected:
   Decoder decoder_;

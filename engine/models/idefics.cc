@@ -38,7 +38,7 @@ DecoderConfig parse_text(const ModelFolder& folder) {
   text.type = "idefics";
   text.num_kv_heads = text.num_heads;
   text.qkv_bias = text.output_bias = text.mlp_bias = false;
-  if (text.head_dim * text.num_heads != text.hidden_size) {
+  if (int64_t{text.head_dim} * text.num_heads != text.hidden_size) {
     config.fail("head_dim", "must be hidden_size / num_attention_heads");
   }
   text.additional_vocab_size = config.integer_or("additional_vocab_size", 0, 0, 1 << 20);

@@ -10,16 +10,6 @@
 namespace saccade {
 namespace {
 
-constexpr const char* kPrefix = "base_model.model.";  // PEFT's own, before the base model's names
-
-// The base model's names without PEFT's prefix, in the spelling of the model code.
-std::vector<Rename> adapter_renames(const std::vector<Rename>& base) {
-  std::vector<Rename> renames;
-  for (const Rename& rule : base) renames.push_back({kPrefix + rule.from, rule.to});
-  renames.push_back({kPrefix, ""});
-  return renames;
-}
-
 // rank_pattern and alpha_pattern: numbers by module name. PEFT takes the keys as regular
 // expressions; names, whole or from a dot on, are what is in use.
 std::vector<std::pair<std::string, double>> read_pattern(const JsonView& config, const char* key) {
@@ -46,8 +36,6 @@ std::optional<double> find_pattern(const std::vector<std::pair<std::string, doub
 
 // Settings under which the tensors mean something else than what is computed here.
 void refuse_unknown(const JsonView& config) {
-  const std::string type = config.string("peft_type", "LORA");
-  if (type != "LORA") config.fail("peft_type", printable(type) + " is not supported (known: LORA)");
   for (const char* flag : {"use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"}) {
     if (config.boolean(flag, false)) config.fail(flag, "is not supported");
   }
@@ -59,13 +47,12 @@ void refuse_unknown(const JsonView& config) {
 
 }  // namespace
 
-LoraAdapter::LoraAdapter(const std::filesystem::path& folder, const std::vector<Rename>& renames,
-                         at::ScalarType dtype, at::Device device)
+LoraAdapter::LoraAdapter(const JsonView& config, const std::filesystem::path& folder,
+                         const std::vector<Rename>& renames, at::ScalarType dtype,
+                         at::Device device)
     : name_(folder.string()),
       weights_(std::make_shared<const Checkpoint>(folder, "adapter_model"),
                adapter_renames(renames), dtype, device) {
-  const JsonFile file(folder / "adapter_config.json", name_ + "/adapter_config.json");
-  const JsonView config = file.root();
   refuse_unknown(config);
   rank_ = config.positive_int("r");
   alpha_ = config.number_in("lora_alpha", 8, -1e9, 1e9);

@@ -1,32 +1,24 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "engine/layers/linear.h"
-#include "engine/weights/weight_map.h"
+#include "engine/models/adapter.h"
+#include "engine/weights/json.h"
 
 namespace saccade {
 
-// A PEFT LoRA folder (Hu et al. 2021; peft's LoraConfig): adapter_config.json and
-// adapter_model.safetensors, whose tensors are named after the modules of the base model.
-class LoraAdapter {
+// Low-rank updates of projections (LoRA: Hu et al. 2021; peft's LoraConfig).
+class LoraAdapter : public Adapter {
  public:
-  // `renames`: the base family's. Throws LoadError naming file and field for what is no LoRA or
-  // needs what we do not have.
-  LoraAdapter(const std::filesystem::path& folder, const std::vector<Rename>& renames,
-              at::ScalarType dtype, at::Device device);
+  LoraAdapter(const JsonView& config, const std::filesystem::path& folder,
+              const std::vector<Rename>& renames, at::ScalarType dtype, at::Device device);
 
-  // Puts the updates of this folder's modules onto `linear`, under number `adapter`.
-  void apply_to(Linear& linear, int adapter);
-
-  // Throws LoadError naming the first tensor that no module has taken.
-  void check_all_applied() const;
+  void apply_to(Linear& linear, int adapter) override;
+  void apply_to(const AttentionParts&, int) override {}
+  void check_all_applied() const override;
 
  private:
   [[noreturn]] void fail(const std::string& tensor, const std::string& reason) const;

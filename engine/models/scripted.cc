@@ -59,7 +59,7 @@ class Scripted : public VisionLanguageModel {
     throw std::logic_error("a scripted model has no encoder");
   }
 
-  void add_adapter(int, LoraAdapter&) override {
+  void add_adapter(int, Adapter&) override {
     throw LoadError("--lora: a scripted model takes no adapter");
   }
 

@@ -9,7 +9,7 @@
 
 namespace saccade {
 
-class LoraAdapter;
+class Adapter;
 
 // What the KV pool must hold for each token.
 struct CacheShape {
@@ -38,7 +38,7 @@ class VisionLanguageModel {
   virtual at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) = 0;
   virtual at::Tensor logits(const at::Tensor& h) = 0;  // [n, H] -> [n, V]
   // From now on rows of that number (from 1 on) run with the adapter. At load only.
-  virtual void add_adapter(int number, LoraAdapter& adapter) = 0;
+  virtual void add_adapter(int number, Adapter& adapter) = 0;
 };
 
 }  // namespace saccade

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "engine/models/lora.h"
+#include "engine/models/adapter.h"
 #include "engine/models/registry.h"
 #include "engine/runtime/device.h"
 #include "engine/runtime/kv_cache.h"
@@ -56,9 +56,10 @@ void add_adapters(VisionLanguageModel& model, const ModelFamily& family,
                   const std::vector<std::filesystem::path>& folders, const Placement& placement) {
   int number = 0;
   for (const std::filesystem::path& folder : folders) {
-    LoraAdapter adapter(folder, family.renames, placement.dtype, placement.device);
-    model.add_adapter(++number, adapter);
-    adapter.check_all_applied();
+    const std::unique_ptr<Adapter> adapter =
+        Adapter::open(folder, family.renames, placement.dtype, placement.device);
+    model.add_adapter(++number, *adapter);
+    adapter->check_all_applied();
   }
 }
 

@@ -87,12 +87,12 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
   input.positions.reserve(total);
   for (const BatchEntry& entry : batch.entries) {
     const auto first_row = static_cast<int32_t>(input.slots.size());
-    if (entry.adapter > 0) input.adapters.push_back({entry.adapter, first_row, entry.length});
     // Behind a guess each row is a decode of its own, so that it is computed bit for bit as it
     // would be in a step of its own. All rows are in the cache before any is attended to.
     const int parts = entry.drafts > 0 ? entry.length : 1;
     for (int part = 0; part < parts; ++part) {
       const int rows = entry.length / parts;
+      if (entry.adapter > 0) input.adapters.push_back({entry.adapter, first_row + part, rows});
       input.sequences.push_back(
           {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
     }

@@ -267,6 +267,37 @@ INSTRUCTBLIP = [
         base="llava",
     ),
 ]
+IDEFICS = [
+    *_bad_values("idefics", "", ["cross_layer_interval"], [*NO_SIZE, ("not_a_divisor", 3)]),
+    *_bad_values(
+        "idefics", "", ["additional_vocab_size"], [("negative", -1), ("text", "3"), ("list", [3])]
+    ),
+    *_bad_values("idefics", "", ["alpha_type"], [("unknown", "matrix"), ("number", 1)]),
+    *_bad_values("idefics", "", ["use_resampler", "qk_layer_norms"], [("text", "yes")]),
+    *_bad_values(
+        "idefics",
+        "perceiver_config.",
+        ["resampler_n_latents", "resampler_depth", "resampler_n_heads", "resampler_head_dim"],
+        NO_SIZE[:6],
+    ),
+    *_bad_values("idefics", "vision_config.", ["embed_dim"], NO_SIZE[:2] + NO_SIZE[3:6]),
+    *_bad_values("idefics", "vision_config.", ["image_size", "patch_size"], NO_SIZE[:6]),
+    weights_row(
+        "idefics_gate_missing",
+        drop_tensor("model.gated_cross_attn_layers.1.alpha_dense"),
+        "alpha_dense",
+        base="idefics",
+    ),
+    weights_row(
+        "idefics_other_gates", config("alpha_type", "float"), "alpha_cross_attn", base="idefics"
+    ),
+    weights_row(
+        "idefics_fewer_additional_tokens",
+        config("additional_vocab_size", 2),
+        "additional_embedding",
+        base="idefics",
+    ),
+]
 TOKENIZER = [
     tokenizer_row("missing", remove("tokenizer.json")),
     tokenizer_row("empty", text("tokenizer.json", "")),
@@ -407,4 +438,4 @@ PROCESSOR = [
         file="processor_config.json",
     ),
 ]
-CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *LLAVA, *INSTRUCTBLIP, *TOKENIZER, *PROCESSOR]
+CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *TOKENIZER, *PROCESSOR]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Generates tests/golden/adapters: PEFT LoRA folders over the checkpoints, and what the reference library answers with them.
+"""Generates tests/golden/adapters: PEFT folders over the checkpoints (LoRA, LLaMA-Adapter), and what the reference library answers with them.
 
 Needs requirements-lora.txt beside the 4.57 environment. Each folder is what save_pretrained of peft leaves, plus answers.json:
 {"base": checkpoint, "cases": [{"case": its index in the checkpoint's golden.json, "greedy_ids", "chosen_logprobs"}]}.
@@ -13,7 +13,7 @@ import tempfile
 
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
+from peft import AdaptionPromptConfig, LoraConfig, get_peft_model
 
 import build
 import checks
@@ -23,7 +23,7 @@ from prompts import ROOT, Prompter
 from reference import Reference
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-# folder: (checkpoint, fields of LoraConfig, seed)
+# folder: (checkpoint, fields of LoraConfig or, where they name prompts, of AdaptionPromptConfig, seed)
 ADAPTERS = {
     "llama_qv": ("llama_gqa", dict(r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"]), 1),
     "llama_mlp": (
@@ -49,6 +49,9 @@ ADAPTERS = {
         dict(r=4, lora_alpha=8, target_modules=r".*language_model.*\.(q_proj|o_proj|up_proj)"),
         4,
     ),
+    # Two of three layers, two query heads to a key head; then all layers, with biases everywhere.
+    "llama_prompt": ("llama_gqa", dict(adapter_len=5, adapter_layers=2), 5),
+    "llama_prompt_bias": ("llama_bias", dict(adapter_len=3, adapter_layers=2), 6),
 }
 
 
@@ -70,7 +73,8 @@ def main():
 def generate(spec, fields, seed, folder):
     folder = pathlib.Path(folder)
     model, processor = build.load(spec, ROOT / spec.name)
-    peft_model = get_peft_model(model, LoraConfig(**fields))
+    config_class = AdaptionPromptConfig if "adapter_len" in fields else LoraConfig
+    peft_model = get_peft_model(model, config_class(task_type="CAUSAL_LM", **fields))
     randomize(peft_model, seed)
     peft_model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
@@ -98,18 +102,20 @@ def tidy(folder, base):
     """No path of this machine, and the same bytes every time."""
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text()) | {"base_model_name_or_path": base}
-    if isinstance(config["target_modules"], list):
+    if isinstance(config.get("target_modules"), list):
         config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / "adapter_model.safetensors").chmod(0o644)
 
 
 def randomize(model, seed):
-    """B is zero at first: an adapter that does nothing."""
+    """B and gates are zero at first: an adapter that does nothing."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "lora_" in name or (parameter.requires_grad and name.endswith("bias")):
+            if "adaption_" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            elif "lora_" in name or (parameter.requires_grad and name.endswith("bias")):
                 noise = torch.randn(parameter.shape, generator=generator)
                 width = parameter.shape[-1] if parameter.dim() == 2 else 16
                 parameter.copy_(noise * width**-0.5)

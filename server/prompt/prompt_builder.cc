@@ -280,8 +280,10 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
 Prompt PromptBuilder::build_text(std::string_view text, bool add_special_tokens) const {
   Prompt prompt;
   EncodeOptions options;
-  options.add_special_tokens = add_special_tokens;
-  const TextSegment segments[] = {{std::string(text), true}};
+  const bool bos_as_text = add_special_tokens && info_.bos_as_text;
+  options.add_special_tokens = add_special_tokens && !bos_as_text;
+  const TextSegment segments[] = {{bos_as_text ? globals_.bos_token : std::string(), false},
+                                  {std::string(text), true}};
   std::vector<TokenId> protect;
   if (info_.image_token >= 0) protect.push_back(info_.image_token);
   if (info_.video_token >= 0) protect.push_back(info_.video_token);

@@ -1,4 +1,4 @@
-"""LoRA adapters over HTTP: chosen by the name of the model, side by side with the model they were made for."""
+"""PEFT adapters over HTTP: chosen by the name of the model, side by side with the model they were made for."""
 
 import concurrent.futures
 import json
@@ -9,7 +9,7 @@ import pytest
 from conftest import with_data_urls
 from server_process import GOLDEN, Server, golden, run
 
-ADAPTERS = {"first": "llama_qv", "second": "llama_mlp"}
+ADAPTERS = {"first": "llama_qv", "second": "llama_mlp", "learned": "llama_prompt"}
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +50,9 @@ def test_the_model_chooses_the_adapter_even_within_a_batch(server):
 def test_adapters_are_listed_with_their_parent(server):
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
     listed = {m.id: m.model_dump() for m in client.models.list()}
-    assert list(listed) == ["base", "first", "second"]
+    assert list(listed) == ["base", "first", "second", "learned"]
     assert listed["base"]["parent"] is None
-    assert listed["first"]["parent"] == listed["second"]["parent"] == "base"
+    assert {listed[name]["parent"] for name in ADAPTERS} == {"base"}
     assert client.models.retrieve("second").id == "second"
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(model="third", messages=[{"role": "user", "content": "a"}])
@@ -78,7 +78,7 @@ def test_an_adapter_of_a_vision_language_model():
     ("no_folder", 2, ["--lora"]),
     ("llama_gqa=x", 2, ["llama_gqa", "taken"]),
     ("a=/nowhere", 1, ["/nowhere"]),
-    (f"a={GOLDEN}/llama_gqa", 1, ["adapter_model.safetensors"]),
+    (f"a={GOLDEN}/llama_gqa", 1, ["adapter_config.json"]),
     (f"a={GOLDEN}/adapters/llava_language", 1, ["adapter_model.safetensors", "projection"]),
 ])
 def test_what_is_no_adapter_is_refused_at_start(value, status, words):

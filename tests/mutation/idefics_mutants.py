@@ -1,7 +1,8 @@
-"""Deliberate bugs of pictures inside the decoder (mutants.py says how they are written)."""
+"""Deliberate bugs of what acts inside the decoder (mutants.py says how they are written)."""
 
 from mutant import ALONE, CORE, mutants_in
 
+ADAPTERS = ("lora_test", "")
 CROSS = ("cross_attention_test", "")
 PROPERTY = ("scheduler_property_test", "")
 
@@ -56,6 +57,39 @@ IDEFICS = [
             "without a picture the gated MLP is left out",
             "x + mlp_gate_ * mlp_(mlp_norm_(x))",
             "(input.memories.empty() ? h : x + mlp_gate_ * mlp_(mlp_norm_(x)))",
+        ),
+    ),
+    *mutants_in(
+        "engine/layers/attention_prompts.cc",
+        (ADAPTERS,),
+        ("prompt_no_gate", "learned prompts added whole", "seen * prompt.gate", "seen"),
+        (
+            "prompt_heads_tiled",
+            "learned keys: key head of query head h: h mod n",
+            "keys.repeat_interleave(group, 0)",
+            "keys.repeat({group, 1, 1})",
+        ),
+        (
+            "prompt_for_all",
+            "every adapter's rows look at every prompt",
+            "if (prompt.adapter != run.adapter) continue;",
+            "",
+        ),
+    ),
+    *mutants_in(
+        "engine/models/adaption_prompt.cc",
+        (ADAPTERS,),
+        (
+            "prompt_bias_once",
+            "the output projection's bias counted once",
+            "attention.output.repeat_bias(adapter);",
+            "",
+        ),
+        (
+            "prompt_keys_for_values",
+            "a prompt's keys in the place of its values",
+            "by_heads(queries + keys)",
+            "by_heads(queries)",
         ),
     ),
     *mutants_in(

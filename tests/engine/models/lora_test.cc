@@ -10,6 +10,7 @@
 #include "engine/core/engine.h"
 #include "engine/runtime/load_model.h"
 #include "tests/engine/models/golden.h"
+#include "tests/engine/weights/edit_safetensors.h"
 #include "tests/engine/weights/test_folder.h"
 
 namespace saccade::testing {
@@ -145,6 +146,11 @@ std::string load_error(const std::filesystem::path& adapter) {
   return "no error";
 }
 
+bool holds(const std::string& message, const char* part) {
+  INFO(message);
+  return message.find(part) != std::string::npos;
+}
+
 }  // namespace
 
 TEST_CASE("adapters: two and the base model in one batch") {
@@ -161,6 +167,47 @@ TEST_CASE("adapters: the decoder of a vision-language model") {
   check_together({"llava_language"}, 4096);
 }
 
+TEST_CASE("adapters: learned prompts, LoRA and the base model in one batch") {
+  check_together({"llama_prompt", "llama_qv"}, 4096);
+  check_together({"llama_qv", "llama_prompt"}, 5);
+}
+
+TEST_CASE("adapters: learned prompts of layers with biases") {
+  check_together({"llama_prompt_bias", "llama_all"}, 4096);
+}
+
+TEST_CASE("adapters: learned prompts behind a shut gate change nothing") {
+  const TestFolder folder;
+  const auto prompt = kAdapters / "llama_prompt";
+  folder.write("adapter_config.json", bytes_of(prompt / "adapter_config.json"));
+  folder.write("adapter_model.safetensors",
+               with_zeroed(bytes_of(prompt / "adapter_model.safetensors"), "adaption_gate"));
+  const Golden golden("llama_gqa");
+  ModelWithAdapters model(golden, {folder.path()}, 4096);
+  for (const GoldenCase& c : golden.cases()) {
+    check(*model.submit(c, 1), base_answer(c));
+  }
+}
+
+TEST_CASE("adapters: learned prompts that do not fit the model are refused") {
+  const auto changed = [](const std::string& config) {
+    const TestFolder folder;
+    folder.write("adapter_config.json", config);
+    folder.write("adapter_model.safetensors",
+                 bytes_of(kAdapters / "llama_prompt" / "adapter_model.safetensors"));
+    return load_error(folder.path());
+  };
+  const auto fields = [](const std::string& more) {
+    return R"({"peft_type": "ADAPTION_PROMPT")" + more + "}";
+  };
+  CHECK(holds(changed(fields(R"(, "adapter_len": 5, "adapter_layers": 2)")), "no error"));
+  CHECK(holds(changed(fields(R"(, "adapter_layers": 2)")), "adapter_config.json: adapter_len"));
+  CHECK(holds(changed(fields(R"(, "adapter_len": 4, "adapter_layers": 2)")), "adaption_prompt"));
+  CHECK(holds(changed(fields(R"(, "adapter_len": 5, "adapter_layers": 3)")), "adapter_layers: 3"));
+  CHECK(holds(changed(fields(R"(, "adapter_len": 5, "adapter_layers": 2, "target_modules": "x")")),
+              "target_modules"));
+}
+
 TEST_CASE("adapters: what cannot be honoured is refused, naming file and field") {
   const auto changed = [](const std::string& config) {
     static TestFolder folder;
@@ -172,10 +219,6 @@ TEST_CASE("adapters: what cannot be honoured is refused, naming file and field")
     std::ofstream(place / "adapter_config.json") << config;
     return load_error(place);
   };
-  const auto holds = [](const std::string& message, const char* part) {
-    INFO(message);
-    return message.find(part) != std::string::npos;
-  };
   CHECK(holds(changed(R"({"peft_type": "IA3", "r": 4})"), "adapter_config.json: peft_type"));
   CHECK(holds(changed(R"({"peft_type": "LORA"})"), "adapter_config.json: r: missing"));
   CHECK(holds(changed(R"({"r": 0})"), "adapter_config.json: r:"));
@@ -185,7 +228,7 @@ TEST_CASE("adapters: what cannot be honoured is refused, naming file and field")
   CHECK(holds(changed(R"({"r": 4, "rank_pattern": {"q_proj": 2}})"), "rank 4"));
   CHECK(holds(changed(R"({"r": 5})"), "adapter_model.safetensors: "));
   CHECK(holds(changed(R"({"r": 4, "lora_alpha": 6})"), "no error"));
-  CHECK(holds(load_error("tests/golden/llama_gqa"), "adapter_model.safetensors"));
+  CHECK(holds(load_error("tests/golden/llama_gqa"), "adapter_config.json"));
   CHECK(holds(load_error(kAdapters / "llava_language"), "the model has no such projection"));
 }
 

@@ -166,6 +166,8 @@ TEST_CASE("spaces around a boundary token and at both ends go where the processo
   const auto words = bench.builder->build(chat({user(" x ")}), {});
   REQUIRE(words.ok());
   CHECK(words->ids == bench.ids("<s>A:  x"));
+  CHECK(bench.builder->build_text("x", true).ids == bench.ids("<s>x"));
+  CHECK(bench.builder->build_text("x", false).ids == bench.ids("x"));
 }
 
 TEST_CASE("beside the prompt: a picture is looked at up to the next one or an end token") {
