@@ -77,6 +77,7 @@ std::string printable(std::string text) {
 void log_access(const http::AccessRecord& record) {
   spdlog::info("{} {} {} {} {:.1f}ms id={}", record.remote_address, printable(record.method),
                printable(record.path), record.status, record.seconds * 1000, record.id);
+  if (!record.failure.empty()) spdlog::error("{} failed: {}", record.id, printable(record.failure));
 }
 
 // Running and queued requests end on their own, new ones are refused on the still open port.

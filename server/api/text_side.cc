@@ -39,8 +39,11 @@ std::string template_text(const Json& config) {
   if (value->is_string()) return value->get<std::string>();
   if (!value->is_array()) return {};
   for (const Json& named : *value) {
-    if (named.is_object() && named.value("name", "") == "default")
-      return named.value("template", "");
+    const bool is_default =
+        named.is_object() && named.contains("name") && named["name"] == "default";
+    if (is_default && named.contains("template") && named["template"].is_string()) {
+      return named["template"].get<std::string>();
+    }
   }
   return {};
 }

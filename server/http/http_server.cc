@@ -74,6 +74,7 @@ struct Exchange : BodyWriter {
   HttpReply reply;
   bool body_read = false;
   bool client_left = false;
+  std::string failure;  // of our own, behind a 500
   std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 };
 
@@ -373,9 +374,9 @@ class HttpServer::Impl : public httplib::Server {
     exchange.connection.answer();
     try {
       exchange.reply = exchange.route->handler(exchange.request, exchange);
-    } catch (const std::exception& failure) {
-      exchange.reply =
-          exchange.error(500, std::string("internal error: ") + failure.what(), "internal_error");
+    } catch (const std::exception& failure) {  // what it says is for the log, not for the client
+      exchange.failure = failure.what();
+      exchange.reply = exchange.error(500, "internal error", "internal_error");
     }
     if (exchange.reply.status == 499) exchange.client_left = true;
     apply(exchange, response);
@@ -428,7 +429,7 @@ class HttpServer::Impl : public httplib::Server {
     options_.on_finished(
         {exchange.request.method, exchange.route != nullptr ? exchange.route->path : "unknown",
          exchange.request.path, exchange.request.id, exchange.request.remote_address,
-         exchange.client_left ? 499 : exchange.reply.status, elapsed.count()});
+         exchange.client_left ? 499 : exchange.reply.status, elapsed.count(), exchange.failure});
   }
 
   const HttpServerOptions options_;

@@ -84,6 +84,7 @@ struct AccessRecord {
   std::string remote_address;
   int status = 0;  // 499: the client left
   double seconds = 0;
+  std::string failure;  // what was thrown, behind a 500
 };
 
 struct HttpServerOptions {

@@ -16,7 +16,9 @@ std::optional<ImageFormat> format_of(std::string_view bytes) {
   };
   if (starts_with("\x89PNG\r\n\x1a\n")) return ImageFormat::kPng;
   if (starts_with("\xff\xd8\xff")) return ImageFormat::kJpeg;
-  if (starts_with("RIFF") && bytes.substr(0, 12).substr(8) == "WEBP") return ImageFormat::kWebp;
+  if (starts_with("RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP") {
+    return ImageFormat::kWebp;
+  }
   if (starts_with("GIF87a") || starts_with("GIF89a")) return ImageFormat::kGif;
   if (starts_with("BM")) return ImageFormat::kBmp;
   return std::nullopt;

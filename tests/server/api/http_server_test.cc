@@ -145,8 +145,9 @@ TEST_CASE("failures of HTTP itself have OpenAI's error body") {
   const std::string wrong = ask(server.port(), "DELETE /echo HTTP/1.1\r\n" + kClose);
   CHECK(status_line(wrong) == "HTTP/1.1 405 Method Not Allowed");
   CHECK(wrong.find("Allow: POST\r\n") != std::string::npos);
-  CHECK(status_line(ask(server.port(), "GET /fail HTTP/1.1\r\n" + kClose)).find(" 500 ") !=
-        std::string::npos);
+  const std::string failed = ask(server.port(), "GET /fail HTTP/1.1\r\n" + kClose);
+  CHECK(status_line(failed).find(" 500 ") != std::string::npos);
+  CHECK(failed.find("boom") == std::string::npos);  // what went wrong inside is not told
   CHECK(status_line(ask(server.port(), "GET /echo HTTP/1.1\r\nHost: x\r\nBad Header: 1\r\n\r\n"))
             .find(" 400 ") != std::string::npos);
 }
@@ -225,7 +226,7 @@ TEST_CASE("keys are asked for on every route but open ones") {
 
 TEST_CASE("slow and silent clients are cut, and hold nobody up") {
   HttpServerOptions options;
-  options.limits.read_timeout = 300ms;
+  options.limits.read_timeout = 1500ms;  // long enough for a busy machine
   TestServer server(options);
   std::vector<std::unique_ptr<Socket>> slow;
   for (int i = 0; i < 50; ++i) {
@@ -235,7 +236,7 @@ TEST_CASE("slow and silent clients are cut, and hold nobody up") {
   }
   const auto start = std::chrono::steady_clock::now();
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).find(" 200 ") != std::string::npos);
-  CHECK(std::chrono::steady_clock::now() - start < 250ms);
+  CHECK(std::chrono::steady_clock::now() - start < 1400ms);
   for (const auto& socket : slow) CHECK(socket->read_until().find(" 408 ") != std::string::npos);
   Socket silent(server.port());
   CHECK(silent.read_until().empty());

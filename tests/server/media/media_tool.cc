@@ -186,7 +186,7 @@ int main() {
   while (saccade::read_request(&operation, &arguments)) {
     try {
       saccade::write_answer(true, saccade::answer(operation, arguments));
-    } catch (const std::exception& error) {
+    } catch (const std::runtime_error& error) {  // a refusal; anything else is a mistake of ours
       saccade::write_answer(false, error.what());
     }
   }
