@@ -93,8 +93,8 @@ Result<StartedAnswer> start_answer(Call& call, Conversation& conversation, const
   Service& service = call.service;
   if (const Status status = check_format(service, format); !status.ok()) return status;
   show_tools(service, tools, conversation);
-  Result<PreparedPrompt> prompt = prepare_chat(
-      service, conversation, {options.max_tokens, options.truncate_prompt}, call.admission.get());
+  const LengthOptions length{options.max_tokens, options.truncate_prompt, options.max_tokens_field};
+  Result<PreparedPrompt> prompt = prepare_chat(service, conversation, length, call.admission.get());
   if (!prompt) return prompt.status();
   Result<AnswerSyntax> syntax = plan_answer(service, tools, format, *prompt, options);
   if (!syntax) return syntax.status();

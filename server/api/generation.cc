@@ -87,7 +87,9 @@ struct Generation::Choice {
 };
 
 Generation::Generation(Service& service, const GenerationOptions& options)
-    : service_(service), choices_per_prompt_(options.n) {}
+    : service_(service),
+      choices_per_prompt_(options.n),
+      constraint_field_(options.constraint_field) {}
 
 Generation::~Generation() {
   for (const auto& choice : choices_) {
@@ -183,7 +185,10 @@ Result<std::optional<ChoiceDelta>> Generation::next(TimePoint deadline) {
 Result<std::optional<ChoiceDelta>> Generation::take(Choice& choice, TokenEvent event) {
   if (event.finish == FinishReason::kError || event.finish == FinishReason::kCancelled) {
     finish(choice, event.finish);
-    if (event.finish == FinishReason::kError) return event.error;
+    if (event.finish == FinishReason::kError) {
+      const bool format = event.error.code() == StatusCode::kInvalidArgument;
+      return format ? event.error.with_param(constraint_field_) : event.error;
+    }
     return Status(StatusCode::kUnavailable, "the server is stopping");
   }
   std::move(event.prompt.begin(), event.prompt.end(), std::back_inserter(choice.prompt_logprobs));

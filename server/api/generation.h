@@ -96,6 +96,7 @@ class Generation {
   std::shared_ptr<Admission> admission_;
   const TimePoint arrival_ = Clock::now();
   const int choices_per_prompt_;
+  const std::string constraint_field_;  // what a request's own failure is told of
   std::vector<PreparedPrompt> prompts_;
   std::vector<std::unique_ptr<Choice>> choices_;
   int open_ = 0;         // choices that have not finished

@@ -42,6 +42,9 @@ GenerationOptions read_generation_options(Fields& fields) {
   read_sampling(fields, options.sampling);
   fields.read("max_tokens", options.max_tokens);
   fields.read("max_completion_tokens", options.max_tokens);  // the newer name wins
+  if (fields.find("max_completion_tokens") != nullptr) {
+    options.max_tokens_field = "max_completion_tokens";
+  }
   fields.read("seed", options.seed);
   fields.read("n", options.n);
   fields.read_strings("stop", options.stop);

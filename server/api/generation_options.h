@@ -37,6 +37,7 @@ struct SamplingDefaults {
 struct GenerationOptions {
   SamplingParams sampling;        // max_tokens is set from `max_tokens` once the prompt is known
   std::optional<int> max_tokens;  // none: what the model's length leaves
+  const char* max_tokens_field = "max_tokens";  // the field it came from
   std::optional<int64_t> seed;
   Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
   int n = 1;                         // choices that are generated for each prompt
@@ -54,7 +55,8 @@ struct GenerationOptions {
   std::vector<TokenId> shown_tokens;  // special, and yet part of the text: markers of calls
   // Makes the constraint of one choice; empty: none. Set once the request is known to be valid.
   std::function<std::shared_ptr<TokenConstraint>()> constraint;
-  std::string service_tier;  // echoed; empty: not asked for
+  std::string constraint_field;  // path of the field it came from
+  std::string service_tier;      // echoed; empty: not asked for
 };
 
 // What the parsers know of the model.

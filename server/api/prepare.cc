@@ -12,7 +12,8 @@ std::vector<MediaLayout> layouts_of(const std::vector<ProbedMedia>& media) {
 }
 
 Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
-                            std::optional<int> max_tokens, const char* prompt_field) {
+                            const LengthOptions& asked, const char* prompt_field) {
+  const std::optional<int>& max_tokens = asked.max_tokens;
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
   const bool silent = max_tokens == 0;  // no room is needed for an answer
@@ -23,11 +24,11 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
                             prompt_field);
   }
   if (max_tokens && length + *max_tokens > limit) {
-    return invalid_argument("the prompt has " + std::to_string(length) +
-                                " tokens and max_tokens is " + std::to_string(*max_tokens) +
+    return invalid_argument("the prompt has " + std::to_string(length) + " tokens and " +
+                                asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
                                 ", together " + std::to_string(length + *max_tokens) +
                                 "; this model takes " + std::to_string(limit),
-                            "max_tokens");
+                            asked.max_tokens_field);
   }
   return max_tokens.value_or(static_cast<int>(limit - length));
 }
@@ -95,8 +96,7 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
       !status.ok()) {
     return status;
   }
-  const Result<int> room =
-      room_for_answer(service, prompt->ids.size(), length.max_tokens, "messages");
+  const Result<int> room = room_for_answer(service, prompt->ids.size(), length, "messages");
   if (!room) return room.status();
 
   if (const Status status = pay_for(media, admission); !status.ok()) return status;
@@ -124,7 +124,7 @@ Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId>
       !status.ok()) {
     return status;
   }
-  const Result<int> room = room_for_answer(service, ids.size(), length.max_tokens, "prompt");
+  const Result<int> room = room_for_answer(service, ids.size(), length, "prompt");
   if (!room) return room.status();
   PreparedPrompt prepared;
   prepared.ids = std::move(ids);

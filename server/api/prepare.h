@@ -29,6 +29,7 @@ struct PreparedPrompt {
 struct LengthOptions {
   std::optional<int> max_tokens;       // none: what the model's length leaves
   std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
+  const char* max_tokens_field = "max_tokens";
 };
 
 // From messages to ids and pixels: headers of all pictures and videos, template and tokeniser, the

@@ -1,9 +1,18 @@
 #include "server/api/prompt_input.h"
 
 #include "server/api/generation_options.h"
+#include "server/prompt/prompt_builder.h"
 
 namespace saccade::api {
 namespace {
+
+void read_text(Fields& fields, const std::string& path, const Json& text,
+               std::vector<TextOrIds>& texts) {
+  Field field{"", FieldType::kString};
+  field.max_bytes = kMaxPromptBytes;
+  fields.fail(check_field(field, text, path, ModelLimits()));
+  if (fields.ok()) texts.emplace_back(text.get<std::string>());
+}
 
 void read_ids(Fields& fields, const std::string& path, const Json& list, const ModelLimits& limits,
               std::vector<TextOrIds>& texts) {
@@ -28,7 +37,7 @@ std::vector<TextOrIds> read_texts(Fields& fields, const char* name, const ModelL
   if (value == nullptr) {
     fields.fail(path, path + " is missing");
   } else if (value->is_string()) {
-    texts.emplace_back(value->get<std::string>());
+    read_text(fields, path, *value, texts);
   } else if (!value->is_array()) {
     fields.fail(path, path + " must be a string or an array, not " + std::string(kind_of(*value)));
   } else if (value->empty()) {
@@ -42,7 +51,7 @@ std::vector<TextOrIds> read_texts(Fields& fields, const char* name, const ModelL
       const Json& item = (*value)[i];
       const std::string where = path + "[" + std::to_string(i) + "]";
       if (item.is_string()) {
-        texts.emplace_back(item.get<std::string>());
+        read_text(fields, where, item, texts);
       } else if (item.is_array() && !item.empty()) {
         read_ids(fields, where, item, limits, texts);
       } else {

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "server/api/generation_options.h"
+#include "server/prompt/prompt_builder.h"
 
 namespace saccade::api {
 namespace {
@@ -213,7 +214,7 @@ constexpr Field kEmbeddings[] = {
 
 constexpr Field kTokenize[] = {
     string("model", kNoMaximum),
-    string("prompt", kNoMaximum, "this or messages"),
+    string("prompt", kMaxPromptBytes, "this or messages"),
     custom("messages"),
     flag("return_token_strs").with_default(0),
     custom("tools"),

@@ -169,7 +169,10 @@ http::HttpReply create_response(Call& call) {
   const bool stream = request->options.stream;
   Conversation told = with_instructions(*conversation, request->instructions);
   auto started = start_answer(call, told, request->tools, request->format, request->options);
-  if (!started) return error_response(started.status());
+  if (!started) {
+    const bool prompt = started.status().param() == "messages";  // here they have another name
+    return error_response(prompt ? started.status().with_param("input") : started.status());
+  }
 
   const auto format = std::make_shared<ResponseFormat>(service, *started, *std::move(request),
                                                        *std::move(conversation), call.request.key);

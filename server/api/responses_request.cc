@@ -83,6 +83,7 @@ Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLi
   read_responses_input(fields, limits, request.conversation, request.input);
   request.options = read_generation_options(fields);
   fields.read("max_output_tokens", request.options.max_tokens);
+  request.options.max_tokens_field = "max_output_tokens";
   if (request.options.n != 1) fields.fail("n", "a response has one answer: n must be 1");
   request.format = read_format(fields);
   request.tools = read_tools(fields, limits.fields, ToolForm::kResponses);

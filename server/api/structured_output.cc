@@ -162,6 +162,7 @@ Status constrain(GrammarCompiler& grammars, const std::optional<GrammarSpec>& fo
   const auto grammar = grammars.compile(*format);
   if (!grammar) return grammar.status();
   options.constraint = [grammar = *grammar] { return grammar->start(); };
+  options.constraint_field = format->param;
   return {};
 }
 

@@ -178,7 +178,12 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
 
 Result<std::vector<TextSegment>> PromptBuilder::render(const Conversation& conversation) const {
   if (conversation.chat_template.empty()) {
-    return template_ ? render(*template_, conversation) : flatten(conversation);
+    if (template_) return render(*template_, conversation);
+    std::vector<TextSegment> text = flatten(conversation);
+    if (text.front().text.size() <= kMaxPromptBytes) return text;
+    return invalid_argument(
+        "the messages hold more than " + std::to_string(kMaxPromptBytes) + " bytes of text",
+        "messages");
   }
   Result<ChatTemplate> own = ChatTemplate::parse(conversation.chat_template);
   if (!own) return own.status().with_param("chat_template");

@@ -25,6 +25,9 @@ struct Prompt {
   int image_tokens = 0;  // of ids
 };
 
+// Of a prompt's text; what a template writes has the same bound.
+inline constexpr size_t kMaxPromptBytes = TemplateBudget().max_output_bytes;
+
 // What the template may use besides the messages.
 struct TemplateGlobals {
   std::string bos_token;

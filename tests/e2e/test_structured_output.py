@@ -114,6 +114,7 @@ WRONG = [
     ({"guided_regex": ""}, "guided_regex"), ({"guided_regex": r"(a)\1"}, "guided_regex"),
     ({"guided_choice": []}, "guided_choice"), ({"guided_choice": [1]}, "guided_choice"),
     ({"guided_grammar": "root ::= missing"}, "guided_grammar"),
+    ({"guided_regex": "(.{0,100}){0,100}x"}, "guided_regex"),  # too ambiguous to follow
     ({"structured_outputs": []}, "structured_outputs"),
     ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice"),
     ({"guided_regex": "a", "response_format": {"type": "json_object"}}, "guided_regex"),
