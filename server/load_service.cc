@@ -93,6 +93,8 @@ std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
 
 std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   LoadedModel model = load_model(options.model_dir, options.model);
+  // The user's own template shows videos as he likes.
+  if (!options.chat_template.empty()) model.info.video_chat_template.clear();
   api::TextSide text = api::load_text_side(options.model_dir, model.info, options.chat_template);
   const int max_model_len = longest_sequence(options, model);
   api::ServiceOptions service;

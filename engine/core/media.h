@@ -25,7 +25,21 @@ struct MediaLayout {
   int parts = 1;         // frames of a video; tiles of a picture, an overview among them
   int rows = 0;          // grid of the tiles; 0: the picture stays whole
   int columns = 0;
-  std::vector<double> times = {};  // of a video's frames, seconds from its start
+  // Of a video: when each of its frames is shown, seconds from its start; how long it is; how many
+  // of its frames are looked at for each second of it; and the rate the request named, 0: none.
+  std::vector<double> times = {};
+  double seconds = 0;
+  double fps = 0;
+  double asked_fps = 0;
+};
+
+// Rows and columns of an item's visual tokens in one frame, and what they do to the decoder's
+// positions (grid_positions.h). 0 x 0: they count like text.
+struct TokenGrid {
+  int rows = 0;
+  int columns = 0;
+  float frame_step = 1;  // positions from one frame to the next; a fraction is cut off at the end
+  int extent = 0;        // from the first one to the text behind; 0: the largest of the three axes
 };
 
 // One picture (or list of frames) as the vision encoder takes it.
@@ -59,12 +73,9 @@ struct EncoderInput {
 struct MediaSpan {
   int position = 0;
   int length = 0;
-  int media = 0;   // index into Request::media
-  int offset = 0;  // first row of that input's output
-  // Grid of its visual tokens in one frame, for models whose positions tell rows and columns apart
-  // (grid_positions.h); 0: they count like text.
-  int rows = 0;
-  int columns = 0;
+  int media = 0;        // index into Request::media
+  int offset = 0;       // first row of that input's output
+  TokenGrid grid = {};  // for models whose positions tell rows and columns apart
   // > 0: the positions hold text which looks at that many rows, all of the input's output, from
   // within the decoder's layers (cross-attention). Such a span that ends with the prompt goes on
   // through the answer.

@@ -20,11 +20,23 @@ enum class MediaPlacement {
 };
 
 // Which frames of a video a family looks at where neither the request nor its processor file says:
-// num_frames of them, or fps each second but at most max_frames, spread evenly; 0 and 0: all.
+// num_frames of them, or fps each second; 0 and 0: all.
 struct FrameRule {
+  // As the reference's video processors count and spread them.
+  enum class Spread {
+    kEven,    // at i * total / n, the library's default
+    kGroups,  // the same, n a multiple of `group` (Qwen2-VL)
+    kEnds,    // from the first to the last, fps each second but at most num_frames; without a
+              // second at either end where the video is long (SmolVLM)
+  };
+  Spread spread = Spread::kEven;
   int num_frames = 0;
   double fps = 0;
-  int max_frames = 0;  // 0: any number
+  int min_frames = 0;   // kGroups, where fps counts them
+  int max_frames = 0;   // 0: any number
+  int group = 1;        // frames that one patch of the encoder spans
+  bool exact = false;   // the prompt has room for num_frames, no fewer and no more
+  double list_fps = 1;  // rate of frames given one by one where the request names none
 };
 
 // What the server needs to know of a model to turn messages into a prompt. Filled by the family's
@@ -40,7 +52,7 @@ struct ModelInfo {
 
   MediaPlacement placement = MediaPlacement::kNone;
   TokenId image_token = -1;  // the placeholder's id, one per visual position (kBesidePrompt: one)
-  int max_images = 0;        // per request; 0: text only
+  int max_images = 0;        // per request; 0: text, or videos, only
   // Visual tokens of a picture, all its parts together. Pure.
   std::function<int(const MediaLayout&)> image_tokens;
   // What a picture's placeholder becomes before the prompt is tokenised: a text that holds
@@ -59,7 +71,7 @@ struct ModelInfo {
   // keys and values of several layers.
   int encoder_row_cost = 1;
   // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
-  std::function<ImageSize(const MediaLayout&)> token_grid;
+  std::function<TokenGrid(const MediaLayout&)> token_grid;
   // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.
   ImageSize encoder_input;
   // Videos: the id at their visual positions, the text that templates write for one (empty: that
@@ -75,6 +87,8 @@ struct ModelInfo {
   // Used when neither the folder nor the command line brings a chat template. Empty: the prompt is
   // the text of the messages alone.
   std::string builtin_chat_template;
+  // In place of the folder's own template for conversations with videos. Empty: the folder's.
+  std::string video_chat_template;
   // How the processor joins BOS: it is not added when the rendered prompt starts with it.
   bool adds_special_tokens = true;
   // The processor writes BOS as text in front of the prompt, instead of having the tokenizer add

@@ -1,16 +1,18 @@
 #include "engine/core/sequence.h"
 
 #include <algorithm>
+#include <bit>
 
+#include "engine/core/grid_positions.h"
 #include "engine/core/sha256.h"
 
 namespace saccade {
 namespace {
 
 // Names what the KV cache holds for one full block: everything before it (the parent's hash), its
-// token ids, and for each visual position which row of which encoder output stands there, or which
-// output a position looks at. They are told as runs; placeholder ids alone are equal for all
-// pictures.
+// token ids, and for each visual position which row of which encoder output stands there, at which
+// pace of frames, or which output a position looks at. They are told as runs; placeholder ids alone
+// are equal for all pictures.
 ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, int start,
                        std::span<const MediaSpan> spans, std::span<const EncoderInput> media) {
   const int end = start + static_cast<int>(ids.size());
@@ -25,6 +27,7 @@ ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, 
     hash.update_u32(static_cast<uint32_t>(first - start));
     hash.update_u32(static_cast<uint32_t>(last - first));
     hash.update_u32(static_cast<uint32_t>(span.offset + first - span.position));
+    hash.update_u32(std::bit_cast<uint32_t>(span.grid.frame_step));
     hash.update(media[span.media].key);
   }
   return hash.finish();
@@ -36,6 +39,16 @@ ContentHash root_hash(int adapter) {
   if (adapter == 0) return {};
   Sha256 hash;
   hash.update_u32(static_cast<uint32_t>(adapter));
+  return hash.finish();
+}
+
+// The parent of a block that holds tokens of an answer whose positions jump: a prompt of the same
+// tokens has others there.
+ContentHash jumped(const ContentHash& parent, int answer_begin, int64_t jump) {
+  Sha256 hash;
+  hash.update(parent);
+  hash.update_u32(static_cast<uint32_t>(answer_begin));
+  hash.update_u32(static_cast<uint32_t>(jump));
   return hash.finish();
 }
 
@@ -75,7 +88,11 @@ std::span<const MediaSpan> Sequence::spans_after(int from) const {
 void Sequence::hash_blocks(int count, int block_size) {
   while (static_cast<int>(hashes.size()) < count) {
     const int start = static_cast<int>(hashes.size()) * block_size;
-    const ContentHash parent = hashes.empty() ? root_hash(request.adapter) : hashes.back();
+    ContentHash parent = hashes.empty() ? root_hash(request.adapter) : hashes.back();
+    if (start + block_size > prompt_length) {
+      const int64_t jump = GridPositions::jump(request.spans, prompt_length);
+      if (jump > 0) parent = jumped(parent, prompt_length - start, jump);
+    }
     hashes.push_back(hash_block(parent, std::span(tokens).subspan(start, block_size), start,
                                 spans_after(start), request.media));
   }

@@ -1,7 +1,8 @@
 // BLIP-2 (Li et al. 2023; transformers' modeling_blip_2.py) and InstructBLIP (Dai et al. 2023;
 // modeling_instructblip.py): EVA ViT with its final norm and CLS row -> Q-Former, which in
 // InstructBLIP also reads the instruction -> Linear -> a decoder. Visual tokens stand before the
-// whole prompt, BOS included.
+// whole prompt, BOS included. InstructBlipVideo (modeling_instructblipvideo.py) takes four frames
+// of a video instead, each through all of this; their visual tokens follow each other.
 
 #include <ATen/ATen.h>
 
@@ -18,6 +19,8 @@ namespace {
 
 // The length the published instruction tokenizer truncates to.
 constexpr int kMaxInstructionTokens = 512;
+// Fixed in the reference's processor.
+constexpr int kVideoFrames = 4;
 
 struct BlipConfig {
   VitConfig vision;
@@ -25,7 +28,11 @@ struct BlipConfig {
   DecoderConfig text;
 };
 
-bool reads_instruction(const ModelFolder& folder) { return folder.model_type() == "instructblip"; }
+bool takes_videos(const ModelFolder& folder) { return folder.model_type() == "instructblipvideo"; }
+
+bool reads_instruction(const ModelFolder& folder) {
+  return folder.model_type() == "instructblip" || takes_videos(folder);
+}
 
 // Flan-T5 variants: nothing here runs an encoder-decoder.
 void refuse_encoder_decoder(const ModelFolder& folder) {
@@ -75,35 +82,51 @@ class Blip : public DecoderModel {
     const at::Tensor image =
         tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0]);
     std::vector<at::Tensor> tokens(inputs.size());
-    for (const auto& [length, members] : by_instruction_length(inputs)) {
-      const at::Tensor ids = stack_instructions(inputs, members, length, image.device());
-      const at::Tensor rows = at::tensor(members, at::kLong).to(image.device());
-      const at::Tensor queries = qformer_(image.index_select(0, rows), ids);
-      const std::vector<at::Tensor> projected = projection_(queries).unbind(0);
-      for (size_t i = 0; i < members.size(); ++i) tokens[members[i]] = projected[i];
+    for (const auto& [length, frames] : by_instruction_length(inputs)) {
+      const at::Tensor ids = stack_instructions(inputs, frames, length).to(image.device());
+      std::vector<int64_t> rows;
+      for (const Frame& frame : frames) rows.push_back(frame.row);
+      const at::Tensor chosen = at::tensor(rows, at::kLong).to(image.device());
+      const at::Tensor projected = projection_(qformer_(image.index_select(0, chosen), ids));
+      // A video's frames stand side by side: [frames, queries, H] -> [frames * queries, H].
+      for (size_t i = 0; i < frames.size();) {
+        const int64_t count = inputs[frames[i].input]->media->frames;
+        tokens[frames[i].input] = projected.narrow(0, static_cast<int64_t>(i), count).flatten(0, 1);
+        i += static_cast<size_t>(count);
+      }
     }
     return tokens;
   }
 
  private:
-  // Inputs whose instructions are equally long form one batch without padding.
-  static std::map<size_t, std::vector<int64_t>> by_instruction_length(
+  struct Frame {
+    size_t input;  // whose picture, or frame of a video, it is
+    int64_t row;   // in the tower's batch
+  };
+
+  // Frames whose instructions are equally long form one batch without padding.
+  static std::map<size_t, std::vector<Frame>> by_instruction_length(
       const std::vector<const EncoderInput*>& inputs) {
-    std::map<size_t, std::vector<int64_t>> groups;
-    for (size_t i = 0; i < inputs.size(); ++i) groups[inputs[i]->instruction.size()].push_back(i);
+    std::map<size_t, std::vector<Frame>> groups;
+    int64_t row = 0;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      std::vector<Frame>& group = groups[inputs[i]->instruction.size()];
+      for (int frame = 0; frame < inputs[i]->media->frames; ++frame) group.push_back({i, row++});
+    }
     return groups;
   }
 
+  // [frames, length]
   static at::Tensor stack_instructions(const std::vector<const EncoderInput*>& inputs,
-                                       const std::vector<int64_t>& members, size_t length,
-                                       at::Device device) {
-    const auto count = static_cast<int64_t>(members.size());
+                                       const std::vector<Frame>& frames, size_t length) {
+    const auto count = static_cast<int64_t>(frames.size());
     at::Tensor ids = at::empty({count, static_cast<int64_t>(length)}, at::kInt);
-    for (int64_t i = 0; i < count; ++i) {
-      const std::vector<TokenId>& instruction = inputs[members[i]]->instruction;
-      std::copy(instruction.begin(), instruction.end(), ids.data_ptr<int32_t>() + i * length);
+    int32_t* out = ids.data_ptr<int32_t>();
+    for (const Frame& frame : frames) {
+      const std::vector<TokenId>& instruction = inputs[frame.input]->instruction;
+      out = std::copy(instruction.begin(), instruction.end(), out);
     }
-    return ids.to(device);
+    return ids;
   }
 
   BlipConfig config_;
@@ -129,10 +152,18 @@ ModelInfo describe(const ModelFolder& folder) {
   ModelInfo info = describe_decoder(folder, config.text);
   info.placement = placement_of(folder);
   // Old files name no placeholder; its embedding is never read, so any id does.
-  info.image_token = image_token_id(folder, 0, config.text);
-  info.max_images = info.placement == MediaPlacement::kBeforePrompt ? 1 : 64;
+  if (takes_videos(folder)) {
+    info.video_token = video_token_id(folder, 0, config.text);
+    info.max_videos = 1;
+    info.frames = {.num_frames = kVideoFrames, .exact = true};
+  } else {
+    info.image_token = image_token_id(folder, 0, config.text);
+    info.max_images = info.placement == MediaPlacement::kBeforePrompt ? 1 : 64;
+  }
   info.encoder_input = {config.vision.image_size, config.vision.image_size};
-  info.image_tokens = [count = config.qformer.num_queries](const MediaLayout&) { return count; };
+  info.image_tokens = [count = config.qformer.num_queries](const MediaLayout& layout) {
+    return layout.parts * count;
+  };
   info.instruction_to_connector = config.qformer.reads_text;
   if (config.qformer.reads_text) {
     info.max_instruction_tokens = std::min(kMaxInstructionTokens, config.qformer.max_positions);
@@ -150,7 +181,8 @@ std::vector<std::string> summary(const ModelFolder& folder) {
           "connector: " + std::string(config.qformer.reads_text ? "instruction-aware " : "") +
               "Q-Former, " + std::to_string(config.qformer.num_layers) + " layers, width " +
               std::to_string(config.qformer.hidden_size) + ", " +
-              std::to_string(config.qformer.num_queries) + " tokens per image",
+              std::to_string(config.qformer.num_queries) + " tokens per " +
+              (takes_videos(folder) ? "frame" : "image"),
           decoder_summary(config.text)};
 }
 
@@ -177,6 +209,11 @@ const ModelFamily& blip2_family() {
 
 const ModelFamily& instructblip_family() {
   static const ModelFamily family = make_family("instructblip");
+  return family;
+}
+
+const ModelFamily& instructblipvideo_family() {
+  static const ModelFamily family = make_family("instructblipvideo");
   return family;
 }
 

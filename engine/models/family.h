@@ -37,6 +37,7 @@ const ModelFamily& llava_onevision_family();
 const ModelFamily& video_llava_family();
 const ModelFamily& instructblip_family();
 const ModelFamily& idefics_family();
+const ModelFamily& instructblipvideo_family();
 const ModelFamily& idefics2_family();
 const ModelFamily& idefics3_family();
 const ModelFamily& smolvlm_family();

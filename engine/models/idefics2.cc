@@ -33,8 +33,8 @@ Idefics2Config parse_config(const ModelFolder& folder) {
                            .patch_size = 32,
                            .layer_norm_eps = 1e-6};
   Idefics2Config idefics;
-  idefics.vision = VitConfig::navit(folder.section("vision_config"), defaults,
-                                    folder.config().string("transformers_version", ""));
+  idefics.vision =
+      VitConfig::navit(folder.section("vision_config"), defaults, folder.library_version());
   idefics.text = parse_text_config(folder, "mistral");
   idefics.perceiver = PerceiverConfig::parse(folder.section("perceiver_config"),
                                              idefics.text.hidden_size, idefics.text.norm_eps);
@@ -112,8 +112,7 @@ ModelInfo describe(const ModelFolder& folder) {
   };
   info.single_token = kFake;
   // transformers' Idefics2Processor has done so since 5.0.
-  const std::string version = folder.config().string("transformers_version", "");
-  info.space_behind_single_token = std::atoi(version.c_str()) >= 5;
+  info.space_behind_single_token = folder.library_version().first >= 5;
   // As the published checkpoint has it.
   info.builtin_chat_template =
       "{% for message in messages %}{{ message['role'].capitalize() }}"

@@ -1,13 +1,15 @@
 // Idefics3 (Laurençon et al. 2024) and SmolVLM (Marafioti et al. 2025; transformers'
 // modeling_idefics3.py, modeling_smolvlm.py): each tile of a picture through a SigLIP NaViT with
 // its final norm -> pixel shuffle (scale x scale patches become one wide row) -> Linear -> a LLaMA
-// decoder. Where a picture is cut, the prompt tells each tile's row and column.
+// decoder. Where a picture is cut, the prompt tells each tile's row and column. SmolVLM looks at
+// frames of videos as at whole pictures; the prompt tells when each is shown.
 
 #include <ATen/ATen.h>
 
 #include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
+#include "engine/models/number_words.h"
 #include "engine/models/vit.h"
 
 namespace saccade {
@@ -35,8 +37,8 @@ Idefics3Config parse_config(const ModelFolder& folder) {
                            .patch_size = 32,
                            .layer_norm_eps = 1e-6};
   Idefics3Config idefics;
-  idefics.vision = VitConfig::navit(folder.section("vision_config"), defaults,
-                                    folder.config().string("transformers_version", ""));
+  idefics.vision =
+      VitConfig::navit(folder.section("vision_config"), defaults, folder.library_version());
   idefics.text = parse_text_config(folder, "llama");
   idefics.scale = folder.config().positive_int("scale_factor", 2);
   return idefics;
@@ -62,9 +64,23 @@ class Idefics3 : public DecoderModel {
                     int64_t{config.vision.hidden_size} * config.scale * config.scale,
                     config.text.hidden_size, Bias::kNone) {}
 
-  // All tiles of a step's pictures have the processor's one size and run as one batch.
+  // All tiles of a step's pictures have the processor's one size and run as one batch; frames of
+  // videos may have another.
   std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) override {
-    const int side = inputs.front()->media->height;
+    std::vector<at::Tensor> tokens;
+    for (size_t first = 0; first < inputs.size();) {
+      const int side = inputs[first]->media->height;
+      std::vector<const EncoderInput*> alike;
+      while (first < inputs.size() && inputs[first]->media->height == side) {
+        alike.push_back(inputs[first++]);
+      }
+      for (at::Tensor& rows : encode_alike(alike, side)) tokens.push_back(std::move(rows));
+    }
+    return tokens;
+  }
+
+ private:
+  std::vector<at::Tensor> encode_alike(const std::vector<const EncoderInput*>& inputs, int side) {
     if (config_.tokens_per_part({side, side}) == 0) {
       throw std::invalid_argument("tiles of " + std::to_string(side) + " pixels do not divide");
     }
@@ -76,17 +92,22 @@ class Idefics3 : public DecoderModel {
     return join_parts(projection_(wide), inputs);
   }
 
- private:
   Idefics3Config config_;
   Vit tower_;
   Linear projection_;
 };
 
-// What the processors put in place of `<image>`: each tile with its place, the whole picture last.
-std::string picture_text(const MediaLayout& layout, int tokens, const std::string& placeholder) {
-  const std::string fake = "<fake_token_around_image>";
+constexpr const char* kFake = "<fake_token_around_image>";
+
+std::string repeated(const std::string& placeholder, int tokens) {
   std::string visual;
   for (int i = 0; i < tokens; ++i) visual += placeholder;
+  return visual;
+}
+
+// What the processors put in place of `<image>`: each tile with its place, the whole picture last.
+std::string picture_text(const MediaLayout& layout, int tokens, const std::string& placeholder) {
+  const std::string fake = kFake, visual = repeated(placeholder, tokens);
   std::string text;
   for (int r = 1; r <= layout.rows; ++r) {
     for (int c = 1; c <= layout.columns; ++c) {
@@ -96,6 +117,36 @@ std::string picture_text(const MediaLayout& layout, int tokens, const std::strin
   }
   if (layout.rows > 0) text += "\n";
   return text + fake + "<global-img>" + visual + fake;
+}
+
+std::string two_digits(int number) { return (number < 10 ? "0" : "") + std::to_string(number); }
+
+// "0:01:05", as Python prints a timedelta of less than a day.
+std::string clock_text(int seconds) {
+  return std::to_string(seconds / 3600) + ":" + two_digits(seconds / 60 % 60) + ":" +
+         two_digits(seconds % 60);
+}
+
+// What SmolVLM's processor puts in place of `<video>`.
+std::string video_text(const MediaLayout& layout, int tokens, const std::string& placeholder) {
+  const std::string frame = kFake + ("<global-img>" + repeated(placeholder, tokens)) + kFake;
+  std::string text = "You are provided the following series of " + number_words(layout.parts) +
+                     " frames from a " + clock_text(static_cast<int>(layout.seconds)) +
+                     " [H:MM:SS] video.\n";
+  for (const double time : layout.times) {
+    const auto second = static_cast<int>(time);
+    text += "\nFrame from " + two_digits(second / 60) + ":" + two_digits(second % 60) + ":" + frame;
+  }
+  return text + "\n\n";
+}
+
+// As transformers' SmolVLMProcessor: it has a template of its own for them.
+void describe_videos(ModelInfo& info) {
+  info.video_token = info.image_token;
+  info.video_placeholder = "<video>";
+  info.max_videos = 16;
+  info.frames = {.spread = FrameRule::Spread::kEnds, .num_frames = 64, .fps = 1, .list_fps = 24};
+  info.video_chat_template = info.builtin_chat_template;
 }
 
 ModelInfo describe(const ModelFolder& folder) {
@@ -108,15 +159,19 @@ ModelInfo describe(const ModelFolder& folder) {
     return layout.parts * config.tokens_per_part(layout.part);
   };
   info.image_text = [config](const MediaLayout& layout, const std::string& placeholder) {
-    return picture_text(layout, config.tokens_per_part(layout.part), placeholder);
+    const int tokens = config.tokens_per_part(layout.part);
+    return layout.kind == MediaKind::kVideo ? video_text(layout, tokens, placeholder)
+                                            : picture_text(layout, tokens, placeholder);
   };
   // As the published checkpoints have it.
   info.builtin_chat_template =
       "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
       "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
       "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
-      "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}"
+      "{% elif line['type'] == 'image' %}{{ '<image>' }}"
+      "{% elif line['type'] == 'video' %}{{ '<video>' }}{% endif %}{% endfor %}"
       "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
+  if (folder.model_type() == "smolvlm") describe_videos(info);
   return info;
 }
 

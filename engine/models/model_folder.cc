@@ -1,6 +1,7 @@
 #include "engine/models/model_folder.h"
 
 #include <charconv>
+#include <cstdio>
 #include <utility>
 
 #include "engine/weights/gguf_llama.h"
@@ -68,6 +69,13 @@ ModelFolder::ModelFolder(const std::filesystem::path& path) : path_(path) {
   config_ = config.json();
   const std::filesystem::path generation = path / "generation_config.json";
   if (std::filesystem::exists(generation)) generation_.emplace(generation);
+}
+
+std::pair<int, int> ModelFolder::library_version() const {
+  const std::string version = config().string("transformers_version", "");
+  int major = 0, minor = 0;
+  if (std::sscanf(version.c_str(), "%4d.%4d", &major, &minor) < 1) return {0, 0};
+  return {major, minor};
 }
 
 JsonView ModelFolder::section(std::string_view key) const {

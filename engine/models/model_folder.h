@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/core/types.h"
@@ -21,6 +22,10 @@ class ModelFolder {
   const std::filesystem::path& path() const { return path_; }
   JsonView config() const { return JsonView(config_, config_name_); }
   std::string model_type() const { return config().string("model_type"); }
+
+  // config.json's transformers_version, major and minor; 0, 0: unknown. Folders are run as that
+  // release of the library runs them where releases differ.
+  std::pair<int, int> library_version() const;
 
   // config.json's member of that name, or an empty object where the file leaves it out (every field
   // then has its class default).

@@ -1,8 +1,12 @@
 // Qwen2-VL (Wang et al. 2024) and Qwen2.5-VL (Bai et al. 2025; transformers' modeling_qwen2_vl.py,
-// modeling_qwen2_5_vl.py): pictures of their own size through a ViT with 2D rotary positions, merge
-// x merge patches to a visual token -> a Qwen2 decoder whose positions tell frame, row and column.
+// modeling_qwen2_5_vl.py): pictures of their own size, and frames of videos in pairs, through a ViT
+// with 2D rotary positions, merge x merge patches to a visual token -> a Qwen2 decoder whose
+// positions tell frame, row and column.
 
 #include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
 
 #include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
@@ -16,12 +20,41 @@ struct QwenVlConfig {
   QwenVitConfig vision;
   DecoderConfig text;
 
-  // Rows and columns of a picture's visual tokens; 0x0 where it is not made of whole ones.
-  ImageSize grid(const MediaLayout& layout) const {
+  int tokens_per_second = 0;  // how fast a video's frames count; 0: one by one
+  // Whose positions these are: since 5.0 the text behind a video goes on after its longer side,
+  // however many frames it has, and fractions of a second count.
+  bool of_fifth = false;
+
+  // Rows and columns of visual tokens; 0x0 where the item is not made of whole ones.
+  TokenGrid grid(const MediaLayout& layout) const {
     const int unit = vision.unit();
     const ImageSize size = layout.part;
     if (size.height % unit != 0 || size.width % unit != 0) return {};
-    return {size.height / unit, size.width / unit};
+    TokenGrid grid{.rows = size.height / unit, .columns = size.width / unit};
+    if (layout.kind != MediaKind::kVideo) return grid;
+    if (tokens_per_second > 0) grid.frame_step = frame_step(layout);
+    if (of_fifth) grid.extent = std::max(grid.rows, grid.columns);
+    return grid;
+  }
+
+  int tokens(const MediaLayout& layout) const {
+    const TokenGrid one = grid(layout);
+    const int span = vision.temporal_patch_size;
+    const int groups = layout.kind == MediaKind::kVideo ? (layout.parts + span - 1) / span : 1;
+    return groups * one.rows * one.columns;
+  }
+
+ private:
+  // Positions from one group of frames to the next: tokens_per_second for each second between them.
+  // 4.57 knows the rate only where the request names it, takes 2 otherwise, and cuts the seconds
+  // off to whole ones; 5.x takes the rate of the frames looked at. Both reckon in float32.
+  float frame_step(const MediaLayout& layout) const {
+    constexpr double kDefaultRate = 2;
+    const double span = vision.temporal_patch_size;
+    const auto per_second = static_cast<float>(tokens_per_second);
+    if (of_fifth) return per_second * static_cast<float>(span / layout.fps);
+    const double rate = layout.asked_fps > 0 ? layout.asked_fps : kDefaultRate;
+    return per_second * std::trunc(static_cast<float>(span / rate));
   }
 };
 
@@ -35,6 +68,10 @@ QwenVlConfig parse_config(const ModelFolder& folder) {
   QwenVlConfig qwen;
   qwen.vision = parse_vision(folder.section("vision_config"));
   const JsonView text = text_section(folder);
+  if (qwen.vision.window_size > 0) {  // 2.5
+    qwen.tokens_per_second = folder.section("vision_config").positive_int("tokens_per_second", 4);
+  }
+  qwen.of_fifth = folder.library_version().first >= 5;
   qwen.text = parse_decoder_config(text, "qwen2_vl_text");
   qwen.text.tie_word_embeddings |= folder.config().boolean("tie_word_embeddings", false);
   if (qwen.text.rope.sections == std::array<int, 3>{}) {
@@ -55,11 +92,11 @@ class QwenVl : public DecoderModel {
       : DecoderModel(Decoder(config.text, root("model")("language_model"), root)),
         tower_(config.vision, root("model")("visual")) {}
 
-  // The patches of all pictures run as one packed batch.
+  // The patches of all pictures and videos run as one packed batch.
   std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) override {
-    std::vector<at::Tensor> pictures;
-    for (const EncoderInput* input : inputs) pictures.push_back(item_pixels(*input));
-    return tower_(pictures);
+    std::vector<at::Tensor> items;
+    for (const EncoderInput* input : inputs) items.push_back(item_pixels(*input));
+    return tower_(items);
   }
 
  private:
@@ -75,11 +112,16 @@ ModelInfo describe(const ModelFolder& folder) {
   info.placement = MediaPlacement::kAtPlaceholder;
   info.image_token = image_token_id(folder, 151655, config.text);
   info.max_images = 64;
+  info.video_token = video_token_id(folder, 151656, config.text);
+  info.max_videos = 16;
+  info.frames = {.spread = FrameRule::Spread::kGroups,
+                 .fps = 2,
+                 .min_frames = 4,
+                 .max_frames = 768,
+                 .group = config.vision.temporal_patch_size,
+                 .list_fps = 24};
   info.token_grid = [config](const MediaLayout& layout) { return config.grid(layout); };
-  info.image_tokens = [config](const MediaLayout& layout) {
-    const ImageSize grid = config.grid(layout);
-    return grid.height * grid.width;
-  };
+  info.image_tokens = [config](const MediaLayout& layout) { return config.tokens(layout); };
   // As the published checkpoints have it.
   info.builtin_chat_template =
       "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
@@ -87,6 +129,7 @@ ModelInfo describe(const ModelFolder& folder) {
       "<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
       "{{ message['content'] }}{% else %}{% for part in message['content'] %}"
       "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+      "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
       "{% elif 'text' in part %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
       "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
   return info;

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "engine/core/status.h"
@@ -68,15 +67,7 @@ at::Tensor class_token(const VitConfig& c, const WeightScope& scope) {
               : scope.tensor("class_embedding", {1, 1, d});
 }
 
-// "4.57.6" -> {4, 57}; {0, 0} where there is none.
-std::pair<int, int> major_minor(const std::string& version) {
-  int major = 0, minor = 0;
-  if (std::sscanf(version.c_str(), "%4d.%4d", &major, &minor) < 1) return {0, 0};
-  return {major, minor};
-}
-
-PatchPositions fraction_rule(const std::string& library_version) {
-  const std::pair<int, int> version = major_minor(library_version);
+PatchPositions fraction_rule(std::pair<int, int> version) {
   if (version >= std::pair(5, 0)) return PatchPositions::kClampedFractions;
   if (version >= std::pair(4, 55)) return PatchPositions::kShrunkFractions;
   return PatchPositions::kFractions;
@@ -178,7 +169,7 @@ VitConfig VitConfig::siglip(const JsonView& config) {
 }
 
 VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
-                           const std::string& library_version) {
+                           std::pair<int, int> library_version) {
   VitConfig vit;
   vit.hidden_size = config.positive_int("hidden_size", defaults.hidden_size);
   vit.intermediate_size = config.positive_int("intermediate_size", defaults.intermediate_size);

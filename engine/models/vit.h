@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/layers/activation.h"
@@ -52,9 +53,9 @@ struct VitConfig {
   static VitConfig blip(const JsonView& config);
   static VitConfig siglip(const JsonView& config);
   // SigLIP's, of pictures of any size: `defaults` are those of the family's class, and
-  // `library_version` is config.json's transformers_version (empty: unknown).
+  // `library_version`: ModelFolder::library_version().
   static VitConfig navit(const JsonView& config, const VitConfig& defaults,
-                         const std::string& library_version);
+                         std::pair<int, int> library_version);
 
   int patches_per_side() const { return image_size / patch_size; }
   // Rows of the position table, CLS included.

@@ -96,7 +96,7 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
       input.sequences.push_back(
           {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
     }
-    GridPositions places(entry.spans);
+    GridPositions places(entry.spans, entry.prompt_length);
     for (int p = entry.start; p < entry.start + entry.length; ++p) {
       const int64_t block = entry.block_table[p / options_.block_size];
       input.slots.push_back(block * options_.block_size + p % options_.block_size);

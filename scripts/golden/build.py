@@ -131,7 +131,7 @@ def _model(spec, tokenizer):
             **spec.top
         )
         return hf.Blip2ForConditionalGeneration(config)
-    qformer = hf.InstructBlipQFormerConfig(vocab_size=len(_qformer_tokenizer()), **spec.qformer)
+    qformer = hf.InstructBlipQFormerConfig(vocab_size=len(text_tokenizers.qformer()), **spec.qformer)
     vision = hf.InstructBlipVisionConfig(**spec.vision)
     config = hf.InstructBlipConfig(
         vision_config=vision.to_dict(),
@@ -142,14 +142,6 @@ def _model(spec, tokenizer):
         **spec.top
     )
     return hf.InstructBlipForConditionalGeneration(config)
-
-
-def _qformer_tokenizer():
-    tokenizer = hf.BertTokenizerFast(
-        tokenizer_object=text_tokenizers.wordpiece(), model_max_length=128, truncation_side="left"
-    )
-    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
-    return tokenizer
 
 
 def _set_generation(spec, model, tokenizer):
@@ -176,7 +168,7 @@ def _processor(spec, tokenizer):
         return hf.Blip2Processor(pictures, tokenizer, spec.top["num_query_tokens"])
     if spec.family == "instructblip":
         return hf.InstructBlipProcessor(
-            pictures, tokenizer, _qformer_tokenizer(), num_query_tokens=spec.top["num_query_tokens"]
+            pictures, tokenizer, text_tokenizers.qformer(), num_query_tokens=spec.top["num_query_tokens"]
         )
     clip = spec.tower == "CLIPVisionConfig"
     if clip:

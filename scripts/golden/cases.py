@@ -186,13 +186,15 @@ def anyres_cases():
 FRAMES = ["scene.png", "gray_exact.png", "wide_palette.png"]
 
 
-def _ask_video(shift, frames, *pictures):
+def _ask_video(shift, frames, *pictures, fps=None):
     """A question about pictures and one video of these frames."""
     asked = []
     for question in _turned(shift):
         turn = user(question, *pictures) if pictures else user(question)
         content = turn["content"] if pictures else [{"type": "text", "text": question}]
         video = {"type": "video", "frames": [f"images/{f}" for f in frames]}
+        if fps:
+            video["fps"] = fps
         asked.append([dict(turn, content=[*content[:-1], video, content[-1]])])
     return asked
 
@@ -234,11 +236,64 @@ def inside_cases():
     ]
 
 
+def frame_cases():
+    """Videos of four frames, and nothing else."""
+    frames = [*FRAMES, "tall.jpg"]
+    return [
+        Case("video", _ask_video(0, frames), fp64=True),
+        Case("same video, other question", _ask_video(4, frames)),
+        Case("frames the other way round", _ask_video(0, frames[::-1])),
+        Case("text only", _ask(9)),
+    ]
+
+
 def few_inside_cases():
     return [
         Case("picture", _ask(0, "scene.png")),
         Case("few shots", _shots(5)),
         Case("second turn without a picture", _dialog(2, "tall.jpg")),
+        Case("text only", _ask(5)),
+    ]
+
+
+CLIP = [f"frame{i}.jpg" for i in range(7)]
+
+
+def _video_first(asked):
+    for messages in asked:
+        picture, video, *rest = messages[0]["content"]
+        messages[0]["content"] = [video, picture, *rest]
+    return asked
+
+
+def qwen_cases():
+    return [
+        Case("picture", _ask(0, "scene.png"), fp64=True),
+        Case("tall picture", _ask(0, "tall.jpg")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+        Case("dialog with a system message", [[SYSTEM] + m for m in _dialog(1, "turned.jpg")]),
+        Case("video", _ask_video(2, CLIP[:4]), fp64=True),
+        Case("seven frames, three each second", _ask_video(5, CLIP, fps=3)),
+        Case("picture and video, a frame each second", _ask_video(7, CLIP, "turned.jpg", fps=1)),
+        Case("video before a picture", _video_first(_ask_video(8, CLIP[::-1], "scene.png", fps=0.5))),
+        Case("text only", _ask(9)),
+    ]
+
+
+def smol_cases():
+    return [
+        *few_tile_cases(),
+        Case("video", _ask_video(2, CLIP[:4])),
+        Case("seven frames, one in ten seconds", _ask_video(5, CLIP, fps=0.1)),
+    ]
+
+
+def few_qwen_cases():
+    return [
+        Case("two pictures", _ask(3, "wide_palette.png", "tall.jpg")),
+        Case("video", _ask_video(2, CLIP[:4])),
+        Case("seven frames, three each second", _ask_video(5, CLIP, fps=3)),
+        Case("picture and video, a frame each second", _ask_video(7, CLIP, "turned.jpg", fps=1)),
         Case("text only", _ask(5)),
     ]
 

@@ -6,6 +6,7 @@ Every dimension of a model differs from every other one, so that a mix-up cannot
 import dataclasses
 from typing import Callable, Optional
 
+import blip_video  # noqa: F401  its family is known from here on
 import cases
 import decoders
 import idefics
@@ -39,6 +40,7 @@ class Checkpoint:
     tower: str = "CLIPVisionConfig"  # of llava
     qformer: dict = dataclasses.field(default_factory=dict)
     pictures: dict = dataclasses.field(default_factory=dict)  # of the image processor
+    videos: Optional[dict] = None  # sizes of the video processor; None: it has no file of its own
     seed: int = 1
     decoder: str = "llama"  # of a multimodal family: text_config's model_type
 
@@ -341,6 +343,25 @@ def _instructblip():
             seed=3,
             weights="bfloat16",
         ),
+        Checkpoint(
+            "instructblipvideo",
+            "instructblipvideo",
+            cases.frame_cases,
+            SMALL,
+            dict(EVA, image_size=28, num_hidden_layers=2, hidden_size=20, intermediate_size=36),
+            dict(num_query_tokens=5),
+            qformer=dict(
+                QFORMER,
+                num_hidden_layers=3,
+                hidden_size=24,
+                intermediate_size=44,
+                encoder_hidden_size=20,
+            ),
+            tokenizer="prepend_old_bos",
+            full=(0,),
+            seed=5,
+            weights="bfloat16",
+        ),
     ]
 
 
@@ -445,13 +466,14 @@ def _tiles():
         Checkpoint(
             "smolvlm",
             "smolvlm",
-            cases.few_tile_cases,
+            cases.smol_cases,
             dict(GQA, tie_word_embeddings=True, max_position_embeddings=512),
             dict(NAVIT, patch_size=4, num_hidden_layers=2),
             dict(scale_factor=3),
             tokenizer="smol",
             eos=("<end_of_utterance>",),
             pictures=dict(size={"longest_edge": 72}),
+            videos=dict(size={"longest_edge": 40}, max_image_size={"longest_edge": 24}),
             weights="bfloat16",
             seed=2,
         ),
@@ -522,7 +544,8 @@ QWEN_VISION = dict(
     spatial_merge_size=2,
     temporal_patch_size=2,
 )
-QWEN_PICTURES = dict(min_pixels=12 * 12 * 4, max_pixels=12 * 12 * 24)
+QWEN_PICTURES = dict(min_pixels=12 * 12 * 4, max_pixels=12 * 12 * 12)
+QWEN_FRAMES = {"shortest_edge": 12 * 12 * 3, "longest_edge": 12 * 12 * 5}
 
 
 def _qwen_vl():
@@ -530,7 +553,7 @@ def _qwen_vl():
         Checkpoint(
             "qwen2_vl",
             "qwen2_vl",
-            cases.tile_cases,
+            cases.qwen_cases,
             QWEN,
             dict(QWEN_VISION, embed_dim=40, mlp_ratio=2),
             tokenizer="qwen",
@@ -543,7 +566,7 @@ def _qwen_vl():
         Checkpoint(
             "qwen2_5_vl",
             "qwen2_5_vl",
-            cases.tile_cases,
+            cases.qwen_cases,
             dict(QWEN, tie_word_embeddings=True),
             dict(
                 QWEN_VISION,
@@ -557,6 +580,7 @@ def _qwen_vl():
             tokenizer="qwen",
             eos=("<|im_end|>",),
             pictures=QWEN_PICTURES,
+            videos=QWEN_FRAMES,
             weights="bfloat16",
             full=(0,),
             seed=2,

@@ -4,7 +4,6 @@ build.py, prompts.py, reference.py and checks.py ask here for a family before th
 """
 
 import contextlib
-import importlib
 import json
 import re
 import sys
@@ -15,6 +14,7 @@ from transformers.processing_utils import ProcessorMixin
 
 import prompts
 from idefics import Idefics
+import smol_videos
 from qwen_vl import QwenVL
 
 # As the published checkpoints have it; the begin token is in the tokenizer or in `start`.
@@ -91,7 +91,8 @@ class Tiles(Family):
         )
         patches = side // spec.vision["patch_size"] // spec.top["scale_factor"]
         start = tokenizer.bos_token
-        return self._join(pictures, tokenizer, patches**2, SMOLVLM_TEMPLATE % start)
+        template = SMOLVLM_TEMPLATE % start
+        return self._join(pictures, tokenizer, patches**2, template, spec.videos)
 
     def load_processor(self, folder):
         config = json.loads((folder / "processor_config.json").read_text())
@@ -103,28 +104,34 @@ class Tiles(Family):
             hf.AutoTokenizer.from_pretrained(folder),
             config["image_seq_len"],
             (folder / "chat_template.jinja").read_text(),
+            smol_videos.saved_sizes(folder) if self.name == "SmolVLM" else None,
         )
 
-    def _join(self, pictures, tokenizer, tokens, template):
-        """The processor without the video half, which needs packages that pictures do not."""
+    def _join(self, pictures, tokenizer, tokens, template, videos):
         if self.name == "Idefics3":
             return hf.Idefics3Processor(
                 pictures, tokenizer, image_seq_len=tokens, chat_template=template
             )
         with without_video_packages():
-            module = importlib.import_module("transformers.models.smolvlm.processing_smolvlm")
-        module.num2words = str
-        return module.SmolVLMProcessor(
-            pictures, tokenizer, NoVideos(), image_seq_len=tokens, chat_template=template
-        )
+            joined = smol_videos.processor_class()
+        frames = smol_videos.SquashedFrames(videos)
+        return joined(pictures, tokenizer, frames, image_seq_len=tokens, chat_template=template)
+
+    def video_rates(self, videos, rates):
+        return {"video_metadata": [{"fps": rate} for rate in rates]}
+
+    def video_tokens(self, processor, videos):
+        return [(len(frames), len(frames) * processor.image_seq_len) for frames in videos]
 
     def picture_tokens(self, processor, images):
+        if not images:
+            return []
         made = processor.image_processor(images, return_row_col_info=True)
         counts = [r * c + 1 for r, c in zip(made["rows"][0], made["cols"][0])]
         return [(n, n * processor.image_seq_len) for n in counts]
 
     def pixels(self, inputs, parts):
-        return inputs["pixel_values"][0]
+        return inputs["pixel_values"].flatten(0, 1)
 
     def no_effect(self, config, name):
         return bool(re.search(r"vision_model\..*k_proj\.bias$", name))
@@ -240,8 +247,8 @@ FAMILIES = {
     "idefics2": Bounded(),
     "idefics3": Tiles("Idefics3"),
     "smolvlm": Tiles("SmolVLM"),
-    "qwen2_vl": QwenVL("Qwen2VL", NoVideos, without_video_packages),
-    "qwen2_5_vl": QwenVL("Qwen2_5_VL", NoVideos, without_video_packages),
+    "qwen2_vl": QwenVL("Qwen2VL", without_video_packages),
+    "qwen2_5_vl": QwenVL("Qwen2_5_VL", without_video_packages),
 }
 
 

@@ -94,7 +94,7 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
             "name": case.name,
             **record,
             "spans": _spans(record["input_ids"], inputs, reference),
-            **_parts_record(inputs),
+            **_parts_record(inputs, reference),
             **_steps_record(prompter.tokenizer, record["input_ids"], ids, rows),
             "eos_step": ends[0] if ends else None,
             "min_margin": margin,
@@ -105,12 +105,16 @@ def _run_case(spec, case, reference, prompter, end_ids, index, earlier):
     )
 
 
-def _parts_record(inputs):
+def _parts_record(inputs, reference):
     """Of pictures, then of videos."""
     pictures, videos = inputs.get("picture_tokens", []), inputs.get("picture_videos", [])
     record = {"parts": [parts for parts, _ in pictures + videos]} if pictures + videos else {}
     if videos:
         record["kinds"] = ["image"] * len(pictures) + ["video"] * len(videos)
+    family = FAMILIES.get(reference.family)
+    if videos and hasattr(family, "paces"):
+        paces = family.paces(reference.model.config, inputs)
+        record |= {"frame_steps": [step for step, _ in paces], "extents": [e for _, e in paces]}
     return record | ({"grids": inputs["picture_grids"]} if "picture_grids" in inputs else {})
 
 
@@ -183,7 +187,9 @@ def _spans(ids, inputs, reference):
         config = reference.model.config
         pictures, videos = inputs["picture_tokens"], inputs.get("picture_videos", [])
         spans = runs(ids, _image_token(config), [tokens for _, tokens in pictures])
-        shown = runs(ids, getattr(config, "video_token_id", None), [tokens for _, tokens in videos])
+        video = getattr(config, "video_token_id", None)
+        video = _image_token(config) if video is None else video
+        shown = runs(ids, video, [tokens for _, tokens in videos])
         spans += [[p, n, media + len(pictures), row] for p, n, media, row in shown]
         if hasattr(family, "span_grids"):
             grids = family.span_grids(config, inputs)
@@ -206,10 +212,10 @@ def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
         "chosen_logprobs": rows.log_softmax(-1)[range(STEPS), ids],
         **kept,
     }
-    if full or (index == 0 and spec.family not in FAMILIES):
-        found.update({"prefill_logits": logits, "step_logits": rows})
-    else:
-        found["prefill_tail_logits"] = logits[-TAIL:]
+    whole = spec.family not in FAMILIES and (full or index == 0)
+    found["prefill_logits" if whole else "prefill_tail_logits"] = logits if whole else logits[-TAIL:]
+    if full or whole:
+        found["step_logits"] = rows
     if "qformer_input_ids" in inputs:
         found["qformer_input_ids"] = inputs["qformer_input_ids"][0]
     family = FAMILIES.get(spec.family)

@@ -1,4 +1,4 @@
-"""The pictures all golden checkpoints share: six small files of different kinds and aspect ratios."""
+"""The pictures all golden checkpoints share: six small files of different kinds and aspect ratios, and a clip's frames."""
 
 import pathlib
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 ORIENTATION = 0x0112
+CLIP_FRAMES = 7
 
 
 def _scene(width, height, seed):
@@ -23,6 +24,17 @@ def _scene(width, height, seed):
     return image
 
 
+def _frame(index):
+    """A disc that crosses a gradient: no two frames are alike."""
+    width, height = 34, 25
+    y, x = np.mgrid[0:height, 0:width]
+    base = np.stack([200 * x / width, 30 * index + y, 255 - 220 * y / height], axis=-1)
+    image = Image.fromarray(base.clip(0, 255).astype(np.uint8))
+    left = 4 * index
+    ImageDraw.Draw(image).ellipse([left, 6, left + 9, 15], fill=(250, 220 - 25 * index, 40))
+    return image
+
+
 def make_pictures(folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -36,3 +48,5 @@ def make_pictures(folder):
     rgba = _scene(50, 64, 6).convert("RGBA")
     rgba.putalpha(Image.linear_gradient("L").resize(rgba.size))
     rgba.save(folder / "alpha.png")
+    for i in range(CLIP_FRAMES):
+        _frame(i).save(folder / f"frame{i}.jpg", quality=80)

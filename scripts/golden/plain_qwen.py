@@ -21,34 +21,40 @@ def turned(x, angles, heads):
     return torch.stack([first * cos - second * sin, second * cos + first * sin], 2).flatten(1)
 
 
-def spans_positions(length, spans, extra):
-    """[3, length + extra]: frame, row and column of every token; spans hold rows and columns at the end."""
+def spans_positions(length, spans, paces, prompt_length):
+    """[3, length]: frame, row and column of every token; spans hold rows and columns at the end.
+
+    paces: of each item, positions from frame to frame and to the text behind it (0: as many as it needs).
+    """
     places, start = [], 0
-    pictures = {position: (count, rows, columns) for position, count, _, _, rows, columns in spans}
-    index = 0
-    while index < length + extra:
-        if index in pictures:
-            count, rows, columns = pictures[index]
+    items = {position: span for position, *span in spans}
+    while len(places) < length:
+        if len(places) == prompt_length:
+            start = 1 + max(max(place) for place in places)
+        if len(places) in items:
+            count, media, _, rows, columns = items[len(places)]
+            step, extent = paces[media] if paces else (1, 0)
+            own = []
             for i in range(count):
                 frame, rest = divmod(i, rows * columns)
-                places.append((start + frame, start + rest // columns, start + rest % columns))
-            start += max(count // (rows * columns), rows, columns)
-            index += count
+                own.append((int(frame * step), rest // columns, rest % columns))
+            places += [tuple(start + axis for axis in place) for place in own]
+            start += extent or 1 + max(max(place) for place in own)
         else:
             places.append((start, start, start))
-            start, index = start + 1, index + 1
+            start += 1
     return torch.tensor(places).T
 
 
 class ThreeAxisDecoder(Decoder):
     """Its rotary angles come from three positions: each frequency belongs to one axis."""
 
-    spans = []
+    spans, paces, prompt_length = [], [], 0
     axis_of = None  # overrides the sections
 
     def _turns(self, config, seen, dtype):
         length = len(seen)
-        places = spans_positions(length, self.spans, 0)[:, :length]
+        places = spans_positions(length, self.spans, self.paces, self.prompt_length)[:, :length]
         rope = config.get("rope_parameters") or config.get("rope_scaling")
         theta = rope.get("rope_theta", config.get("rope_theta", 1000000.0))
         half = self.head_dim // 2
@@ -72,27 +78,31 @@ class QwenModel:
         width = self.vision.get("hidden_size") if self.second else self.vision["embed_dim"]
         self.head_dim = width // self.vision["num_heads"]
 
-    def patches(self, picture):
-        """picture [1,3,h,w] -> rows of two equal frames each, with (row, column), merged blocks together."""
+    def patches(self, frames):
+        """frames [n,3,h,w] -> rows of two frames each, with (pair, row, column), merged blocks together."""
         p, m = self.vision["patch_size"], self.vision["spatial_merge_size"]
-        rows, columns = picture.shape[2] // p, picture.shape[3] // p
+        rows, columns = frames.shape[2] // p, frames.shape[3] // p
+        pairs = [(frame, frame) for frame in frames] if len(frames) == 1 else list(zip(frames[::2], frames[1::2]))
         places = [
-            (top + r, left + c)
+            (pair, top + r, left + c)
+            for pair in range(len(pairs))
             for top in range(0, rows, m)
             for left in range(0, columns, m)
             for r in range(m)
             for c in range(m)
         ]
-        frame = picture[0]
-        cut = [frame[:, r * p : r * p + p, c * p : c * p + p] for r, c in places]
-        return torch.stack([torch.stack([x, x], 1).flatten() for x in cut]), places
+        cut = [
+            torch.stack([frame[:, r * p : r * p + p, c * p : c * p + p] for frame in pairs[pair]], 1)
+            for pair, r, c in places
+        ]
+        return torch.stack([x.flatten() for x in cut]), places
 
     def windows(self, places):
         """Indices of the patches of each window, in the order in which windows are laid out."""
         side = self.vision["window_size"] // self.vision["patch_size"]
         found = {}
-        for index, (r, c) in enumerate(places):
-            found.setdefault((r // side, c // side), []).append(index)
+        for index, (pair, r, c) in enumerate(places):
+            found.setdefault((pair, r // side, c // side), []).append(index)
         return [found[key] for key in sorted(found)]
 
     def tower(self, picture):
@@ -100,7 +110,7 @@ class QwenModel:
         w, v = self.w, self.vision
         rows, places = self.patches(picture)
         x = rows @ w["visual.patch_embed.proj.weight"].flatten(1).T
-        states, groups = [x], [list(range(len(rows)))]
+        states, groups = [x], []
         order = torch.arange(len(rows))
         if self.second:
             windows = self.windows(places)
@@ -110,8 +120,9 @@ class QwenModel:
         x, places = x[order], torch.tensor(places)[order]
         quarter = self.head_dim // 4
         frequencies = 1.0 / 10000.0 ** (torch.arange(quarter).float() * 2 / (2 * quarter))
+        pairs, places = places[:, 0], places[:, 1:]
         angles = (places[:, :, None].to(x.dtype) * frequencies.to(x.dtype)).flatten(1)
-        whole = [list(range(len(rows)))]
+        whole = [torch.nonzero(pairs == pair).flatten().tolist() for pair in pairs.unique()]
         for i in range(v["depth"]):
             full = not self.second or i in v["fullatt_block_indexes"]
             x = self.block(f"visual.blocks.{i}.", x, angles, whole if full else groups)
@@ -140,13 +151,16 @@ class QwenModel:
         """(stages, embeddings of the prompt)."""
         embeds, stages = self.decoder.embed(torch.tensor(case["input_ids"])).clone(), {}
         self.decoder.spans = case["spans"]
+        self.decoder.paces = list(zip(case.get("frame_steps", []), case.get("extents", [])))
+        self.decoder.prompt_length = len(case["input_ids"])
         if prefix + "pixel_values.0" in golden:
-            pictures = [golden[f"{prefix}pixel_values.{i}"] for i in range(len(case["images"]))]
+            count = len(case["images"]) + len(case.get("videos", []))
+            pictures = [golden[f"{prefix}pixel_values.{i}"] for i in range(count)]
             states = [torch.cat(s) for s in zip(*(self.tower(p.to(embeds.dtype)) for p in pictures))]
             stages = {f"vit.block.{i}": s for i, s in enumerate(states[1:-1])}
             stages |= {"vit.embeddings": states[0], "connector": states[-1]}
             rows = states[-1]
-            for position, length, *_ in case["spans"]:
+            for position, length, *_ in sorted(case["spans"], key=lambda span: span[2]):
                 embeds[position : position + length], rows = rows[:length], rows[length:]
             assert len(rows) == 0
         logits, layers = self.decoder(embeds)

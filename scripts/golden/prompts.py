@@ -43,7 +43,8 @@ class Prompter:
         messages = None if isinstance(candidate, str) else candidate
         pictures, videos = _pictures(messages), _videos(messages)
         text = candidate if messages is None else self._render(messages)
-        inputs = self._encode(text, pictures, videos, messages is not None)
+        rates = _rates(messages)
+        inputs = self._encode(text, pictures, videos, messages is not None, rates)
         record = {
             "messages": messages,
             "prompt": text,
@@ -68,7 +69,7 @@ class Prompter:
             messages, tokenize=False, add_generation_prompt=True
         )
 
-    def _encode(self, text, pictures, videos, from_chat):
+    def _encode(self, text, pictures, videos, from_chat, rates=()):
         if text_only(self.family):
             # A text model's template holds its own begin token; raw text gets it from the tokenizer.
             ids = self.tokenizer(text, add_special_tokens=not from_chat)["input_ids"]
@@ -83,6 +84,8 @@ class Prompter:
             return inputs
         videos = [[load_image(str(ROOT / p)) for p in frames] for frames in videos]
         more = {"videos": videos} if videos else {}
+        if any(rates):
+            more |= families.FAMILIES[self.family].video_rates(videos, rates)
         # As apply_chat_template does: no second begin token.
         bos = self.tokenizer.bos_token
         twice = bos is not None and text.startswith(bos) and self.family in families.FAMILIES
@@ -109,10 +112,12 @@ class Prompter:
             "mm_token_type_ids",
         ):
             inputs.pop(unused, None)
-        if images and getattr(families.FAMILIES.get(self.family), "token_types", False):
-            visual = inputs["input_ids"] == self.processor.image_token_id
-            inputs["mm_token_type_ids"] = visual.int()
-        if not images:  # no picture: the language model alone
+        family = families.FAMILIES.get(self.family)
+        if (images or videos) and getattr(family, "token_types", False):
+            ids = inputs["input_ids"]
+            kinds = [ids == self.processor.image_token_id, ids == self.processor.video_token_id]
+            inputs["mm_token_type_ids"] = kinds[0].int() + 2 * kinds[1].int()
+        if not images and not videos:  # the language model alone
             inputs.pop("qformer_input_ids", None)
         return inputs
 
@@ -171,6 +176,17 @@ def _videos(messages):
     """The frames of each video."""
     return [
         p["frames"]
+        for m in messages or []
+        if not isinstance(m["content"], str)
+        for p in m["content"]
+        if p["type"] == "video"
+    ]
+
+
+def _rates(messages):
+    """Of each video: its frames a second, None where the message does not say."""
+    return [
+        p.get("fps")
         for m in messages or []
         if not isinstance(m["content"], str)
         for p in m["content"]

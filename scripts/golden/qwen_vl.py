@@ -1,6 +1,11 @@
-"""Qwen2-VL and Qwen2.5-VL for families.py: pictures of their own size, positions of three axes."""
+"""Qwen2-VL and Qwen2.5-VL for families.py: pictures of their own size, frames in pairs, positions of three axes.
+
+The library's video processor needs torchvision: frames go through the (Pillow) image processor one by one, with the
+video processor's numbers of pixels, and are packed as the library packs them.
+"""
 
 import json
+import pathlib
 import sys
 
 import torch
@@ -26,6 +31,97 @@ TEMPLATE = (
 FIFTH = int(hf.__version__.split(".")[0]) >= 5
 
 
+# As the library's own file of a video processor has them, beside what the checkpoint sets.
+VIDEO_FIELDS = {
+    "do_convert_rgb": True,
+    "do_normalize": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "do_sample_frames": False,
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "max_frames": 768,
+    "max_pixels": None,
+    "min_frames": 4,
+    "min_pixels": None,
+    "resample": 3,
+    "rescale_factor": 1 / 255,
+    "temporal_patch_size": 2,
+    "video_processor_type": "Qwen2VLVideoProcessor",
+}
+
+
+def unpacked(rows, grid):
+    """Patches of one item -> frames [2 * groups, 3, h, w]."""
+    t, h, w = grid
+    p = int((rows.shape[1] // 6) ** 0.5)
+    blocks = rows.reshape(t, h // 2, w // 2, 2, 2, 3, 2, p, p)
+    return blocks.permute(0, 6, 5, 1, 3, 7, 2, 4, 8).reshape(2 * t, 3, h * p, w * p)
+
+
+def packed(frames, p):
+    """Frames [2 * groups, 3, h, w] -> (patches, grid)."""
+    t, h, w = len(frames) // 2, frames.shape[2] // p, frames.shape[3] // p
+    blocks = frames.reshape(t, 2, 3, h // 2, 2, p, w // 2, 2, p)
+    rows = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(t * h * w, -1)
+    assert torch.equal(unpacked(rows, (t, h, w)), frames)
+    return rows, [t, h, w]
+
+
+class PairsOfFrames:
+    """Stands for the video processor."""
+
+    num_frames, fps, _auto_class = None, None, None
+    merge_size = temporal_patch_size = 2
+
+    def __init__(self, pictures, size):
+        self.size, self.patch_size, self.saved = size, pictures.patch_size, size is not None
+        if size is None:  # a folder without a file of it: the picture processor's numbers
+            size = {"shortest_edge": pictures.min_pixels, "longest_edge": pictures.max_pixels}
+        self.frames = type(pictures)(size=size, patch_size=self.patch_size, merge_size=2)
+        # Where the class has both, these win.
+        self.frames.min_pixels, self.frames.max_pixels = size.values()
+
+    def __call__(self, videos, video_metadata=None, **_):
+        rows, grids = [], []
+        for video in videos:
+            made = [self.frames([frame], return_tensors="pt") for frame in video]
+            frames = [unpacked(m["pixel_values"], m["image_grid_thw"][0].tolist())[0] for m in made]
+            frames += frames[-1:] * (len(frames) % 2)
+            patches, grid = packed(torch.stack(frames), self.patch_size)
+            rows.append(patches)
+            grids.append(grid)
+        found = {"pixel_values_videos": torch.cat(rows), "video_grid_thw": torch.tensor(grids)}
+        if FIFTH:
+            given = video_metadata or [{}] * len(videos)
+            found["video_metadata"] = [metadata(video, **one) for video, one in zip(videos, given)]
+        return found
+
+    def to_dict(self):
+        return VIDEO_FIELDS | {"size": self.size, "patch_size": self.patch_size, "merge_size": 2}
+
+    def save_pretrained(self, folder, **_):
+        if self.saved:
+            path = pathlib.Path(folder) / "video_preprocessor_config.json"
+            path.write_text(json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n")
+
+    def _set_processor_class(self, _):
+        pass
+
+
+def metadata(video, fps=None):
+    """Of a list of frames that were all looked at."""
+    from transformers.video_utils import VideoMetadata
+
+    return VideoMetadata(total_num_frames=len(video), fps=fps, frames_indices=list(range(len(video))))
+
+
+def grids_of(inputs):
+    """[frames in pairs, rows, columns] of each picture's patches, then of each video's."""
+    found = [inputs[key] for key in ("image_grid_thw", "video_grid_thw") if key in inputs]
+    return torch.cat(found).tolist()
+
+
 class QwenVL:
     token_types = FIFTH  # the model reads which tokens are visual
     image_token = "<|image_pad|>"
@@ -36,10 +132,10 @@ class QwenVL:
         (r"visual$", "connector", False),
     ]
 
-    def __init__(self, name, no_videos, stub):
+    def __init__(self, name, stub):
         self.name = name  # Qwen2VL or Qwen2_5_VL
         self.model_class = name + "ForConditionalGeneration"
-        self._no_videos, self._stub = no_videos, stub
+        self._stub = stub
 
     def tokens_of(self, spec):
         return ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
@@ -70,20 +166,29 @@ class QwenVL:
             temporal_patch_size=2,
             **spec.pictures,
         )
-        return self._join(pictures, tokenizer)
+        return self._join(pictures, tokenizer, spec.videos)
 
     def load_processor(self, folder):
-        nested = folder / "processor_config.json"
-        fifth = nested.exists() and "image_processor" in json.loads(nested.read_text())
-        image_class = hf.Qwen2VLImageProcessorPil if fifth else hf.Qwen2VLImageProcessor
+        nested, own = folder / "processor_config.json", folder / "video_preprocessor_config.json"
+        saved = json.loads(nested.read_text()) if nested.exists() else {}
+        image_class = hf.Qwen2VLImageProcessorPil if FIFTH else hf.Qwen2VLImageProcessor
+        videos = json.loads(own.read_text()) if own.exists() else saved.get("video_processor", {})
         return self._join(
-            image_class.from_pretrained(folder), hf.AutoTokenizer.from_pretrained(folder)
+            image_class.from_pretrained(folder),
+            hf.AutoTokenizer.from_pretrained(folder),
+            videos.get("size"),
         )
 
-    def _join(self, pictures, tokenizer):
+    def _join(self, pictures, tokenizer, videos):
         with self._stub():
             processor_class = getattr(hf, self.name + "Processor")
-        return processor_class(pictures, tokenizer, self._no_videos(), chat_template=TEMPLATE)
+        frames = PairsOfFrames(pictures, videos)
+        return processor_class(pictures, tokenizer, frames, chat_template=TEMPLATE)
+
+    def video_rates(self, videos, rates):
+        if FIFTH:
+            return {"video_metadata": [{"fps": rate} for rate in rates]}
+        return {"fps": [rate or 2.0 for rate in rates]}
 
     def render(self, processor, messages):
         import prompts
@@ -92,32 +197,56 @@ class QwenVL:
         return processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
 
     def picture_tokens(self, processor, images):
+        if not images:
+            return []
         merge = processor.image_processor.merge_size
         grids = processor.image_processor(images)["image_grid_thw"]
         return [(1, int(t * h * w) // merge**2) for t, h, w in grids]
 
+    def video_tokens(self, processor, videos):
+        grids = processor.video_processor(videos)["video_grid_thw"]
+        return [(2 * int(t), int(t * h * w) // 4) for t, h, w in grids]
+
     def span_grids(self, config, inputs):
-        """Rows and columns of each picture's visual tokens."""
+        """Rows and columns of each picture's visual tokens, then of each video's."""
         merge = config.vision_config.spatial_merge_size
-        return [[int(h) // merge, int(w) // merge] for _, h, w in inputs["image_grid_thw"]]
+        return [[int(h) // merge, int(w) // merge] for _, h, w in grids_of(inputs)]
+
+    def paces(self, config, inputs):
+        """[positions from one frame to the next, positions to the text behind or 0] of each item."""
+        merge = config.vision_config.spatial_merge_size
+        found = [[1.0, 0] for _ in inputs.get("image_grid_thw", [])]
+        for i, (_, h, w) in enumerate(inputs.get("video_grid_thw", [])):
+            step = 1.0
+            if self.name == "Qwen2_5_VL":
+                seconds = inputs["second_per_grid_ts"][i]
+                seconds = float(seconds) if FIFTH else int(seconds)
+                step = float(torch.tensor(seconds) * config.vision_config.tokens_per_second)
+            found.append([step, max(int(h), int(w)) // merge if FIFTH else 0])
+        return found
 
     def pixels(self, inputs, _parts):
-        """Each picture put together again from its patches: [1, 3, h, w]."""
-        found, rows = {}, inputs["pixel_values"]
-        for i, (t, h, w) in enumerate(inputs["image_grid_thw"].tolist()):
-            mine, rows = rows[: t * h * w], rows[t * h * w :]
-            p = int((mine.shape[1] // 6) ** 0.5)
-            blocks = mine.reshape(t, h // 2, w // 2, 2, 2, 3, 2, p, p)
-            frames = blocks.permute(0, 6, 5, 1, 3, 7, 2, 4, 8).reshape(2 * t, 3, h * p, w * p)
-            assert torch.equal(frames[0], frames[1])
-            found[f"pixel_values.{i}"] = frames[:1]
+        """Each picture put together again from its patches: [1, 3, h, w]; each video: [frames, 3, h, w]."""
+        found = {}
+        for kind in ("pixel_values", "pixel_values_videos"):
+            rows = inputs.get(kind)
+            grids = inputs.get("video_grid_thw" if kind.endswith("videos") else "image_grid_thw")
+            for t, h, w in [] if grids is None else grids.tolist():
+                mine, rows = rows[: t * h * w], rows[t * h * w :]
+                frames = unpacked(mine, (t, h, w))
+                if kind == "pixel_values":
+                    assert torch.equal(frames[0], frames[1])
+                    frames = frames[:1]
+                found[f"pixel_values.{len(found)}"] = frames
         return found
 
     def positions(self, model, inputs, start, length):
         """Keyword arguments of a forward pass over embeddings of tokens [start, start + length)."""
         ids = inputs["input_ids"]
-        grids = {k: v for k, v in inputs.items() if k in ("image_grid_thw", "mm_token_type_ids")}
-        if FIFTH and "image_grid_thw" not in grids:  # 5.x has no positions for text alone
+        names = ["image_grid_thw", "video_grid_thw", "mm_token_type_ids"]
+        names += ["second_per_grid_ts"] if self.name == "Qwen2_5_VL" else []
+        grids = {k: v for k, v in inputs.items() if k in names}
+        if FIFTH and "mm_token_type_ids" not in grids:  # 5.x has no positions for text alone
             return {"position_ids": torch.arange(start, start + length).expand(3, 1, -1)}
         prompt, delta = model.model.get_rope_index(ids, **grids)
         count = start + length - ids.shape[1]
@@ -126,8 +255,18 @@ class QwenVL:
             prompt = torch.cat([prompt, later.expand(3, 1, -1)], dim=-1)
         return {"position_ids": prompt[:, :, start : start + length]}
 
-    def joined(self, _model, _inputs):
-        return {}
+    def joined(self, model, inputs):
+        """Stages of pictures and videos together: the library runs the tower for each kind on its own."""
+        if "pixel_values_videos" not in inputs:
+            return {}
+        rows = []
+        with torch.no_grad():
+            for kind in ("image", "video"):
+                key = "pixel_values" if kind == "image" else "pixel_values_videos"
+                if key in inputs:
+                    ran = model.model.visual(inputs[key], grid_thw=inputs[f"{kind}_grid_thw"])
+                    rows.append(getattr(ran, "pooler_output", ran))
+        return {"connector": torch.cat(rows)}
 
     def no_effect(self, _config, _name):
         return False

@@ -82,7 +82,7 @@ _STAGES = {
     ],
 }
 _STAGES["blip-2"] = [*_STAGES["instructblip"], (r"qformer\.layernorm$", "qformer.embeddings", False)]
-BLIP = ("instructblip", "blip-2")
+BLIP = ("instructblip", "instructblipvideo", "blip-2")
 _FIRST_INPUT = {"vit.block.{}": "vit.embeddings"}
 
 

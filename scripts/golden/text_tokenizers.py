@@ -3,6 +3,7 @@
 import collections
 import json
 
+import transformers as hf
 from tokenizers import (
     AddedToken,
     Regex,
@@ -149,3 +150,12 @@ def _with_bos(tok, bos):
         pair=f"{bos} $A {bos} $B:1",
         special_tokens=[(bos, tok.token_to_id(bos))],
     )
+
+
+def qformer():
+    """The second tokenizer of InstructBLIP, as the library wraps it."""
+    tokenizer = hf.BertTokenizerFast(
+        tokenizer_object=wordpiece(), model_max_length=128, truncation_side="left"
+    )
+    tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    return tokenizer

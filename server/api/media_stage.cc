@@ -93,17 +93,20 @@ Result<std::vector<ProbedMedia>> MediaStage::probe(std::span<const ContentPart* 
   return probed;
 }
 
+Status MediaStage::takes(bool video) const {
+  const bool pictures = processors_.pictures != nullptr, videos = processors_.frames != nullptr;
+  if (video ? videos : pictures) return {};
+  if (!pictures && !videos) return invalid_argument("this model takes text only, no pictures");
+  return invalid_argument(video ? "this model takes no videos"
+                                : "this model takes videos, no single pictures");
+}
+
 Status MediaStage::check_count(std::span<const ContentPart* const> parts) const {
   size_t pictures = 0;
   for (const ContentPart* part : parts) {
     const bool video = part->kind == ContentPart::Kind::kVideo;
     pictures += video ? 0 : 1;
-    if (processors_.pictures == nullptr) {
-      return invalid_argument("this model takes text only, no pictures", part->param);
-    }
-    if (video && processors_.frames == nullptr) {
-      return invalid_argument("this model takes no videos", part->param);
-    }
+    if (Status status = takes(video); !status.ok()) return status.with_param(part->param);
   }
   if (pictures > static_cast<size_t>(limits_.max_images)) {
     return invalid_argument("the request holds " + std::to_string(pictures) +
@@ -163,9 +166,7 @@ Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone, 
 
 Result<ProbedMedia> MediaStage::probe_picture(std::string bytes, const PictureUse& use,
                                               const std::string& param) const {
-  if (processors_.pictures == nullptr) {
-    return invalid_argument("this model takes text only, no pictures", param);
-  }
+  if (Status status = takes(/*video=*/false); !status.ok()) return status.with_param(param);
   const Result<ImageHeader> header = probe_image(bytes, image_limits_);
   if (!header) return header.status();
   const Result<MediaLayout> layout =
@@ -175,9 +176,7 @@ Result<ProbedMedia> MediaStage::probe_picture(std::string bytes, const PictureUs
 }
 
 Result<ProbedMedia> MediaStage::probe_video(VideoData data, const ContentPart& part) const {
-  if (processors_.frames == nullptr) {
-    return invalid_argument("this model takes no videos", part.param);
-  }
+  if (Status status = takes(/*video=*/true); !status.ok()) return status.with_param(part.param);
   Result<ProbedVideo> video =
       probe_video_data(std::move(data), part.list_fps, processors_.rule, part.sampling,
                        video_limits_, image_limits_, *processors_.frames);

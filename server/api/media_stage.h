@@ -92,6 +92,8 @@ class MediaStage {
                                                   double& preprocess_seconds);
 
  private:
+  // Whether the model takes pictures (videos) at all.
+  Status takes(bool video) const;
   // Whether a URL names a stored file or an address that may be fetched.
   bool lies_elsewhere(const std::string& url) const;
   // The encoded file behind a data: URL, a reference to a stored file, or an http(s) URL.

@@ -144,12 +144,17 @@ ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
 
 // Frames have to come out as the vision tower takes them, too.
 void check_frames(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
-  const Result<MediaLayout> made = processor.layout({480, 640});
-  if (info.encoder_input == ImageSize{} || (made.ok() && made->part == info.encoder_input)) return;
+  Result<MediaLayout> made = processor.layout({480, 640});
+  const bool any_size = info.encoder_input == ImageSize{};
+  if (made.ok()) {
+    made->kind = MediaKind::kVideo;
+    if (any_size ? info.image_tokens(*made) > 0 : made->part == info.encoder_input) return;
+  }
+  const std::string size = made.ok() ? text_of(made->part) : std::string("nothing");
   throw LoadError((folder / "video_preprocessor_config.json").string() +
-                  ": size and crop_size make " +
-                  (made.ok() ? text_of(made->part) : std::string("nothing")) +
-                  " of a frame, the vision tower's image_size is " + text_of(info.encoder_input));
+                  ": size and crop_size make " + size + " of a frame, " +
+                  (any_size ? "which the vision tower cannot take"
+                            : "the vision tower's image_size is " + text_of(info.encoder_input)));
 }
 
 // The processor's own count of visual tokens comes from its patch_size; it has to agree with the
@@ -219,7 +224,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     side.frame_processor = ImageProcessor::load_for_video(folder, &side.frame_rule);
     check_frames(folder, info, *side.frame_processor);
   }
-  if (info.placement != MediaPlacement::kNone) {
+  if (info.max_images > 0) {
     side.image_processor = load_image_processor(folder, info.encoder_input);
     if (info.encoder_input == ImageSize{}) {
       check_parts(folder, info, *side.image_processor);

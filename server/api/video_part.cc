@@ -1,6 +1,5 @@
 #include "server/api/video_part.h"
 
-#include <climits>
 #include <cmath>
 
 #include "server/api/fields.h"
@@ -42,7 +41,7 @@ Status read_sampling(const Json& object, const std::string& path, bool with_fps,
       return wrong(path + ".num_frames", "must be an integer from 1 to " +
                                              std::to_string(kMostFrames) + ", or -1 for all");
     }
-    request.num_frames = read == -1 ? INT_MAX : static_cast<int>(read);
+    request.num_frames = read == -1 ? FrameRequest::kAll : static_cast<int>(read);
   }
   if (const Json* fps = with_fps ? find(object, "fps") : nullptr) {
     const double read = fps->is_number() ? fps->get<double>() : 0;
@@ -93,7 +92,7 @@ Status read_frames(const Json& part, const std::string& path, ContentPart& conte
   if (Status status = read_sampling(part, path, /*with_fps=*/true, rate); !status.ok()) {
     return status;
   }
-  if (rate.fps) content.list_fps = *rate.fps;
+  content.list_fps = rate.fps;
   return read_sampling(part, path, /*with_fps=*/false, content.sampling);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <climits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -11,6 +12,8 @@ namespace saccade {
 
 // What a request may say about which frames of a video are looked at.
 struct FrameRequest {
+  static constexpr int kAll = INT_MAX;
+
   std::optional<int> num_frames = {};  // spread evenly
   std::optional<double> fps = {};      // frames per second of the video; excludes num_frames
   std::optional<double> start = {};    // seconds; frames before it are left out
@@ -21,7 +24,8 @@ struct FrameRequest {
 
 // Indices, ascending, of the frames that are looked at: of those within [start, end) as the request
 // asks, else by the family's own rule. `times` are the frames' times in seconds, `fps` their
-// average rate. More frames than there are: all of them. InvalidArgument when none are left.
+// average rate. More frames than there are: all of them. InvalidArgument when none are left, or
+// another number than the one the family has room for.
 Result<std::vector<int>> sample_frames(const FrameRule& rule, const FrameRequest& request,
                                        std::span<const double> times, double fps);
 

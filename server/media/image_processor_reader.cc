@@ -11,6 +11,7 @@
 #include "server/media/processor_fields.h"
 #include "server/media/smart_resize_rule.h"
 #include "server/media/split_rule.h"
+#include "server/media/squash_rule.h"
 
 namespace saccade {
 namespace {
@@ -76,6 +77,21 @@ class ImageProcessorReader {
     return std::make_shared<Rule>(fields, processor.do_resize_, processor.filter_);
   }
 
+  template <const SmartResizeRule::Defaults& kDefaults>
+  static std::shared_ptr<const PartRule> make_smart_resize(const ProcessorFields& fields,
+                                                           const ImageProcessor& processor) {
+    return std::make_shared<SmartResizeRule>(fields, processor.do_resize_, processor.filter_,
+                                             kDefaults);
+  }
+
+  // Tensors know no Lanczos filter: the class takes the cubic one in its place.
+  static std::shared_ptr<const PartRule> make_squash(const ProcessorFields& fields,
+                                                     const ImageProcessor& processor) {
+    const bool lanczos = processor.filter_ == Filter::kLanczos;
+    return std::make_shared<SquashRule>(fields, processor.do_resize_,
+                                        lanczos ? Filter::kBicubic : processor.filter_);
+  }
+
   template <AnyresRule::Defaults (*kDefaults)()>
   static std::shared_ptr<const PartRule> make_anyres(const ProcessorFields& fields,
                                                      const ImageProcessor& processor) {
@@ -87,7 +103,9 @@ class ImageProcessorReader {
     if (type == "Idefics3ImageProcessor" || type == "SmolVLMImageProcessor") {
       return make_rule<SplitRule>;
     }
-    if (type == "Qwen2VLImageProcessor") return make_rule<SmartResizeRule>;
+    if (type == "SmolVLMVideoProcessor") return make_squash;
+    if (type == "Qwen2VLImageProcessor") return make_smart_resize<SmartResizeRule::kPictures>;
+    if (type == "Qwen2VLVideoProcessor") return make_smart_resize<SmartResizeRule::kFrames>;
     if (type == "Idefics2ImageProcessor") return make_rule<BoundedResizeRule>;
     if (type == "LlavaNextImageProcessor" || type == "LlavaNextVideoImageProcessor") {
       return make_anyres<AnyresRule::next>;
@@ -112,7 +130,9 @@ class ImageProcessorReader {
     } else if (part_rule_of(processor->type_) == make_rule<BoundedResizeRule>) {
       processor->filter_ = Filter::kBilinear;
       processor->mean_ = processor->std_ = kHalves;
-    } else if (part_rule_of(processor->type_) == make_rule<SmartResizeRule>) {
+    } else if (part_rule_of(processor->type_) == make_squash) {
+      processor->mean_ = processor->std_ = kHalves;
+    } else if (processor->type_.starts_with("Qwen2VL")) {
       processor->filter_ = Filter::kBicubic;
     } else if (part_rule_of(processor->type_) == nullptr) {
       processor->resize_rule_ = ImageProcessor::ResizeRule::kShortestEdge;
@@ -258,7 +278,10 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
       config.is_object() && config.contains("model_type") && config["model_type"].is_string()
           ? config["model_type"].get<std::string>()
           : std::string();
-  if (model == "blip" || model == "blip-2" || model == "instructblip") return "BlipImageProcessor";
+  if (model == "blip" || model == "blip-2" || model == "instructblip" ||
+      model == "instructblipvideo") {
+    return "BlipImageProcessor";
+  }
   if (model == "llava") return "LlavaImageProcessor";
   if (model == "llava_next") return "LlavaNextImageProcessor";
   if (model == "llava_next_video") return "LlavaNextVideoImageProcessor";
@@ -316,22 +339,25 @@ ProcessorFile picture_processor(const std::filesystem::path& model_dir) {
 std::string frame_class(const ProcessorFields& fields, const Json& json,
                         const std::filesystem::path& model_dir) {
   std::string type;
-  if (const auto it = json.find("video_processor_type"); it != json.end() && it->is_string()) {
-    type = it->get<std::string>();
-  } else {
-    type = class_name(fields, json, model_dir);
+  for (const char* field : {"image_processor_type", "video_processor_type"}) {
+    if (const auto it = json.find(field); it != json.end() && it->is_string()) type = *it;
   }
-  const std::string stem = without_suffix(
-      without_suffix(without_suffix(type, "Fast"), "VideoProcessor"), "ImageProcessor");
+  if (type.empty()) type = class_name(fields, json, model_dir);
+  for (const char* suffix : {"Fast", "Pil", "VideoProcessor", "ImageProcessor"}) {
+    type = without_suffix(type, suffix);
+  }
   for (const char* crops : {"LlavaNextVideo", "LlavaNext", "VideoLlava", "CLIP"}) {
-    if (stem == crops) return "CLIPImageProcessor";
+    if (type == crops) return "CLIPImageProcessor";
   }
   for (const char* squashes : {"LlavaOnevision", "InstructBlipVideo", "Blip"}) {
-    if (stem == squashes) return "BlipImageProcessor";
+    if (type == squashes) return "BlipImageProcessor";
+  }
+  for (const char* own : {"Qwen2VL", "SmolVLM"}) {
+    if (type == own) return type + "VideoProcessor";
   }
   fields.fail("video_processor_type",
               "unsupported video processor (known: LlavaNextVideo, VideoLlava, LlavaOnevision, "
-              "InstructBlipVideo)");
+              "InstructBlipVideo, Qwen2VL, SmolVLM)");
 }
 
 }  // namespace
@@ -342,19 +368,38 @@ ImageProcessor ImageProcessor::load(const std::filesystem::path& model_dir) {
   return ImageProcessorReader(fields).read(class_name(fields, file.json, model_dir));
 }
 
+namespace {
+
+void read_rate(const ProcessorFields& fields, double* fps) {
+  constexpr double kFastest = 1000;
+  if (fields.find("fps") == nullptr) return;
+  fields.read_number("fps", fps);
+  if (!(*fps > 0 && *fps <= kFastest)) fields.fail("fps", "must be a positive number");
+}
+
+// What the file says of frames; SmolVLM's says it in an object of its own.
+void read_frame_rule(const ProcessorFields& fields, FrameRule* rule) {
+  constexpr int kMostFrames = 4096;
+  fields.read_int("num_frames", 1, kMostFrames, &rule->num_frames);
+  fields.read_int("min_frames", 1, kMostFrames, &rule->min_frames);
+  fields.read_int("max_frames", 1, kMostFrames, &rule->max_frames);
+  read_rate(fields, &rule->fps);
+  if (const Json* sampling = fields.find("video_sampling")) {
+    const ProcessorFields inner = fields.nested("video_sampling", *sampling);
+    inner.read_int("max_frames", 1, kMostFrames, &rule->num_frames);
+    read_rate(inner, &rule->fps);
+  }
+}
+
+}  // namespace
+
 ImageProcessor ImageProcessor::load_for_video(const std::filesystem::path& model_dir,
                                               FrameRule* rule) {
   std::optional<ProcessorFile> file =
       find_processor(model_dir, "video_preprocessor_config.json", "video_processor");
   const ProcessorFile found = file ? *std::move(file) : picture_processor(model_dir);
   const ProcessorFields fields(found.where, found.json);
-  constexpr int kMostFrames = 4096;
-  constexpr double kFastest = 1000;
-  fields.read_int("num_frames", 1, kMostFrames, &rule->num_frames);
-  if (fields.find("fps") != nullptr) {
-    fields.read_number("fps", &rule->fps);
-    if (!(rule->fps > 0 && rule->fps <= kFastest)) fields.fail("fps", "must be a positive number");
-  }
+  read_frame_rule(fields, rule);
   return ImageProcessorReader(fields).read(frame_class(fields, found.json, model_dir));
 }
 

@@ -13,8 +13,12 @@ constexpr int kMaxPixels = 1 << 28;
 
 }  // namespace
 
-SmartResizeRule::SmartResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter)
-    : do_resize_(do_resize), filter_(filter) {
+SmartResizeRule::SmartResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter,
+                                 const Defaults& defaults)
+    : do_resize_(do_resize),
+      filter_(filter),
+      min_pixels_(defaults.min_pixels),
+      max_pixels_(defaults.max_pixels) {
   int patch = 14, merge = 2;
   fields.read_int("patch_size", 1, 256, &patch);
   fields.read_int("merge_size", 1, 16, &merge);

@@ -8,10 +8,20 @@
 namespace saccade {
 
 // Qwen2VLImageProcessor (transformers 4.57): the picture keeps its own size, rounded to whole
-// visual tokens and brought between two numbers of pixels.
+// visual tokens and brought between two numbers of pixels. Qwen2VLVideoProcessor does the same to
+// each frame, between numbers of its own.
 class SmartResizeRule : public PartRule {
  public:
-  SmartResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter);
+  // What a class assumes where its file is silent.
+  struct Defaults {
+    int64_t min_pixels;
+    int64_t max_pixels;
+  };
+  static constexpr Defaults kPictures = {.min_pixels = 56 * 56, .max_pixels = 28 * 28 * 1280};
+  static constexpr Defaults kFrames = {.min_pixels = 128 * 28 * 28, .max_pixels = 768 * 28 * 28};
+
+  SmartResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter,
+                  const Defaults& defaults);
 
   Status check(ImageSize original) const override;
   MediaLayout layout(ImageSize original, const PictureUse& use) const override;
@@ -27,8 +37,8 @@ class SmartResizeRule : public PartRule {
   bool do_resize_;
   Filter filter_;
   int unit_ = 28;  // pixels a side of one visual token
-  int64_t min_pixels_ = 56 * 56;
-  int64_t max_pixels_ = 28 * 28 * 1280;
+  int64_t min_pixels_;
+  int64_t max_pixels_;
 };
 
 }  // namespace saccade

@@ -78,6 +78,27 @@ VideoHeader list_header(size_t frames, double fps) {
   return header;
 }
 
+// All that were given, unless the prompt has room for a certain number.
+FrameRule list_rule(const FrameRule& rule) {
+  if (rule.exact) return rule;
+  FrameRule all;
+  if (rule.spread == FrameRule::Spread::kGroups) all.spread = rule.spread;
+  all.group = rule.group;
+  return all;
+}
+
+// As the reference dates frames: by their number. A list's last frame ends it, for want of a rate
+// that is known to be the film's.
+void tell_time(ProbedVideo& video, std::optional<double> asked_fps, bool listed) {
+  MediaLayout& layout = video.layout;
+  const double fps = video.header.fps, total = video.header.frames();
+  layout.parts = static_cast<int>(video.indices.size());
+  for (const int index : video.indices) layout.times.push_back(index / fps);
+  layout.seconds = listed ? layout.times.back() : total / fps;
+  layout.fps = layout.parts / total * fps;
+  layout.asked_fps = asked_fps.value_or(0);
+}
+
 Status keep_chosen(ProbedVideo& video, const MediaLimits& limits) {
   std::vector<std::string> chosen;
   for (const int index : video.indices) {
@@ -146,21 +167,22 @@ int64_t ProbedVideo::pixels() const {
   return sum;
 }
 
-Result<ProbedVideo> probe_video_data(VideoData data, double list_fps, const FrameRule& rule,
-                                     const FrameRequest& request, const VideoLimits& video,
-                                     const MediaLimits& picture, const ImageProcessor& processor) {
+Result<ProbedVideo> probe_video_data(VideoData data, std::optional<double> list_fps,
+                                     const FrameRule& rule, const FrameRequest& request,
+                                     const VideoLimits& video, const MediaLimits& picture,
+                                     const ImageProcessor& processor) {
   ProbedVideo probed;
   probed.data = std::move(data);
   const bool listed = !probed.data.frames.empty();
   if (listed) {
-    probed.header = list_header(probed.data.frames.size(), list_fps);
+    probed.header = list_header(probed.data.frames.size(), list_fps.value_or(rule.list_fps));
   } else {
     Result<VideoHeader> header = probe_video(probed.data.file, video);
     if (!header) return header.status();
     probed.header = *std::move(header);
   }
-  Result<std::vector<int>> indices =
-      sample_frames(listed ? FrameRule{} : rule, request, probed.header.times, probed.header.fps);
+  Result<std::vector<int>> indices = sample_frames(listed ? list_rule(rule) : rule, request,
+                                                   probed.header.times, probed.header.fps);
   if (!indices) return indices.status();
   probed.indices = *std::move(indices);
   if (listed) {
@@ -169,10 +191,7 @@ Result<ProbedVideo> probe_video_data(VideoData data, double list_fps, const Fram
   Result<MediaLayout> layout = common_layout(probed, processor);
   if (!layout) return layout.status();
   probed.layout = *std::move(layout);
-  probed.layout.parts = static_cast<int>(probed.indices.size());
-  for (const int index : probed.indices) {
-    probed.layout.times.push_back(probed.header.times[index]);
-  }
+  tell_time(probed, listed ? list_fps : request.fps, listed);
   return probed;
 }
 

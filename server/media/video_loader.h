@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,10 +40,12 @@ struct ProbedVideo {
 };
 
 // Frames given one by one are all looked at unless the request asks otherwise; `list_fps` is their
-// rate (it dates them). InvalidArgument: damage, a limit, or frames that do not come out alike.
-Result<ProbedVideo> probe_video_data(VideoData data, double list_fps, const FrameRule& rule,
-                                     const FrameRequest& request, const VideoLimits& video,
-                                     const MediaLimits& picture, const ImageProcessor& processor);
+// rate (it dates them; absent: the rule's). InvalidArgument: damage, a limit, or frames that do not
+// come out alike.
+Result<ProbedVideo> probe_video_data(VideoData data, std::optional<double> list_fps,
+                                     const FrameRule& rule, const FrameRequest& request,
+                                     const VideoLimits& video, const MediaLimits& picture,
+                                     const ImageProcessor& processor);
 
 // Decodes the chosen frames and turns each into pixels as it comes: of the decoded pictures only
 // one exists at a time.

@@ -18,9 +18,9 @@ struct ContentPart {
   std::string param = {};  // path of the text or URL in the request, for errors
   ImageDetail detail = ImageDetail::kAuto;
   // Of a video: URLs of its frames where it came as a list of them (`text` is empty then), taken at
-  // list_fps; and which frames are wanted.
+  // list_fps (absent: at the family's own rate); and which frames are wanted.
   std::vector<std::string> frames = {};
-  double list_fps = 1;
+  std::optional<double> list_fps = {};
   FrameRequest sampling = {};
 };
 

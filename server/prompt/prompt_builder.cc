@@ -120,6 +120,9 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
     video_placeholder_ = info_.video_placeholder.empty() ? video_visual_ : info_.video_placeholder;
   }
   if (chat_template) template_ = probe(*std::move(chat_template));
+  if (info_.video_chat_template.empty()) return;
+  Result<ChatTemplate> own = ChatTemplate::parse(info_.video_chat_template);
+  if (own.ok()) video_template_ = probe(*std::move(own));
 }
 
 PromptBuilder::ProbedTemplate PromptBuilder::probe(ChatTemplate chat_template) const {
@@ -169,6 +172,7 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
   std::vector<TextSegment> text;
   for (const ContentPart& part : message.parts) {
     if (part.kind == ContentPart::Kind::kText) continue;
+    if (info_.placement == MediaPlacement::kBeforePrompt) continue;  // nothing stands for it
     const bool video = part.kind == ContentPart::Kind::kVideo;
     text.push_back({(video ? video_placeholder_ : placeholder_) + "\n", false});
   }
@@ -178,6 +182,11 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
 
 Result<std::vector<TextSegment>> PromptBuilder::render(const Conversation& conversation) const {
   if (conversation.chat_template.empty()) {
+    const std::vector<const ContentPart*> media = conversation.media();
+    const bool videos = std::any_of(media.begin(), media.end(), [](const ContentPart* part) {
+      return part->kind == ContentPart::Kind::kVideo;
+    });
+    if (videos && video_template_) return render(*video_template_, conversation);
     if (template_) return render(*template_, conversation);
     std::vector<TextSegment> text = flatten(conversation);
     if (text.front().text.size() <= kMaxPromptBytes) return text;
@@ -364,7 +373,7 @@ Status PromptBuilder::find_spans(std::span<const int> shown, std::span<const Med
     const MediaLayout& layout = media[static_cast<size_t>(item)];
     const TokenId visual = visual_id(layout);
     const int tokens = info_.image_tokens(layout);
-    const ImageSize grid = info_.token_grid ? info_.token_grid(layout) : ImageSize{};
+    const TokenGrid grid = info_.token_grid ? info_.token_grid(layout) : TokenGrid{};
     for (int placed = 0; placed < tokens;) {
       while (position < end && prompt.ids[position] != visual) ++position;
       const int start = position;
@@ -373,7 +382,7 @@ Status PromptBuilder::find_spans(std::span<const int> shown, std::span<const Med
       if (position == start) {
         return Status(StatusCode::kInternal, "the prompt has too few visual positions");
       }
-      prompt.spans.push_back({start, position - start, item, placed, grid.height, grid.width});
+      prompt.spans.push_back({start, position - start, item, placed, grid});
       placed += position - start;
     }
     prompt.image_tokens += tokens;
@@ -410,7 +419,7 @@ Status PromptBuilder::find_looks(std::span<const int> shown, std::span<const Med
 
 void PromptBuilder::append_item(const MediaLayout& item, int index, Prompt& prompt) const {
   const int tokens = info_.image_tokens(item);
-  prompt.spans.push_back({static_cast<int>(prompt.ids.size()), tokens, index, 0, 0, 0});
+  prompt.spans.push_back({static_cast<int>(prompt.ids.size()), tokens, index, 0, {}});
   prompt.ids.insert(prompt.ids.end(), static_cast<size_t>(tokens), visual_id(item));
   prompt.image_tokens += tokens;
 }

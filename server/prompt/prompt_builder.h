@@ -90,6 +90,7 @@ class PromptBuilder {
   const std::shared_ptr<const Tokenizer> connector_tokenizer_;
   const TemplateGlobals globals_;
   std::optional<ProbedTemplate> template_;
+  std::optional<ProbedTemplate> video_template_;  // in its place where there are videos
   std::string placeholder_;        // text of info.image_token; empty when there is none
   std::string video_placeholder_;  // what templates write for a video; empty when it takes none
   std::string video_visual_;       // text of info.video_token

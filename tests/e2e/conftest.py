@@ -36,9 +36,13 @@ llava_onevision = _session_server("llava_onevision")
 video_llava = _session_server("video_llava")
 instructblip = _session_server("instructblip")
 blip2 = _session_server("blip2_opt")
+instructblipvideo = _session_server("instructblipvideo")
 idefics = _session_server("idefics")
 idefics_plain = _session_server("idefics_plain")
 idefics3 = _session_server("idefics3")
+smolvlm = _session_server("smolvlm")
+qwen2_vl = _session_server("qwen2_vl")
+qwen2_5_vl = _session_server("qwen2_5_vl")
 
 
 @pytest.fixture(scope="session")

@@ -35,11 +35,12 @@ def check_answer(answer, case):
         assert entry.token == entry.top_logprobs[0].token
 
 
+OF_VIDEOS = ["instructblipvideo", "smolvlm", "qwen2_vl", "qwen2_5_vl"]
 LLAVA_LINE = ["llava_siglip", "llava_next", "llava_next_video", "llava_onevision", "video_llava"]
 
 
 @pytest.mark.parametrize("model", ["llama", "llava", "instructblip", "blip2", "idefics", "idefics_plain", "idefics3",
-                                   *LLAVA_LINE])
+                                   *LLAVA_LINE, *OF_VIDEOS])
 def test_chat_equals_reference(model, request):
     server = request.getfixturevalue(model)
     name = {"llama": "llama_gqa", "blip2": "blip2_opt"}.get(model, model)

@@ -62,6 +62,48 @@ def test_which_frames_are_looked_at(llava_next_video, fields, frames):
     assert tokens(llava_next_video, inner) == frames * PER_FRAME
 
 
+@pytest.mark.parametrize("model, fields, count", [
+    # 48 x 32 pixels become 4 x 3 visual tokens for every two frames; two frames a second, but four at least
+    ("qwen2_vl", {}, 2 * 12),
+    ("qwen2_vl", {"fps": 4}, 4 * 12),
+    ("qwen2_vl", {"num_frames": 5}, 2 * 12),  # to the even neighbour
+    ("qwen2_vl", {"num_frames": -1}, 12 * 12),
+    ("qwen2_5_vl", {}, 2 * 2),  # its own file allows five visual tokens: 1 x 2 remain
+    # four visual tokens a frame, one frame a second
+    ("smolvlm", {}, 2 * 4),
+    ("smolvlm", {"fps": 3}, 6 * 4),
+    ("smolvlm", {"fps": 3, "end": 1}, 3 * 4),
+    ("smolvlm", {"num_frames": -1, "end": 0.5}, 6 * 4),
+    ("instructblipvideo", {}, 4 * 5),
+    ("instructblipvideo", {"start": 1}, 4 * 5),
+])
+def test_each_family_has_a_rule_of_its_own(request, model, fields, count):
+    server = request.getfixturevalue(model)
+    assert tokens(server, clip("h264.mp4", **fields)) == count
+    assert len(answer(server, clip("h264.mp4", **fields))) == 8
+
+
+def test_the_rate_of_frames_moves_their_positions(qwen2_5_vl):
+    """The same frames at another pace: another answer, also right behind the first in the prefix cache."""
+    frames = [f"images/frame{i}.jpg" for i in range(4)]
+    slow, fast = listed(frames, fps=0.5), listed(frames, fps=2)
+    first = answer(qwen2_5_vl, fast)
+    assert answer(qwen2_5_vl, slow) != first
+    assert answer(qwen2_5_vl, fast) == pytest.approx(first, abs=1e-5)
+
+
+def test_a_model_of_four_frames_takes_four(instructblipvideo, picture):
+    part = listed(FRAMES)
+    response = instructblipvideo.chat([part, TEXT], max_tokens=2)
+    assert response.status_code == 400
+    assert "exactly 4 frames" in response.json()["error"]["message"]
+    assert response.json()["error"]["param"] == "messages[0].content[0].frames"
+    response = instructblipvideo.chat([{"type": "image_url", "image_url": {"url": picture}}, TEXT], max_tokens=2)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "messages[0].content[0].image_url.url"
+    assert tokens(instructblipvideo, listed([*FRAMES, *FRAMES])) == 4 * 5
+
+
 def test_fields_for_all_videos_of_a_request(llava_next_video):
     part = clip("h264.mp4")
     for body in ({"media_io_kwargs": {"video": {"num_frames": 5}}}, {"mm_processor_kwargs": {"num_frames": 5}}):

@@ -8,10 +8,12 @@ namespace {
 
 using Axes = std::array<int64_t, 3>;
 
+constexpr int kLongPrompt = 1000;  // no answer in sight
+
 // Positions [3][length], each axis as a list.
 std::vector<std::vector<int64_t>> positions(const std::vector<MediaSpan>& spans, int length,
                                             int from = 0) {
-  GridPositions walk(spans);
+  GridPositions walk(spans, kLongPrompt);
   std::vector<std::vector<int64_t>> axes(3);
   for (int i = from; i < length; ++i) {
     const Axes place = walk.at(i);
@@ -24,8 +26,7 @@ MediaSpan grid(int position, int frames, int rows, int columns) {
   MediaSpan span;
   span.position = position;
   span.length = frames * rows * columns;
-  span.rows = rows;
-  span.columns = columns;
+  span.grid = {.rows = rows, .columns = columns};
   return span;
 }
 
@@ -65,6 +66,33 @@ TEST_CASE("a walk that begins in the middle gives the same positions") {
       CHECK(rest[a] == std::vector<int64_t>(whole[a].begin() + from, whole[a].end()));
     }
   }
+}
+
+TEST_CASE("frames at a pace of their own") {
+  MediaSpan span = grid(1, 3, 1, 1);
+  span.grid.frame_step = 2;
+  CHECK(positions({span}, 6)[0] == std::vector<int64_t>{0, 1, 3, 5, 6, 7});
+  CHECK(positions({span}, 6)[1] == std::vector<int64_t>{0, 1, 1, 1, 6, 7});
+  span.grid.frame_step = 1.5F;  // fractions are cut off
+  CHECK(positions({span}, 6)[0] == std::vector<int64_t>{0, 1, 2, 4, 5, 6});
+  span.grid.frame_step = 0;
+  CHECK(positions({span}, 6)[0] == std::vector<int64_t>{0, 1, 1, 1, 2, 3});
+}
+
+TEST_CASE("text behind a video where the span says, the answer behind all of it") {
+  // a word, three frames of one token, two words, then the answer
+  MediaSpan span = grid(1, 3, 1, 1);
+  span.grid.frame_step = 4;
+  span.grid.extent = 1;
+  const std::vector<MediaSpan> spans = {span};
+  GridPositions walk(spans, 6);
+  std::vector<int64_t> places;
+  for (int i = 0; i < 8; ++i) places.push_back(walk.at(i)[0]);
+  CHECK(places == std::vector<int64_t>{0, 1, 5, 9, 2, 3, 10, 11});
+  CHECK(GridPositions::jump(spans, 6) == 6);
+  CHECK(GridPositions::jump(spans, 20) == 0);
+  GridPositions decode(spans, 6);
+  CHECK(decode.at(7)[1] == 11);
 }
 
 }  // namespace saccade::testing

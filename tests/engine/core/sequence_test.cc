@@ -52,6 +52,23 @@ TEST_CASE("the same picture at other positions or rows names different blocks") 
   CHECK(base[0] != hashes(with_spans({{1, 1, 0, 0}, {2, 1, 0, 0}}, {picture(1, 8)}))[0]);
 }
 
+TEST_CASE("frames at another pace, and answers whose positions jump, name different blocks") {
+  const auto paced = [](float step, int extent, int prompt) {
+    Request request = make_request(1, std::vector<TokenId>(static_cast<size_t>(prompt), 1), 8);
+    request.media = {picture(1, 4)};
+    request.spans = {{1, 4, 0, 0, {.rows = 1, .columns = 1, .frame_step = step, .extent = extent}}};
+    Sequence sequence(queued(std::move(request)));
+    sequence.tokens.resize(8, 1);  // what the prompt lacks of two blocks is answer
+    sequence.hash_blocks(2, 4);
+    return sequence.hashes;
+  };
+  CHECK(paced(1, 0, 8) == paced(1, 0, 6));
+  CHECK(paced(1, 0, 8)[0] != paced(2, 0, 8)[0]);
+  // The text behind goes on at position 2, the answer at 8: behind the last frame.
+  CHECK(paced(2, 1, 8)[0] == paced(2, 1, 6)[0]);
+  CHECK(paced(2, 1, 8)[1] != paced(2, 1, 6)[1]);
+}
+
 TEST_CASE("a picture that starts in a later block leaves the earlier ones shareable") {
   const auto text = hashes(with_spans({}, {}));
   const auto late = hashes(with_spans({{5, 3, 0, 0}}, {picture(1, 3)}));

@@ -29,9 +29,18 @@ GoldenCase parse_case(const JsonView& view, int index) {
     // The third and fourth number are there where a picture has several spans, then its grid; the
     // last where its tokens are looked at from within.
     const int media = span.size() > 2 ? span[2] : static_cast<int>(c.spans.size());
-    const bool grid = span.size() > 4;
-    c.spans.push_back({span[0], span[1], media, span.size() > 2 ? span[3] : 0, grid ? span[4] : 0,
-                       grid ? span[5] : 0, span.size() > 6 ? span[6] : 0});
+    MediaSpan& read =
+        c.spans.emplace_back(MediaSpan{span[0], span[1], media, span.size() > 2 ? span[3] : 0});
+    if (span.size() > 4) read.grid = {.rows = span[4], .columns = span[5]};
+    if (span.size() > 6) read.memory_rows = span[6];
+  }
+  if (view.has("frame_steps")) {
+    const std::vector<double> steps = view.number_list("frame_steps");
+    const std::vector<int> extents = view.int_list("extents");
+    for (MediaSpan& span : c.spans) {
+      span.grid.frame_step = static_cast<float>(steps[span.media]);
+      span.grid.extent = extents[span.media];
+    }
   }
   if (view.has("parts")) c.parts = view.int_list("parts");
   if (view.has("kinds")) {
@@ -200,7 +209,7 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
   input.block_size = kBlockSize;
   input.sequences = {{0, length, length, blocks.data()}};
   at::Tensor ids = at::tensor(c.input_ids, at::kInt);
-  GridPositions places(c.spans);
+  GridPositions places(c.spans, length);
   for (int p = 0; p < length; ++p) {
     input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
     input.positions.push_back({places.at(p), p, length, length});

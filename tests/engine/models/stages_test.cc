@@ -94,9 +94,8 @@ TEST_CASE("SigLIP NaViT equals the reference block by block") {
   for_cases_with(names_with("idefics"), "vit.embeddings", [&](const auto& golden, const auto& c) {
     if (!golden.has(c, "vit.post_layernorm")) return;  // IDEFICS has a CLIP tower
     GoldenWeights weights(golden);
-    const VitConfig config =
-        VitConfig::navit(weights.folder.section("vision_config"), defaults,
-                         weights.folder.config().string("transformers_version"));
+    const VitConfig config = VitConfig::navit(weights.folder.section("vision_config"), defaults,
+                                              weights.folder.library_version());
     const Vit vit(config, weights.map.root()("model")("vision_model"), config.num_layers, true);
     check_tower(vit, golden, c);
     const std::string last = "vit.block." + std::to_string(config.num_layers - 1);
@@ -212,7 +211,7 @@ TEST_CASE("Q-Former equals the reference layer by layer") {
         root.tensor("query_tokens", {1, qformer_config.num_queries, qformer_config.hidden_size}));
     const at::Tensor ids =
         qformer_config.reads_text
-            ? golden.tensor(c, "qformer_input_ids").unsqueeze(0).to(test_device())
+            ? golden.tensor(c, "qformer_input_ids").repeat({image.size(0), 1}).to(test_device())
             : at::empty({1, 0}, at::dtype(at::kLong).device(test_device()));
     at::Tensor before = golden.tensor(c, "qformer.embeddings");
     CHECK(max_abs(qformer.embed(ids), before) <= kStage);

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <sstream>
 
@@ -118,6 +120,47 @@ TEST_CASE("frames are spread as the reference spreads them") {
   // At least one, at most all.
   CHECK(sampled({.num_frames = 8}, {.fps = 0.01}, 24) == std::vector<int>{0});
   CHECK(sampled({.num_frames = 8}, {}, 3) == std::vector<int>{0, 1, 2});
+}
+
+TEST_CASE("frames of hundreds of videos are those of the reference's video processors") {
+  // scripts/golden/sampling.py: rule, frames, rate, num_frames, fps, indices
+  const auto rows = nlohmann::json::parse(read_file("tests/golden/sampling.json"));
+  REQUIRE(rows.size() > 700);
+  const std::map<std::string, FrameRule> rules = {
+      {"even", {}},
+      {"groups",
+       {.spread = FrameRule::Spread::kGroups, .min_frames = 4, .max_frames = 768, .group = 2}},
+      {"ends", {.spread = FrameRule::Spread::kEnds, .num_frames = 64, .fps = 1}}};
+  for (const auto& row : rows) {
+    CAPTURE(row.dump());
+    FrameRequest request;
+    if (!row[3].is_null()) request.num_frames = row[3];
+    if (!row[4].is_null()) request.fps = row[4];
+    const std::vector<int> expected = row[5];
+    CHECK(sampled(rules.at(row[0]), request, row[1], row[2]) == expected);
+  }
+}
+
+TEST_CASE("what the reference refuses becomes the nearest that the video has") {
+  const FrameRule pairs{.spread = FrameRule::Spread::kGroups,
+                        .fps = 2,
+                        .min_frames = 4,
+                        .max_frames = 768,
+                        .group = 2};
+  CHECK(sampled(pairs, {}, 1) == std::vector<int>{0});
+  CHECK(sampled(pairs, {.num_frames = 1}, 24) == std::vector<int>{0, 12});
+  CHECK(sampled(pairs, {.num_frames = 99}, 3) == std::vector<int>{0, 1, 2});
+  CHECK(sampled(pairs, {.num_frames = FrameRequest::kAll}, 3) == std::vector<int>{0, 1, 2});
+  const FrameRule ends{.spread = FrameRule::Spread::kEnds, .num_frames = 64, .fps = 1};
+  CHECK(sampled(ends, {.num_frames = FrameRequest::kAll}, 3) == std::vector<int>{0, 1, 2});
+}
+
+TEST_CASE("a prompt with room for four frames takes four") {
+  const FrameRule four{.num_frames = 4, .exact = true};
+  CHECK(sampled(four, {}, 24) == std::vector<int>{0, 6, 12, 18});
+  CHECK(sampled(four, {.fps = 2.0}, 24) == std::vector<int>{0, 6, 12, 18});
+  CHECK_FALSE(sample_frames(four, {}, times(3), kFps).ok());
+  CHECK_FALSE(sample_frames(four, {.num_frames = 5}, times(24), kFps).ok());
 }
 
 TEST_CASE("start and end leave frames out before any rule") {

@@ -7,6 +7,7 @@
 #include "engine/runtime/load_model.h"
 #include "server/api/service.h"
 #include "server/media/image_probe.h"
+#include "server/media/video_loader.h"
 
 // The ids, visual spans and connector ids that the Hugging Face processors make of the same
 // conversations (tests/golden, written by scripts/golden).
@@ -35,12 +36,17 @@ MediaLayout layout_of(const ImageProcessor& processor, const std::string& file,
   return *layout;
 }
 
-// All frames of a `video` part.
-MediaLayout video_layout(const ImageProcessor& processor, const Json& frames) {
-  MediaLayout layout = layout_of(processor, frames.at(0), {});
-  layout.kind = MediaKind::kVideo;
-  layout.parts = static_cast<int>(frames.size());
-  return layout;
+// Of a `video` part, a list of frames.
+MediaLayout video_layout(const api::TextSide& text, const Json& part) {
+  VideoData data;
+  for (const std::string file : part.at("frames")) data.frames.push_back(read_file(kGolden / file));
+  std::optional<double> fps;
+  if (part.contains("fps")) fps = part.at("fps").get<double>();
+  const auto probed =
+      probe_video_data(std::move(data), fps, text.frame_rule, {}, {}, {}, *text.frame_processor);
+  INFO(probed.status().message());
+  REQUIRE(probed.ok());
+  return probed->layout;
 }
 
 // Runs the layout rules on the headers of pictures and frames, in order. `alone`: one picture.
@@ -58,7 +64,7 @@ Conversation conversation_of(const Json& messages, const api::TextSide& text, bo
         continue;
       }
       if (part.at("type") == "video") {
-        media.push_back(video_layout(*text.frame_processor, part.at("frames")));
+        media.push_back(video_layout(text, part));
         message.parts.push_back({ContentPart::Kind::kVideo, "x", {}});
         continue;
       }
@@ -74,15 +80,37 @@ Conversation conversation_of(const Json& messages, const api::TextSide& text, bo
   return conversation;
 }
 
+// Of families whose positions tell rows, columns and frames apart.
+void check_grid(const MediaSpan& span, const Json& expected, const Json& golden) {
+  if (expected.size() < 6) return;
+  CHECK(span.grid.rows == expected[4]);
+  CHECK(span.grid.columns == expected[5]);
+  if (!golden.contains("frame_steps")) return;
+  const size_t item = expected[2];
+  CHECK(span.grid.frame_step == golden.at("frame_steps").at(item).get<float>());
+  CHECK(span.grid.extent == golden.at("extents").at(item));
+}
+
+// The goldens count all pictures first, then all videos; a conversation has them in its own order.
+int pictures_first(const std::vector<MediaLayout>& media, int item) {
+  int place = 0;
+  const MediaKind kind = media[static_cast<size_t>(item)].kind;
+  for (int i = 0; i < static_cast<int>(media.size()); ++i) {
+    const MediaKind other = media[static_cast<size_t>(i)].kind;
+    place += other == kind ? i < item : other == MediaKind::kImage;
+  }
+  return place;
+}
+
 void check_case(const PromptBuilder& builder, const ModelInfo& info, const api::TextSide& text,
                 const Json& golden) {
   CAPTURE(golden.at("name").get<std::string>());
   Prompt prompt;
+  std::vector<MediaLayout> media;
   if (golden.at("messages").is_null()) {
     REQUIRE(golden.at("images").empty());
     prompt = builder.build_text(golden.at("prompt").get<std::string>(), true);
   } else {
-    std::vector<MediaLayout> media;
     const bool alone = golden.at("images").size() == 1;
     const Conversation conversation = conversation_of(golden.at("messages"), text, alone, media);
     auto built = builder.build(conversation, media);
@@ -96,10 +124,12 @@ void check_case(const PromptBuilder& builder, const ModelInfo& info, const api::
   for (size_t i = 0; i < spans.size(); ++i) {
     CHECK(prompt.spans[i].position == spans[i][0]);
     CHECK(prompt.spans[i].length == spans[i][1]);
-    // Picture and first row are told where a picture has several spans.
-    CHECK(prompt.spans[i].media == (spans[i].size() > 2 ? spans[i][2].get<int>() : int(i)));
+    // Item and first row are told where one has several spans.
+    const int item = spans[i].size() > 2 ? spans[i][2].get<int>() : int(i);
+    CHECK(pictures_first(media, prompt.spans[i].media) == item);
     CHECK(prompt.spans[i].offset == (spans[i].size() > 2 ? spans[i][3].get<int>() : 0));
     CHECK(prompt.spans[i].memory_rows == (spans[i].size() > 6 ? spans[i][6].get<int>() : 0));
+    check_grid(prompt.spans[i], spans[i], golden);
   }
   if (info.instruction_to_connector && !spans.empty()) {
     CHECK(prompt.instruction == golden.at("qformer_input_ids").get<std::vector<TokenId>>());
