@@ -44,9 +44,9 @@ ContentHash root_hash(int adapter) {
 
 // The parent of a block that holds tokens of an answer whose positions jump: a prompt of the same
 // tokens has others there.
-ContentHash jumped(const ContentHash& parent, int answer_begin, int64_t jump) {
+ContentHash jumped(const ContentHash& before, int answer_begin, int64_t jump) {
   Sha256 hash;
-  hash.update(parent);
+  hash.update(before);
   hash.update_u32(static_cast<uint32_t>(answer_begin));
   hash.update_u32(static_cast<uint32_t>(jump));
   return hash.finish();

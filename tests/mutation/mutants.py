@@ -7,6 +7,7 @@ in order until one is red: a test program, or one and the test cases to run (a C
 from idefics_mutants import IDEFICS
 from llava_mutants import LLAVA
 from mutant import ALONE, BATCHED, CHUNKED, CORE, KERNELS, SAMPLER, STAGES, mutants_in as _in
+from visual_mutants import VISUAL
 
 GELU = 'parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act")'
 VIT = _in(
@@ -55,90 +56,6 @@ VIT = _in(
         "old files: v_bias added to the keys",
         'at::cat({q, at::zeros_like(q), scope.tensor("v_bias", {d})})',
         'at::cat({q, scope.tensor("v_bias", {d}), at::zeros_like(q)})',
-    ),
-)
-
-NAVIT = _in(
-    "engine/models/vit.cc",
-    (STAGES,),
-    (
-        "navit_rule_of_5x",
-        "position rows by 5.x's formula for a folder of 4.57",
-        "major_minor(library_version)",
-        "std::pair(5, 0)",
-    ),
-    (
-        "navit_eps",
-        "SigLIP tower: LayerNorm epsilon 1e-5 for 1e-6",
-        'config.number_in("layer_norm_eps", defaults.layer_norm_eps, 0, 1)',
-        "1e-5",
-    ),
-    (
-        "navit_erf_gelu",
-        "SigLIP tower: erf gelu for tanh gelu",
-        """parse_activation(config.string("hidden_act", "gelu_pytorch_tanh"),
-                                    config.path() + ".hidden_act")""",
-        "Activation::kGelu",
-    ),
-    (
-        "navit_grid_transposed",
-        "row and column of a position swapped",
-        "patch_positions(config_.positions, rows, side).unsqueeze(1) * side",
-        "patch_positions(config_.positions, rows, side).unsqueeze(1)",
-    ),
-)
-
-IDEFICS3 = _in(
-    "engine/models/idefics3.cc",
-    (STAGES,),
-    (
-        "pixel_shuffle_columns",
-        "the patches of a visual token column by column",
-        "x.view({n, half, scale, half, scale, d})",
-        "x.view({n, half, scale, half, scale, d}).transpose(2, 4)",
-    ),
-    (
-        "idefics3_no_post_norm",
-        "tower without its final norm",
-        "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])",
-        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
-    ),
-) + _in(
-    "engine/models/encoder_batch.cc",
-    (BATCHED,),
-    (
-        "parts_of_neighbour",
-        "pictures of several parts get the first ones' rows",
-        "first += input->media->frames;",
-        "first += 1;",
-    ),
-)
-
-BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
-INSTRUCTBLIP = _in(
-    "engine/models/blip.cc",
-    (STAGES,),
-    (
-        "blip_no_post_norm",
-        "EVA tower without its final LayerNorm",
-        BLIP_IMAGE,
-        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
-    ),
-    ("blip_cls_dropped", "Q-Former does not see CLS", BLIP_IMAGE, BLIP_IMAGE + ".slice(1, 1)"),
-    (
-        "qformer_no_text",
-        "Q-Former without the instruction",
-        "qformer_(image.index_select(0, rows), ids)",
-        "qformer_(image.index_select(0, rows), ids.narrow(1, 0, 0))",
-    ),
-) + _in(
-    "engine/models/blip.cc",
-    (BATCHED,),
-    (
-        "blip_batch_mixed_up",
-        "pictures of one batch get each other's visual tokens",
-        "at::tensor(members, at::kLong).to(image.device())",
-        "at::arange(static_cast<int64_t>(members.size())).to(image.device())",
     ),
 )
 
@@ -572,11 +489,9 @@ KERNEL = (
 
 MUTANTS = [
     *VIT,
-    *NAVIT,
+    *VISUAL,
     *IDEFICS,
-    *IDEFICS3,
     *LLAVA,
-    *INSTRUCTBLIP,
     *QFORMER,
     *DECODERS,
     *ROPE,

@@ -1,0 +1,89 @@
+"""Deliberate bugs of the families between tower and decoder, LLaVA's apart (mutants.py says how they are written)."""
+
+from mutant import BATCHED, STAGES, mutants_in as _in
+
+NAVIT = _in(
+    "engine/models/vit.cc",
+    (STAGES,),
+    (
+        "navit_rule_of_5x",
+        "position rows by 5.x's formula for a folder of 4.57",
+        "fraction_rule(library_version)",
+        "fraction_rule({5, 0})",
+    ),
+    (
+        "navit_eps",
+        "SigLIP tower: LayerNorm epsilon 1e-5 for 1e-6",
+        'config.number_in("layer_norm_eps", defaults.layer_norm_eps, 0, 1)',
+        "1e-5",
+    ),
+    (
+        "navit_erf_gelu",
+        "SigLIP tower: erf gelu for tanh gelu",
+        """parse_activation(config.string("hidden_act", "gelu_pytorch_tanh"),
+                                    config.path() + ".hidden_act")""",
+        "Activation::kGelu",
+    ),
+    (
+        "navit_grid_transposed",
+        "row and column of a position swapped",
+        "patch_positions(config_.positions, rows, side).unsqueeze(1) * side",
+        "patch_positions(config_.positions, rows, side).unsqueeze(1)",
+    ),
+)
+
+IDEFICS3 = _in(
+    "engine/models/idefics3.cc",
+    (STAGES,),
+    (
+        "pixel_shuffle_columns",
+        "the patches of a visual token column by column",
+        "x.view({n, half, scale, half, scale, d})",
+        "x.view({n, half, scale, half, scale, d}).transpose(2, 4)",
+    ),
+    (
+        "idefics3_no_post_norm",
+        "tower without its final norm",
+        "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])",
+        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
+    ),
+) + _in(
+    "engine/models/encoder_batch.cc",
+    (BATCHED,),
+    (
+        "parts_of_neighbour",
+        "pictures of several parts get the first ones' rows",
+        "first += input->media->frames;",
+        "first += 1;",
+    ),
+)
+
+BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
+INSTRUCTBLIP = _in(
+    "engine/models/blip.cc",
+    (STAGES,),
+    (
+        "blip_no_post_norm",
+        "EVA tower without its final LayerNorm",
+        BLIP_IMAGE,
+        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
+    ),
+    ("blip_cls_dropped", "Q-Former does not see CLS", BLIP_IMAGE, BLIP_IMAGE + ".slice(1, 1)"),
+    (
+        "qformer_no_text",
+        "Q-Former without the instruction",
+        "qformer_(image.index_select(0, chosen), ids)",
+        "qformer_(image.index_select(0, chosen), ids.narrow(1, 0, 0))",
+    ),
+) + _in(
+    "engine/models/blip.cc",
+    (BATCHED,),
+    (
+        "blip_batch_mixed_up",
+        "pictures of one batch get each other's visual tokens",
+        "for (const Frame& frame : frames) rows.push_back(frame.row);",
+        "for (const Frame& frame : frames) rows.push_back(&frame - frames.data());",
+    ),
+)
+
+VISUAL = [*NAVIT, *IDEFICS3, *INSTRUCTBLIP]
