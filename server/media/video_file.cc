@@ -122,10 +122,6 @@ AvPtr<AVCodecContext> VideoFile::open_decoder() const {
   if (!decoder || avcodec_parameters_to_context(decoder.get(), stream_->codecpar) < 0) return {};
   decoder->thread_count = 1;
   decoder->pkt_timebase = stream_->time_base;
-  // A stream whose pictures grow on the way costs no more than its header says; codecs pad by this.
-  constexpr int64_t kPadding = 128;
-  decoder->max_pixels =
-      (stream_->codecpar->width + kPadding) * (stream_->codecpar->height + kPadding);
   if (avcodec_open2(decoder.get(), codec, nullptr) < 0) return {};
   return decoder;
 }
