@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
 #include <future>
@@ -27,9 +28,14 @@ class TestServer {
     thread_.join();
   }
   int port() const { return port_; }
+  // Until at least `count` requests for /wait are being answered.
+  void await_waits(int count) const {
+    for (int i = 0; i < 500 && waits_ < count; ++i) std::this_thread::sleep_for(10ms);
+    REQUIRE(waits_ >= count);
+  }
 
  private:
-  static std::vector<Route> routes() {
+  std::vector<Route> routes() {
     const auto echo = [](HttpRequest& request, Client&) {
       HttpReply reply;
       reply.body = request.body + "|" + request.suffix;
@@ -44,7 +50,8 @@ class TestServer {
       return reply;
     };
     const auto fail = [](HttpRequest&, Client&) -> HttpReply { throw std::runtime_error("boom"); };
-    const auto wait_gone = [](HttpRequest&, Client& client) {
+    const auto wait_gone = [this](HttpRequest&, Client& client) {
+      ++waits_;
       for (int i = 0; i < 500 && !client.gone(); ++i) std::this_thread::sleep_for(10ms);
       HttpReply reply;
       reply.status = client.gone() ? 499 : 200;
@@ -66,6 +73,7 @@ class TestServer {
             {"GET", "/flood", flood}};
   }
 
+  std::atomic<int> waits_ = 0;
   HttpServer server_;
   int port_ = 0;
   std::thread thread_;
@@ -279,7 +287,7 @@ TEST_CASE("a handler sees that its client left") {
   TestServer server(options);
   Socket socket(server.port());
   socket.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
-  std::this_thread::sleep_for(50ms);
+  server.await_waits(1);
   socket.close();
   auto record = finished.get_future();
   REQUIRE(record.wait_for(4s) == std::future_status::ready);
@@ -308,6 +316,7 @@ TEST_CASE("beyond the limit the longest idle connection makes room, none that is
     waiting.push_back(std::make_unique<Socket>(server.port()));
     waiting.back()->send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
   }
+  server.await_waits(2);  // the third may be in line for a thread
   std::this_thread::sleep_for(200ms);
   CHECK(ask(server.port(), "GET /open HTTP/1.1\r\n" + kClose).empty());
   waiting.clear();
