@@ -75,6 +75,7 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
   options.constraint = [grammar = *grammar, tokens] {
     return std::make_shared<MarkerTokens>(tokens, grammar->start());
   };
+  options.constraint_field = format->param;
   return syntax;
 }
 
