@@ -35,7 +35,7 @@ class FourFrames(families.NoVideos):
     """Stands for the video processor; `size` is {"height", "width"}."""
 
     def __call__(self, videos, **_):
-        slow = hf.BlipImageProcessor(
+        slow = families.slow("BlipImageProcessor")(
             size=self.size, image_mean=FIELDS["image_mean"], image_std=FIELDS["image_std"]
         )
         frames = [

@@ -288,13 +288,37 @@ def smol_cases():
     ]
 
 
-def few_qwen_cases():
+def few_video_cases():
+    return [
+        Case("video", _ask_video(2, CLIP[:3])),
+        Case("picture and a video", _ask_video(5, CLIP[4:6], "tall.jpg")),
+        Case("two pictures", _ask(6, "wide_palette.png", "alpha.png")),
+    ]
+
+
+def few_smol_cases():
     return [
         Case("two pictures", _ask(3, "wide_palette.png", "tall.jpg")),
-        Case("video", _ask_video(2, CLIP[:4])),
+        Case("seven frames, one in ten seconds", _ask_video(5, CLIP, fps=0.1)),
+    ]
+
+
+def few_frame_cases():
+    return [
+        Case("video", _ask_video(0, [*FRAMES, "tall.jpg"])),
+        Case("text only", _ask(9)),
+    ]
+
+
+def few_blip2_cases():
+    return blip2_cases()[1:]
+
+
+def few_qwen_cases():
+    return [
+        Case("two pictures", _ask(3, "wide_palette.png", "gray_exact.png")),
         Case("seven frames, three each second", _ask_video(5, CLIP, fps=3)),
-        Case("picture and video, a frame each second", _ask_video(7, CLIP, "turned.jpg", fps=1)),
-        Case("text only", _ask(5)),
+        Case("picture and video, a frame each second", _ask_video(7, CLIP[:5], "tall.jpg", fps=1)),
     ]
 
 

@@ -648,7 +648,7 @@ def _anyres():
             "llava_onevision",
             "llava_onevision",
             cases.video_cases,
-            dict(SMALL, max_position_embeddings=512),
+            dict(decoders.QWEN2, max_position_embeddings=512),
             SIGLIP,
             dict(vision_aspect_ratio="anyres_max_2"),
             tokenizer="bytes",
@@ -657,6 +657,7 @@ def _anyres():
             pictures=dict(
                 image_grid_pinpoints=[[a * 19, b * 19] for a in (1, 2, 3) for b in (1, 2, 3)]
             ),
+            decoder="qwen2",
         ),
         Checkpoint(
             "video_llava",
@@ -672,6 +673,11 @@ def _anyres():
 
 def _second_dialect():
     few = lambda: cases.few_text_cases(0)
+
+    def fifth(source, family, cases, **options):
+        options = dict(weights="bfloat16") | options
+        return Checkpoint(source + "_v5", family, cases, source=source, **options)
+
     return [
         Checkpoint("llama_v5", "llama", few, source="llama_tied"),
         Checkpoint(
@@ -719,6 +725,14 @@ def _second_dialect():
             weights="bfloat16",
             eos=("<|end|>", "<end_of_utterance>"),
         ),
+        fifth("llava_next_video", "llava_next_video", cases.few_video_cases),
+        fifth("llava_onevision", "llava_onevision", cases.few_video_cases),
+        fifth("video_llava", "video_llava", cases.few_video_cases),
+        fifth("blip2_opt", "blip-2", cases.few_blip2_cases),
+        fifth("smolvlm", "smolvlm", cases.few_smol_cases, eos=("<end_of_utterance>",)),
+        fifth("instructblipvideo", "instructblipvideo", cases.few_frame_cases),
+        fifth("qwen2_vl", "qwen2_vl", cases.few_qwen_cases, eos=("<|im_end|>",)),
+        fifth("qwen2_5_vl", "qwen2_5_vl", cases.few_qwen_cases, eos=("<|im_end|>",)),
     ]
 
 

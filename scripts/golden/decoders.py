@@ -119,6 +119,16 @@ def checkpoints(make):
             seed=3,
             **byte_level
         ),
+        *[
+            make(name + "_v5", family, few(shift), source=name, **options)
+            for name, family, shift, options in (
+                ("mistral", "mistral", 0, pieces),
+                ("qwen2_window", "qwen2", 4, byte_level),
+                ("qwen3", "qwen3", 6, byte_level),
+                ("gemma2", "gemma2", 3, pieces),
+                ("opt_post", "opt", 8, byte_level),
+            )
+        ],
         make("gemma3_text_v5", "gemma3_text", few(5), source="gemma3_text", weights="bfloat16"),
         make(
             "phi3_long_v5",

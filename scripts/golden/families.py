@@ -11,6 +11,7 @@ import types
 
 import transformers as hf
 from transformers.processing_utils import ProcessorMixin
+from transformers.utils import PushToHubMixin
 
 import prompts
 from idefics import Idefics
@@ -25,6 +26,11 @@ SMOLVLM_TEMPLATE = (
     "{%% elif line['type'] == 'image' %%}{{ '<image>' }}{%% endif %%}{%% endfor %%}<end_of_utterance>\n{%% endfor %%}"
     "{%% if add_generation_prompt %%}{{ 'Assistant:' }}{%% endif %%}"
 )
+
+
+def slow(name):
+    """The image processor class that resizes with Pillow; 5.x calls it by a name of its own."""
+    return getattr(hf, name + "Pil", None) or getattr(hf, name)
 
 
 class Family:
@@ -96,11 +102,8 @@ class Tiles(Family):
 
     def load_processor(self, folder):
         config = json.loads((folder / "processor_config.json").read_text())
-        image_class = getattr(hf, self.name + "ImageProcessor")
-        if "image_processor" in config:  # 5.x; the slow class has another name there
-            image_class = getattr(hf, self.name + "ImageProcessorPil")
         return self._join(
-            image_class.from_pretrained(folder),
+            slow(self.name + "ImageProcessor").from_pretrained(folder),
             hf.AutoTokenizer.from_pretrained(folder),
             config["image_seq_len"],
             (folder / "chat_template.jinja").read_text(),
@@ -227,7 +230,7 @@ def without_video_packages():
             del sys.modules[name]
 
 
-class NoVideos(types.SimpleNamespace):
+class NoVideos(types.SimpleNamespace, PushToHubMixin):  # 5.x saves what is one of these
     """Stands for a video processor nobody asks."""
 
     num_frames, fps, _auto_class = 1, 1, None

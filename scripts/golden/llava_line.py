@@ -25,8 +25,24 @@ TEMPLATE = (
 )
 
 
+FIFTH = int(hf.__version__.split(".")[0]) >= 5
+
+
+def rows_of(found):
+    """Visual tokens as the library hands them over: 5.x has them in a field."""
+    return list(getattr(found, "pooler_output", found))
+
+
 class Frames(families.NoVideos):
     """A video processor that makes each frame apart, so that they may have different sizes: [videos, frames, 3, h, w]."""
+
+    def to_dict(self):
+        """As 5.x saves the library's own."""
+        kept = ("image_mean", "image_std", "size", "crop_size", "do_center_crop", "resample")
+        fields = {name: getattr(self.like, name, None) for name in kept}
+        fields = {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items() if v is not None}
+        sizes = {name: dict(v) for name, v in fields.items() if name.endswith("size")}
+        return fields | sizes | {"video_processor_type": self.kind + "VideoProcessor"}
 
     def __call__(self, videos, **_):
         rows = [torch.stack([self.frame(frame) for frame in frames]) for frames in videos]
@@ -131,7 +147,9 @@ class Anyres(Line):
         with torch.no_grad():
             if "pixel_values" in inputs:
                 sizes = {k: inputs[k] for k in ("image_sizes", "batch_num_images") if k in inputs}
-                rows += model.model.get_image_features(pixel_values=inputs["pixel_values"], **sizes)
+                rows += rows_of(
+                    model.model.get_image_features(pixel_values=inputs["pixel_values"], **sizes)
+                )
             if "pixel_values_videos" in inputs:
                 rows += self.videos(model, inputs["pixel_values_videos"])
         return {"connector": torch.cat(list(rows))}
@@ -171,25 +189,22 @@ class NextVideo(Next):
     def load_processor(self, folder):
         config = json.loads((folder / "processor_config.json").read_text())
         return self._join(
-            hf.LlavaNextImageProcessor.from_pretrained(folder),
+            families.slow("LlavaNextImageProcessor").from_pretrained(folder),
             hf.AutoTokenizer.from_pretrained(folder),
             config["patch_size"],
         )
 
     def _join(self, pictures, tokenizer, patch_size):
-        from transformers.models.llava_next_video.image_processing_llava_next_video import (
-            LlavaNextVideoImageProcessor,
-        )
-
+        # Like CLIP's pictures, as the class LlavaNextVideoImageProcessor of 4.x has it.
         size, crop = pictures.size, pictures.crop_size
-        slow = LlavaNextVideoImageProcessor(size=dict(size), crop_size=dict(crop))
+        slow = families.slow("CLIPImageProcessor")(size=dict(size), crop_size=dict(crop))
 
         def frame(image):
-            return slow([[image]], return_tensors="pt")["pixel_values_videos"][0, 0]
+            return slow([image], return_tensors="pt")["pixel_values"][0]
 
         ProcessorMixin.check_argument_for_proper_class = _any_class
         return hf.LlavaNextVideoProcessor(
-            Frames(frame=frame),
+            Frames(frame=frame, kind="LlavaNextVideo", like=slow),
             pictures,
             tokenizer,
             patch_size=patch_size,
@@ -203,7 +218,8 @@ class NextVideo(Next):
         return [(len(frames), len(frames) * (side * side // 4)) for frames in videos]
 
     def videos(self, model, pixels):
-        return [rows.flatten(0, 1) for rows in model.model.get_video_features(pixels)]
+        found = rows_of(model.model.get_video_features(pixels))
+        return [rows.reshape(-1, rows.shape[-1]) for rows in found]
 
 
 class Onevision(Anyres):
@@ -222,7 +238,7 @@ class Onevision(Anyres):
     def load_processor(self, folder):
         config = json.loads((folder / "processor_config.json").read_text())
         return self._join(
-            hf.LlavaOnevisionImageProcessor.from_pretrained(folder),
+            families.slow("LlavaOnevisionImageProcessor").from_pretrained(folder),
             hf.AutoTokenizer.from_pretrained(folder),
             config["num_image_tokens"],
             config["vision_aspect_ratio"],
@@ -230,14 +246,18 @@ class Onevision(Anyres):
 
     def _join(self, pictures, tokenizer, tokens, ratio):
         size = dict(pictures.size)
-        frames = hf.SiglipImageProcessor(
+        frames = families.slow("SiglipImageProcessor")(
             size=size, image_mean=pictures.image_mean, image_std=pictures.image_std
         )
         ProcessorMixin.check_argument_for_proper_class = _any_class
         return Nested(
             pictures,
             tokenizer,
-            Frames(frame=lambda image: frames(image, return_tensors="pt")["pixel_values"][0]),
+            Frames(
+                frame=lambda image: frames(image, return_tensors="pt")["pixel_values"][0],
+                kind="LlavaOnevision",
+                like=frames,
+            ),
             num_image_tokens=tokens,
             vision_feature_select_strategy="full",
             vision_aspect_ratio=ratio,
@@ -264,6 +284,8 @@ class Onevision(Anyres):
 
     def videos(self, model, pixels):
         config = model.config
+        if FIFTH:  # with the newline
+            return rows_of(model.model.get_video_features(pixels))
         rows = model.model.get_video_features(
             pixels, config.vision_feature_layer, config.vision_feature_select_strategy
         )
@@ -308,13 +330,13 @@ class VideoLlava(Line):
 
     def _join(self, pictures, tokenizer, patch_size):
         def frame(image):
-            made = pictures(images=None, videos=[[image]], return_tensors="pt")
-            return made["pixel_values_videos"][0, 0]
+            made = pictures(images=[image], return_tensors="pt")  # the steps are those of frames
+            return made["pixel_values_images"][0]
 
         ProcessorMixin.check_argument_for_proper_class = _any_class
         return Renamed(
             pictures,
-            Frames(frame=frame),
+            Frames(frame=frame, kind="VideoLlava", like=pictures),
             tokenizer,
             patch_size=patch_size,
             vision_feature_select_strategy="default",
@@ -338,11 +360,11 @@ class VideoLlava(Line):
         rows = []
         with torch.no_grad():
             if "pixel_values_images" in inputs:
-                found = model.model.get_image_features(inputs["pixel_values_images"])
-                rows.append(found.flatten(0, 1))
+                rows += rows_of(model.model.get_image_features(inputs["pixel_values_images"]))
             if "pixel_values_videos" in inputs:
-                found, _ = model.model.get_video_features(inputs["pixel_values_videos"])
-                rows.append(found.flatten(0, 1))
+                found = model.model.get_video_features(inputs["pixel_values_videos"])
+                rows += rows_of(found if FIFTH else found[0])
+            rows = [row.reshape(-1, row.shape[-1]) for row in rows]
         return {"connector": torch.cat(rows)}
 
 

@@ -285,6 +285,7 @@ def _write(spec, folder, model, prompter, end_ids, records, tensors):
         "eos_token_ids": sorted(end_ids),
         "tokens_per_image": sizes[0]["tokens"] if sizes else None,
         "sizes": sizes,
+        **prompter.video_sizes(),
         "cases": records,
     }
     (folder / "golden.json").write_text(

@@ -82,7 +82,8 @@ class QwenModel:
         """frames [n,3,h,w] -> rows of two frames each, with (pair, row, column), merged blocks together."""
         p, m = self.vision["patch_size"], self.vision["spatial_merge_size"]
         rows, columns = frames.shape[2] // p, frames.shape[3] // p
-        pairs = [(frame, frame) for frame in frames] if len(frames) == 1 else list(zip(frames[::2], frames[1::2]))
+        frames = list(frames) + list(frames[-1:]) * (len(frames) % 2)
+        pairs = list(zip(frames[::2], frames[1::2]))
         places = [
             (pair, top + r, left + c)
             for pair in range(len(pairs))

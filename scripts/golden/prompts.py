@@ -137,6 +137,13 @@ class Prompter:
         return rows
 
 
+    def video_sizes(self):
+        """The same for frames of videos, where the family keeps their sizes; else nothing."""
+        family = families.FAMILIES.get(self.family)
+        if not hasattr(family, "video_sizes"):
+            return {}
+        return {"video_sizes": family.video_sizes(self.processor, _sizes())}
+
     def _prompt_size(self, image, image_token_id):
         """A whole prompt of one picture and the word "a"."""
         content = [{"type": "image"}, {"type": "text", "text": "a"}]

@@ -10,6 +10,8 @@ import sys
 
 import torch
 import transformers as hf
+from PIL import Image
+from transformers.utils import PushToHubMixin
 
 # As the published checkpoints have it.
 TEMPLATE = (
@@ -68,19 +70,21 @@ def packed(frames, p):
     return rows, [t, h, w]
 
 
-class PairsOfFrames:
+class PairsOfFrames(PushToHubMixin):
     """Stands for the video processor."""
 
     num_frames, fps, _auto_class = None, None, None
     merge_size = temporal_patch_size = 2
 
     def __init__(self, pictures, size):
-        self.size, self.patch_size, self.saved = size, pictures.patch_size, size is not None
+        self.patch_size, self.saved = pictures.patch_size, size is not None
         if size is None:  # a folder without a file of it: the picture processor's numbers
-            size = {"shortest_edge": pictures.min_pixels, "longest_edge": pictures.max_pixels}
-        self.frames = type(pictures)(size=size, patch_size=self.patch_size, merge_size=2)
-        # Where the class has both, these win.
-        self.frames.min_pixels, self.frames.max_pixels = size.values()
+            size = {edge: pictures.size[edge] for edge in ("shortest_edge", "longest_edge")}
+        self.size = size
+        least, most = size["shortest_edge"], size["longest_edge"]
+        # 4.57's class overlooks a size.
+        edges = {"size": size} if FIFTH else {"min_pixels": least, "max_pixels": most}
+        self.frames = type(pictures)(patch_size=self.patch_size, merge_size=2, **edges)
 
     def __call__(self, videos, video_metadata=None, **_):
         rows, grids = [], []
@@ -169,12 +173,13 @@ class QwenVL:
         return self._join(pictures, tokenizer, spec.videos)
 
     def load_processor(self, folder):
+        import families
+
         nested, own = folder / "processor_config.json", folder / "video_preprocessor_config.json"
         saved = json.loads(nested.read_text()) if nested.exists() else {}
-        image_class = hf.Qwen2VLImageProcessorPil if FIFTH else hf.Qwen2VLImageProcessor
         videos = json.loads(own.read_text()) if own.exists() else saved.get("video_processor", {})
         return self._join(
-            image_class.from_pretrained(folder),
+            families.slow("Qwen2VLImageProcessor").from_pretrained(folder),
             hf.AutoTokenizer.from_pretrained(folder),
             videos.get("size"),
         )
@@ -205,7 +210,16 @@ class QwenVL:
 
     def video_tokens(self, processor, videos):
         grids = processor.video_processor(videos)["video_grid_thw"]
-        return [(2 * int(t), int(t * h * w) // 4) for t, h, w in grids]
+        return [(len(v), int(t * h * w) // 4) for v, (t, h, w) in zip(videos, grids)]
+
+    def video_sizes(self, processor, sizes):
+        """Visual tokens of three frames of each size."""
+        rows = []
+        for height, width in sizes:
+            frames = [Image.new("RGB", (width, height), (127, 127, 127))] * 3
+            tokens = self.video_tokens(processor, [frames])[0][1]
+            rows.append({"height": height, "width": width, "frames": 3, "tokens": tokens})
+        return rows
 
     def span_grids(self, config, inputs):
         """Rows and columns of each picture's visual tokens, then of each video's."""
@@ -234,9 +248,9 @@ class QwenVL:
             for t, h, w in [] if grids is None else grids.tolist():
                 mine, rows = rows[: t * h * w], rows[t * h * w :]
                 frames = unpacked(mine, (t, h, w))
-                if kind == "pixel_values":
-                    assert torch.equal(frames[0], frames[1])
-                    frames = frames[:1]
+                if torch.equal(frames[-1], frames[-2]):  # a picture, or an odd last frame
+                    frames = frames[:-1]
+                assert len(frames) == 1 or kind == "pixel_values_videos"
                 found[f"pixel_values.{len(found)}"] = frames
         return found
 

@@ -36,6 +36,7 @@ class StageRecorder:
             if key in self.tensors:
                 return
             value = (args[0] if args else kwargs["hidden_states"]) if take_input else output
+            value = getattr(value, "pooler_output", value)  # of 5.x's Qwen towers: their visual tokens
             self.tensors[key] = (value[0] if isinstance(value, tuple) else value).detach().clone()
 
         self._handles.append(module.register_forward_hook(hook, with_kwargs=True))

@@ -11,10 +11,9 @@ import types
 
 import numpy as np
 import torch
-import transformers as hf
 from PIL import Image
+from transformers.utils import PushToHubMixin
 
-FIFTH = int(hf.__version__.split(".")[0]) >= 5
 WORDS = "zero one two three four five six seven eight nine ten".split()
 # As published files have them, beside the sizes.
 FIELDS = {
@@ -34,7 +33,7 @@ FIELDS = {
 }
 
 
-class SquashedFrames:
+class SquashedFrames(PushToHubMixin):
     """Stands for the video processor. `sizes`: its size and max_image_size."""
 
     num_frames, fps, _auto_class = FIELDS["num_frames"], FIELDS["fps"], None
@@ -43,8 +42,7 @@ class SquashedFrames:
         self.sizes = sizes
 
     def __call__(self, videos, video_metadata=None, **_):
-        if isinstance(videos[0][0], list):  # 4.57 has a list for each prompt
-            videos = videos[0]
+        videos = videos[0]  # a list for each prompt
         given = video_metadata or [{}] * len(videos)
         return {
             "pixel_values": torch.stack([torch.stack([self.frame(f) for f in v]) for v in videos]),
@@ -79,14 +77,13 @@ def metadata(video, fps=None):
 
 
 def processor_class():
-    """The library's processor; 4.57 wants a list of videos for each prompt."""
+    """The library's processor, which wants a list of videos for each prompt."""
     module = importlib.import_module("transformers.models.smolvlm.processing_smolvlm")
     module.num2words = lambda number: WORDS[number]
 
     class SmolVLMProcessor(module.SmolVLMProcessor):
         def __call__(self, images=None, text=None, videos=None, **kwargs):
-            if videos and not FIFTH:
-                videos = [videos]
+            videos = [videos] if videos else None
             return super().__call__(images=images, text=text, videos=videos, **kwargs)
 
     return SmolVLMProcessor

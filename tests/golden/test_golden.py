@@ -11,7 +11,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent
 SCRIPTS = ROOT.parents[1] / "scripts" / "golden"
 NAMES = sorted(path.parent.name for path in ROOT.glob("*/golden.json"))
-LIMIT_BYTES = 24_000_000
+# Every family in both dialects: as transformers 4.57 and as 5.x saves it.
+LIMIT_BYTES = 29_000_000
 
 
 def run(script, *arguments):

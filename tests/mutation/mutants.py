@@ -173,7 +173,7 @@ DECODERS = _in(
     (
         "head_tied",
         "the embedding used as head though the file has one",
-        'config.tie_word_embeddings || !scope.has("weight")',
+        'config.tie_word_embeddings || !own.has("weight")',
         "true",
     ),
     (

@@ -111,12 +111,15 @@ class RunningModel {
   RequestId last_id_ = 0;
 };
 
-void check_answer(const Answer& answer, const GoldenCase& c) {
+// Returns the largest deviation of a log-probability.
+double check_answer(const Answer& answer, const GoldenCase& c) {
   INFO("case " << c.index << " " << c.name);
+  double worst = 0;
   CHECK(answer.tokens == c.greedy_ids);
   CHECK(answer.finish == FinishReason::kLength);
   for (size_t s = 0; s < answer.tokens.size() && s < c.greedy_ids.size(); ++s) {
     INFO("step " << s);
+    worst = std::max<double>(worst, std::abs(answer.logprobs[s] - c.chosen_logprobs[s]));
     CHECK(std::abs(answer.logprobs[s] - c.chosen_logprobs[s]) <= kLogprob);
     std::map<TokenId, float> ours;
     for (const TokenLogprob& top : answer.top[s]) ours[top.token] = top.logprob;
@@ -125,9 +128,11 @@ void check_answer(const Answer& answer, const GoldenCase& c) {
     for (const auto& [token, logprob] : c.top_logprobs[s]) {
       const auto found = ours.find(token);
       const float mine = found != ours.end() ? found->second : answer.top[s].back().logprob;
+      worst = std::max<double>(worst, std::abs(mine - logprob));
       CHECK(std::abs(mine - logprob) <= kLogprob);
     }
   }
+  return worst;
 }
 
 // All cases of a folder, each submitted `copies` times at once.
@@ -158,13 +163,17 @@ TEST_CASE("alone: ids and log-probabilities of every golden case") {
     INFO(name);
     const Golden golden(name);
     RunningModel model(golden, {});
-    int ran = 0;
+    size_t ran = 0, tokens = 0;
+    double worst = 0;
     for (const GoldenCase& c : golden.cases()) {
       if (!model.fits(c)) continue;
-      check_answer(RunningModel::wait(*model.submit(c)), c);
+      worst = std::max(worst, check_answer(RunningModel::wait(*model.submit(c)), c));
+      tokens += c.greedy_ids.size();
       ++ran;
     }
     CHECK(ran > 0);
+    report("logprobs", golden, worst);
+    report("ids", golden, static_cast<double>(tokens));
   }
 }
 

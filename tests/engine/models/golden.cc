@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 
 #include "engine/core/grid_positions.h"
@@ -194,6 +195,12 @@ double max_abs(const at::Tensor& a, const at::Tensor& b) {
                                 shape_text(b.sizes().vec()));
   }
   return (a.to(at::kCPU, at::kDouble) - b.to(at::kCPU, at::kDouble)).abs().max().item<double>();
+}
+
+void report(std::string_view stage, const Golden& golden, double deviation) {
+  const char* file = std::getenv("SACCADE_GOLDEN_REPORT");
+  if (file == nullptr) return;
+  std::ofstream(file, std::ios::app) << stage << ' ' << golden.name() << ' ' << deviation << '\n';
 }
 
 at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,

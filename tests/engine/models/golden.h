@@ -77,6 +77,10 @@ at::Device test_device();
 
 double max_abs(const at::Tensor& a, const at::Tensor& b);
 
+// SACCADE_GOLDEN_REPORT=FILE: a line "STAGE FOLDER DEVIATION" behind it, of which docs/models.md is
+// made.
+void report(std::string_view stage, const Golden& golden, double deviation);
+
 // Whole prompt through embed, splice and forward at once, without a scheduler.
 // ids [T] -> hidden [T, H]; `visual` replaces the rows of the case's spans, or is looked at.
 at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,

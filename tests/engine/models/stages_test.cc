@@ -235,7 +235,9 @@ TEST_CASE("the encoder's output equals the reference's connector") {
     const std::vector<at::Tensor> encoded = model->encode(pointers_to(media));
     REQUIRE(encoded.size() == expected.size());
     for (size_t i = 0; i < encoded.size(); ++i) {
-      CHECK(max_abs(encoded[i], expected[i]) <= kLogits);
+      const double deviation = max_abs(encoded[i], expected[i]);
+      CHECK(deviation <= kLogits);
+      report("connector", golden, deviation);
     }
   });
 }
@@ -259,7 +261,9 @@ TEST_CASE("logits of whole prompts equal the reference's") {
       const at::Tensor h = prefill(*model, c, visual, at::kFloat);
       const int64_t rows = expected.size(0);
       const at::Tensor logits = model->logits(h.narrow(0, h.size(0) - rows, rows));
-      CHECK(max_abs(logits, expected) <= kLogits);
+      const double deviation = max_abs(logits, expected);
+      CHECK(deviation <= kLogits);
+      report("logits", golden, deviation);
     });
   }
 }
@@ -275,7 +279,9 @@ TEST_CASE("float64 run from pixels to logits equals the reference's float64 run"
     const at::Tensor expected = golden.tensor(c, "fp64.prefill_logits").to(at::kDouble) +
                                 golden.tensor(c, "fp64.prefill_logits_lo").to(at::kDouble);
     const int64_t rows = expected.size(0);
-    CHECK(max_abs(model->logits(h.narrow(0, h.size(0) - rows, rows)), expected) <= 1e-6);
+    const double deviation = max_abs(model->logits(h.narrow(0, h.size(0) - rows, rows)), expected);
+    CHECK(deviation <= 1e-6);
+    report("float64", golden, deviation);
   });
 }
 

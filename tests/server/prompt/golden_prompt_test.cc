@@ -161,6 +161,20 @@ int check_sizes(const PromptBuilder& builder, const ModelInfo& info,
   return static_cast<int>(sizes.size());
 }
 
+// Of videos whose frames keep their sizes.
+void check_video_sizes(const ModelInfo& info, const ImageProcessor& frames, const Json& sizes) {
+  CHECK(sizes.size() >= 40);
+  for (const Json& row : sizes) {
+    const ImageSize size{row.at("height"), row.at("width")};
+    CAPTURE(size.height, size.width);
+    auto layout = frames.layout(size);
+    REQUIRE(layout.ok());
+    layout->kind = MediaKind::kVideo;
+    layout->parts = row.at("frames");
+    CHECK(info.image_tokens(*layout) == row.at("tokens"));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("prompts equal those of the reference processors") {
@@ -176,6 +190,9 @@ TEST_CASE("prompts equal those of the reference processors") {
     for (const Json& golden_case : golden.at("cases")) {
       check_case(builder, info, text, golden_case);
       ++cases;
+    }
+    if (golden.contains("video_sizes")) {
+      check_video_sizes(info, *text.frame_processor, golden.at("video_sizes"));
     }
     if (golden.at("sizes").is_null()) continue;
     CHECK(check_sizes(builder, info, *text.image_processor, golden.at("sizes")) >= 40);
