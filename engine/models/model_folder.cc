@@ -64,6 +64,10 @@ ModelFolder::ModelFolder(const std::filesystem::path& path) : path_(path) {
     config_ = gguf_config(file);
     return;
   }
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    throw LoadError(path.string() + ": no such folder or file");
+  }
   const JsonFile config(path / "config.json");
   config_name_ = config.name();
   config_ = config.json();

@@ -41,11 +41,13 @@ class ConnectionPool {
  private:
   struct State {
     explicit State(int the_limit) : limit(the_limit) {}
+    // False when everybody is being answered.
+    bool make_room(std::unique_lock<std::mutex>& lock);
     bool cut_longest_awaited();
 
     const int limit;
     std::mutex mutex;
-    std::condition_variable empty;
+    std::condition_variable changed;  // a thread ended, or its connection is known
     int threads = 0;
     int cut = 0;  // of their connections, those that lost their place
     std::list<Connection*> members;

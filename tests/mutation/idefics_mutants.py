@@ -4,7 +4,6 @@ from mutant import ALONE, CORE, mutants_in
 
 ADAPTERS = ("lora_test", "")
 CROSS = ("cross_attention_test", "")
-PROPERTY = ("scheduler_property_test", "")
 
 IDEFICS = [
     *mutants_in(
@@ -128,16 +127,6 @@ IDEFICS = [
             "the answer's tokens look at no picture",
             "last.length += std::max(request.sampling.max_tokens, 0);",
             "",
-        ),
-    ),
-    *mutants_in(
-        "engine/core/scheduler.cc",
-        (PROPERTY,),
-        (
-            "decode_without_picture",
-            "a decode goes on although what it looks at is gone",
-            "return contains(sequence.held, ahead.front().media);",
-            "return true;",
         ),
     ),
 ]

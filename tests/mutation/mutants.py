@@ -24,8 +24,8 @@ VIT = _in(
     (
         "clip_gelu",
         "CLIP tower: erf gelu for quick_gelu",
-        ".activation = Activation::kQuickGelu",
-        ".activation = Activation::kGelu",
+        "Activation::kQuickGelu",
+        "Activation::kGelu",
     ),
     (
         "vit_no_positions",
