@@ -80,6 +80,26 @@ TEST_CASE("looks: who finds no room waits for an answer to end, and words go on 
   CHECK(bench.scheduler.idle());
 }
 
+TEST_CASE("looks: an answer whose picture was forgotten has it made again before it goes on") {
+  Bench bench(look_config());
+  for (const RequestId id : {1, 2}) {
+    Request request = make_request(id, ids(10 * static_cast<int>(id), 3), 3);
+    look(request, 1, picture(1, 3));
+    bench.submit(request);
+  }
+  const Batch& first = bench.scheduler.plan();
+  REQUIRE(first.entries.size() == 2);
+  REQUIRE(first.encode.size() == 1);
+  StepOutput output = bench.executor.execute(first);
+  output.failures.emplace_back(0, Status(StatusCode::kInternal, "injected"));
+  bench.scheduler.commit(std::move(output));  // nobody trusts the picture any more
+  const Batch& next = bench.scheduler.plan();
+  REQUIRE(next.entries.size() == 1);
+  CHECK(next.entries[0].sequence == 2);
+  CHECK(next.entries[0].start == 3);  // it decodes
+  CHECK(next.encode.size() == 1);
+}
+
 TEST_CASE("looks: a cached block counts only where the same picture was seen") {
   SchedulerConfig config = look_config();
   config.encoder_cache_tokens = 20;
