@@ -129,4 +129,14 @@ IDEFICS = [
             "",
         ),
     ),
+    *mutants_in(
+        "engine/core/scheduler.cc",
+        (CORE,),
+        (
+            "decode_without_picture",
+            "a decode goes on although what it looks at is gone",
+            "return contains(sequence.held, ahead.front().media);",
+            "return true;",
+        ),
+    ),
 ]
