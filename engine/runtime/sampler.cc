@@ -118,54 +118,16 @@ void Sampler::mask_constraint(const SamplingParams& params) {
   const size_t vocab = adjusted_.size();
   mask_.assign((vocab + 31) / 32, ~0u);
   params.constraint->fill_mask(mask_.data(), static_cast<int>(vocab));
-  for (size_t i = 0; i < vocab; ++i) {
-    if (!(mask_[i / 32] >> (i % 32) & 1)) adjusted_[i] = kMasked;
-  }
-}
-
-// Inverse of the cumulative distribution over what top_k, top_p and min_p leave.
-TokenId Sampler::draw(const SamplingParams& params, int generated) {
-  const float top = *std::max_element(adjusted_.begin(), adjusted_.end());
-  // Beyond e^-30 of the best token nothing is ever drawn; leaving it out keeps the sort short.
-  const float reach = 30.0f * params.temperature;
-  const float floor =
-      params.min_p > 0 ? top + params.temperature * std::log(params.min_p) : top - reach;
-  candidates_.clear();
-  for (TokenId id = 0; id < static_cast<TokenId>(adjusted_.size()); ++id) {
-    if (adjusted_[id] >= floor) candidates_.push_back({adjusted_[id], id});
-  }
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  };
-  if (params.top_k > 0 && params.top_k < static_cast<int>(candidates_.size())) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + params.top_k, candidates_.end(),
-                     better);
-    candidates_.resize(params.top_k);
-  }
-  // Ordered in every case, so that the draw does not depend on how the candidates were found.
-  std::sort(candidates_.begin(), candidates_.end(), better);
-
-  const auto weight = [&](const Candidate& c) {
-    return std::exp(static_cast<double>(c.logit - top) / params.temperature);
-  };
-  double total = 0;
-  for (const Candidate& c : candidates_) total += weight(c);
-  if (params.top_p < 1.0f) {
-    double kept = 0;
-    size_t count = 0;
-    while (count < candidates_.size() && kept < params.top_p * total) {
-      kept += weight(candidates_[count++]);
+  for (size_t word = 0; word < mask_.size(); ++word) {
+    const uint32_t allowed = mask_[word];
+    if (allowed == ~0u) continue;
+    const size_t first = word * 32;
+    const size_t count = std::min<size_t>(32, vocab - first);
+    for (size_t bit = 0; bit < count; ++bit) {
+      float& logit = adjusted_[first + bit];
+      logit = allowed >> bit & 1 ? logit : kMasked;
     }
-    candidates_.resize(std::max<size_t>(count, 1));
-    total = 0;
-    for (const Candidate& c : candidates_) total += weight(c);
   }
-  double target = uniform(params.seed, static_cast<uint64_t>(generated)) * total;
-  for (const Candidate& c : candidates_) {
-    target -= weight(c);
-    if (target < 0) return c.token;
-  }
-  return candidates_.back().token;
 }
 
 SampledToken Sampler::sample(std::span<const float> logits, std::span<const TokenId> tokens,
@@ -174,13 +136,15 @@ SampledToken Sampler::sample(std::span<const float> logits, std::span<const Toke
   const bool greedy = params.temperature <= 0;
   const bool adjusted = adjusts(params, generated);
   SampledToken result;
-  if (greedy && !adjusted) {
-    result.token = argmax(logits);
-  } else {
+  std::span<const float> chosen_by = logits;
+  if (adjusted) {
     adjusted_.assign(logits.begin(), logits.end());
-    if (adjusted) adjust(tokens, prompt_length, params);
-    result.token = greedy ? argmax(adjusted_) : draw(params, generated);
+    adjust(tokens, prompt_length, params);
+    chosen_by = adjusted_;
   }
+  const uint64_t step = static_cast<uint64_t>(generated);
+  result.token = greedy ? argmax(chosen_by)
+                        : distribution_.draw(chosen_by, params, uniform(params.seed, step));
   if (!std::isfinite(logits[result.token])) {
     throw std::runtime_error("the model's output is not finite");
   }

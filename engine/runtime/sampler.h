@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/core/batch.h"
+#include "engine/runtime/token_distribution.h"
 
 namespace saccade {
 
@@ -29,18 +30,12 @@ class Sampler {
   void adjust(std::span<const TokenId> tokens, int prompt_length, const SamplingParams& params);
   void mask_constraint(const SamplingParams& params);
   void mask_ends(const SamplingParams& params);
-  TokenId draw(const SamplingParams& params, int generated);
-
-  struct Candidate {
-    float logit;
-    TokenId token;
-  };
 
   std::vector<TokenId> eos_ids_;
   // Scratch, reused from call to call.
-  std::vector<float> adjusted_;        // [vocab]
-  std::vector<Candidate> candidates_;  // at most [vocab]
-  std::vector<uint32_t> mask_;         // [ceil(vocab / 32)]
+  std::vector<float> adjusted_;  // [vocab]
+  std::vector<uint32_t> mask_;   // [ceil(vocab / 32)]
+  TokenDistribution distribution_;
 };
 
 }  // namespace saccade

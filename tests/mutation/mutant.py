@@ -8,6 +8,7 @@ BATCHED = ("engine_golden_test", "batched *")
 CHUNKED = ("engine_golden_test", "prefilled in chunks *")
 CORE = ("core_test", "")
 SAMPLER = ("sampler_test", "")
+DISTRIBUTION = ("token_distribution_test", "")
 KERNELS = ("kernels_test", "")
 MEDIA = ("media_test", "")
 

@@ -6,7 +6,7 @@ in order until one is red: a test program, or one and the test cases to run (a C
 
 from idefics_mutants import IDEFICS
 from llava_mutants import LLAVA
-from mutant import ALONE, BATCHED, CHUNKED, CORE, KERNELS, SAMPLER, STAGES, mutants_in as _in
+from mutant import ALONE, BATCHED, CHUNKED, CORE, DISTRIBUTION, KERNELS, SAMPLER, STAGES, mutants_in as _in
 from visual_mutants import VISUAL
 
 GELU = 'parse_activation(config.string("hidden_act", "gelu"), config.path() + ".hidden_act")'
@@ -357,11 +357,20 @@ SAMPLING = _in(
         "x = x < 0 ? x * params.repetition_penalty : x / params.repetition_penalty;",
         "x = x / params.repetition_penalty;",
     ),
+) + _in(
+    "engine/runtime/token_distribution.cc",
+    (DISTRIBUTION,),
     (
         "top_p_one_too_few",
         "top_p leaves out the token that crosses the border",
-        "std::max<size_t>(count, 1)",
-        "std::max<size_t>(count, 2) - 1",
+        "std::max<int64_t>(1, std::llround(std::ceil(missing / last)))",
+        "std::llround(std::ceil(missing / last)) - 1",
+    ),
+    (
+        "top_k_keeps_equals",
+        "top_k keeps all that weigh as much as the last",
+        "count - mass_above(tokens(), last).count",
+        "count",
     ),
 )
 

@@ -148,6 +148,16 @@ void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const vo
               int64_t gate_up_stride, void* out, int64_t out_stride) {
   kernel_table().gate_mul(gate, type, rows, width, gate_up, gate_up_stride, out, out_stride);
 }
+float max_value(const float* values, int64_t n) { return kernel_table().max_value(values, n); }
 float log_sum_exp(const float* logits, int64_t n) { return kernel_table().log_sum_exp(logits, n); }
+void softmax_weights(const float* logits, float scale, float least, const TokenWeights& to) {
+  kernel_table().softmax_weights(logits, scale, least, to);
+}
+WeightMass mass_at_least(const TokenWeights& tokens, float bound) {
+  return kernel_table().mass_at_least(tokens, bound);
+}
+void drop_below(const TokenWeights& tokens, float bound) {
+  kernel_table().drop_below(tokens, bound);
+}
 
 }  // namespace saccade::kernels

@@ -4,8 +4,6 @@
 namespace saccade::kernels::SACCADE_ISA {
 namespace {
 
-constexpr float kInfinity = __builtin_inff();
-
 // Below this many elements a call is not worth a parallel region.
 constexpr int64_t kParallelElements = 8192;
 
@@ -161,26 +159,6 @@ void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const vo
 
 void rope_and_write_kv(const RopeArgs& args) {
   args.type == ElementType::kFloat32 ? rope_rows<float>(args) : rope_rows<Bf16>(args);
-}
-
-float log_sum_exp(const float* logits, int64_t n) {
-  Vec best = splat(-kInfinity);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const int part = static_cast<int>(min_of<int64_t>(kLanes, n - i));
-    Vec v = load_part(logits + i, part);
-    for (int j = part; j < kLanes; ++j) v[j] = -kInfinity;
-    best = vmax(v, best);
-  }
-  const float top = reduce_max(best);
-  if (top == -kInfinity || top == kInfinity) return top;
-  Vec sums = splat(0);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const int part = static_cast<int>(min_of<int64_t>(kLanes, n - i));
-    Vec e = vexp(load_part(logits + i, part) - top);
-    for (int j = part; j < kLanes; ++j) e[j] = 0;
-    sums += e;
-  }
-  return top + __builtin_logf(reduce_add(sums));
 }
 
 }  // namespace saccade::kernels::SACCADE_ISA

@@ -16,6 +16,10 @@ void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const vo
 void linear(const LinearArgs& args);
 void linear_quantized(const LinearArgs& args);  // int8 and int4 weights
 void linear_amx(const LinearArgs& args);        // bf16, k a multiple of 32; `amx` only
+float max_value(const float* values, int64_t n);
 float log_sum_exp(const float* logits, int64_t n);
+void softmax_weights(const float* logits, float scale, float least, const TokenWeights& to);
+WeightMass mass_at_least(const TokenWeights& tokens, float bound);
+void drop_below(const TokenWeights& tokens, float bound);
 
 }  // namespace saccade::kernels::SACCADE_ISA

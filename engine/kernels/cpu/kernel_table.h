@@ -8,6 +8,7 @@
 #include "engine/kernels/norm.h"
 #include "engine/kernels/paged_attention.h"
 #include "engine/kernels/rope.h"
+#include "engine/kernels/sampling.h"
 #include "engine/kernels/weight_format.h"
 
 namespace saccade::kernels {
@@ -43,7 +44,11 @@ struct KernelTable {
   void (*add_rms_norm)(const RmsNormArgs&, void*, int64_t, const void*, int64_t);
   void (*gate_mul)(Gate, ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
   void (*linear)(const LinearArgs&);
+  float (*max_value)(const float*, int64_t);
   float (*log_sum_exp)(const float*, int64_t);
+  void (*softmax_weights)(const float*, float, float, const TokenWeights&);
+  WeightMass (*mass_at_least)(const TokenWeights&, float);
+  void (*drop_below)(const TokenWeights&, float);
 };
 
 namespace baseline {

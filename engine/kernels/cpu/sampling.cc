@@ -5,14 +5,9 @@
 namespace saccade::kernels {
 
 int64_t argmax(const float* values, int64_t n) {
-  int64_t best = 0;
-  for (int64_t i = 1; i < n; ++i) {
-    // The second test replaces a NaN at the start by the first number.
-    if (values[i] > values[best] || (values[best] != values[best] && values[i] == values[i])) {
-      best = i;
-    }
-  }
-  return best;
+  const float best = max_value(values, n);
+  const float* found = std::find(values, values + n, best);
+  return found == values + n ? 0 : found - values;
 }
 
 int top_k(const float* values, int64_t n, int k, int64_t* indices, float* top_values) {

@@ -10,7 +10,11 @@ const KernelTable kTable = {
     .add_rms_norm = add_rms_norm,
     .gate_mul = gate_mul,
     .linear = linear,
+    .max_value = max_value,
     .log_sum_exp = log_sum_exp,
+    .softmax_weights = softmax_weights,
+    .mass_at_least = mass_at_least,
+    .drop_below = drop_below,
 };
 
 }  // namespace saccade::kernels::SACCADE_ISA

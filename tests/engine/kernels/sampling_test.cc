@@ -37,6 +37,61 @@ TEST_CASE("log_sum_exp: equals float64 at every size") {
   }
 }
 
+TEST_CASE("softmax_weights: equals float64, in blocks with their sums and maxima") {
+  std::mt19937 generator(12);
+  for (const Isa isa : isas()) {
+    const Setting setting(isa, 1);
+    INFO(name_of(isa));
+    for (const int n : {1, 3, 255, 256, 257, 1000}) {
+      for (const float least : {0.0f, 0.01f}) {
+        Array<float> logits = Array<float>::random(n, generator, 4.0f);
+        if (n > 2) logits.set(1, -kInf);  // a masked token
+        const float top = max_value(logits.data(), n);
+        CHECK(top == *std::max_element(logits.data(), logits.data() + n));
+        const int blocks =
+            (n + static_cast<int>(kWeightBlock) - 1) / static_cast<int>(kWeightBlock);
+        std::vector<float> weights(n), sums(blocks), maxima(blocks);
+        const TokenWeights tokens{weights.data(), n, sums.data(), maxima.data()};
+        softmax_weights(logits.data(), 0.7f, least, tokens);
+        std::vector<double> expected_sums(blocks);
+        std::vector<float> expected_maxima(blocks);
+        for (int i = 0; i < n; ++i) {
+          const double weight = std::exp((static_cast<double>(logits[i]) - top) * 0.7f);
+          CHECK((weight < least ? weights[i] == 0 : relative_error(weights[i], weight) < 1e-6));
+          if (logits[i] == top) CHECK(weights[i] == 1);
+          expected_sums[i / kWeightBlock] += weights[i];
+          expected_maxima[i / kWeightBlock] =
+              std::max(expected_maxima[i / kWeightBlock], weights[i]);
+        }
+        CHECK(maxima == expected_maxima);
+        for (int b = 0; b < blocks; ++b) {
+          CHECK(std::abs(sums[b] - expected_sums[b]) <= 1e-6 * expected_sums[b]);
+        }
+        const float bound = weights[n / 2] > 0 ? weights[n / 2] : 0.1f;  // one weighs just as much
+        WeightMass expected{0, 0};
+        for (const float weight : weights) {
+          if (weight >= bound) expected = {expected.count + 1, expected.sum + weight};
+        }
+        for (int pass = 0; pass < 2; ++pass) {
+          const WeightMass mass = mass_at_least(tokens, bound);
+          CHECK(mass.count == expected.count);
+          CHECK(std::abs(mass.sum - expected.sum) <= 1e-6 * expected.sum);
+          drop_below(tokens, bound);  // what is counted is left, nothing else
+        }
+        CHECK(std::count(weights.begin(), weights.end(), 0.0f) == n - expected.count);
+        CHECK(std::abs(std::accumulate(sums.begin(), sums.end(), 0.0) - expected.sum) <=
+              1e-6 * expected.sum);
+        CHECK(*std::max_element(maxima.begin(), maxima.end()) == 1);
+      }
+    }
+    const float odd[] = {1, kNan};
+    float weights[2], sum, most;
+    softmax_weights(odd, 1, 0, {weights, 2, &sum, &most});
+    CHECK(std::isnan(sum));
+    CHECK(max_value(odd, 2) == 1);
+  }
+}
+
 TEST_CASE("argmax: the first of equals, numbers before NaNs") {
   const float ties[] = {1, 3, 2, 3, 3};
   CHECK(argmax(ties, 5) == 1);
