@@ -10,17 +10,29 @@ namespace saccade::kernels {
 struct PagedSequence {
   int32_t query_start;     // its first row in q
   int32_t query_length;    // rows, >= 1
-  int32_t context_length;  // keys its last query sees, itself among them; >= query_length
+  int32_t context_length;  // keys its last query sees; causal: itself among them, >= query_length
   const int32_t* blocks;   // [ceil(context_length / block_size)] physical blocks
 };
 
-// Causal attention of the queries of one step over the paged cache. Query i of a sequence stands at
+// How far apart keys lie, in elements; the elements of one key lie behind each other.
+struct KvStrides {
+  int64_t block;
+  int64_t head;
+  int64_t key;
+};
+
+// Those of pools [num_blocks, kv_heads, block_size, head_dim]: the keys of one head in one block
+// are one contiguous run, which is what a thread streams.
+constexpr KvStrides pool_strides(int kv_heads, int block_size, int head_dim) {
+  const int64_t keys = int64_t{block_size} * head_dim;
+  return {kv_heads * keys, keys, head_dim};
+}
+
+// Attention of the queries of one step over the paged cache. Query i of a sequence stands at
 // position p = context_length - query_length + i and sees keys 0..p, or with a sliding window those
-// j with p - j < window. Query heads [j g, (j + 1) g), g = heads / kv_heads, read kv head j.
-//
-// Pools are [num_blocks, kv_heads, block_size, head_dim]: the keys of one head in one block are one
-// contiguous run, which is what a thread streams. head_dim may be anything; a multiple of 16 is
-// fastest.
+// j with p - j < window; where `causal` is off (encoders) each query sees all context_length keys.
+// Query heads [j g, (j + 1) g), g = heads / kv_heads, read kv head j. head_dim may be anything; a
+// multiple of 16 is fastest.
 //
 // Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights of prefill
 // are rounded to bf16 before they meet the values, as the reference rounds its softmax. A
@@ -36,8 +48,10 @@ struct PagedAttentionArgs {
   float soft_cap = 0;  // scores become soft_cap * tanh(score / soft_cap); 0: none
   const void* q;       // [num_tokens, heads, head_dim]; token rows q_stride elements apart
   int64_t q_stride;
+  bool causal = true;  // off: no sliding_window, and keys may lie anyhow
   const void* k_pool;
   const void* v_pool;
+  KvStrides kv_strides;
   int block_size;
   const PagedSequence* sequences;
   int num_sequences;

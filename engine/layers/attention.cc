@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "engine/kernels/rope.h"
 #include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
@@ -76,6 +78,49 @@ void rotate_and_cache(const at::Tensor& qkv, const AttentionShape& shape, const 
                               .block_size = input.block_size});
 }
 
+// x [n, heads, t, d] with the heads of a row behind each other, copied only where they are not.
+at::Tensor by_rows(const at::Tensor& x) {
+  const bool rows =
+      x.stride(3) == 1 && x.stride(1) == x.size(3) && x.stride(0) == x.size(2) * x.stride(2);
+  return rows ? x : x.transpose(1, 2).contiguous().transpose(1, 2);
+}
+
+// Each of the n pictures is a sequence whose keys are one block; nothing is copied where q, k and v
+// are parts of the same projection.
+at::Tensor encoder_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const int64_t n = q.size(0), heads = q.size(1), d = q.size(3);
+  const auto queries = static_cast<int32_t>(q.size(2)), context = static_cast<int32_t>(k.size(2));
+  const at::Tensor query_rows = by_rows(q);
+  const bool alike = k.strides() == v.strides() && k.stride(3) == 1;
+  const at::Tensor keys = alike ? k : k.contiguous();
+  const at::Tensor values = alike ? v : v.contiguous();
+  std::vector<int32_t> blocks(n);
+  std::vector<kernels::PagedSequence> sequences;
+  for (int32_t i = 0; i < static_cast<int32_t>(n); ++i) {
+    blocks[i] = i;
+    sequences.push_back({i * queries, queries, context, &blocks[i]});
+  }
+  at::Tensor out = at::empty({n, queries, heads * d}, q.options());
+  kernels::paged_attention({.type = element_type(q),
+                            .heads = static_cast<int>(heads),
+                            .kv_heads = static_cast<int>(heads),
+                            .head_dim = static_cast<int>(d),
+                            .scale = 1.0F / std::sqrt(static_cast<float>(d)),
+                            .sliding_window = 0,
+                            .q = query_rows.const_data_ptr(),
+                            .q_stride = query_rows.stride(2),
+                            .causal = false,
+                            .k_pool = keys.const_data_ptr(),
+                            .v_pool = values.const_data_ptr(),
+                            .kv_strides = {keys.stride(0), keys.stride(1), keys.stride(2)},
+                            .block_size = context,
+                            .sequences = sequences.data(),
+                            .num_sequences = static_cast<int>(n),
+                            .out = out.data_ptr(),
+                            .out_stride = heads * d});
+  return out;
+}
+
 }  // namespace
 
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
@@ -123,22 +168,24 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
   const ProfileScope scope(KernelClass::kAttention);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
   at::Tensor out = at::empty({qkv.size(0), width}, qkv.options());
-  kernels::paged_attention({.type = element_type(qkv),
-                            .heads = shape.heads,
-                            .kv_heads = shape.kv_heads,
-                            .head_dim = shape.head_dim,
-                            .scale = shape.scale,
-                            .sliding_window = shape.sliding_window,
-                            .soft_cap = shape.soft_cap,
-                            .q = qkv.const_data_ptr(),
-                            .q_stride = qkv.size(1),
-                            .k_pool = cache.keys.const_data_ptr(),
-                            .v_pool = cache.values.const_data_ptr(),
-                            .block_size = input.block_size,
-                            .sequences = input.sequences.data(),
-                            .num_sequences = static_cast<int>(input.sequences.size()),
-                            .out = out.data_ptr(),
-                            .out_stride = width});
+  kernels::paged_attention(
+      {.type = element_type(qkv),
+       .heads = shape.heads,
+       .kv_heads = shape.kv_heads,
+       .head_dim = shape.head_dim,
+       .scale = shape.scale,
+       .sliding_window = shape.sliding_window,
+       .soft_cap = shape.soft_cap,
+       .q = qkv.const_data_ptr(),
+       .q_stride = qkv.size(1),
+       .k_pool = cache.keys.const_data_ptr(),
+       .v_pool = cache.values.const_data_ptr(),
+       .kv_strides = kernels::pool_strides(shape.kv_heads, input.block_size, shape.head_dim),
+       .block_size = input.block_size,
+       .sequences = input.sequences.data(),
+       .num_sequences = static_cast<int>(input.sequences.size()),
+       .out = out.data_ptr(),
+       .out_stride = width});
   return out;
 }
 
@@ -151,6 +198,7 @@ at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
 
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const ProfileScope scope(KernelClass::kAttention);
+  if (has_kernels(q)) return encoder_attention(q, k, v);
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);
   return mixed.transpose(1, 2).flatten(2);
 }

@@ -27,9 +27,11 @@ void for_each_range(const PagedAttentionArgs& args, const PagedSequence& sequenc
       begin = next;
     }
   } else {
-    const int queries = max_of(1, kTileRows / (args.heads / args.kv_heads));
-    for (int begin = 0; begin < sequence.query_length; begin += queries) {
-      visit(begin, min_of(sequence.query_length, begin + queries));
+    const int length = sequence.query_length;
+    const int most = max_of(1, kTileRows / (args.heads / args.kv_heads));
+    const int tiles = (length + most - 1) / most;
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      visit(static_cast<int>(length * tile / tiles), static_cast<int>(length * (tile + 1) / tiles));
     }
   }
 }

@@ -32,10 +32,10 @@ static inline int first_visible_key(const PagedAttentionArgs& args, int position
 }
 
 static inline bool uses_decode_path(const PagedAttentionArgs& args, const PagedSequence& sequence) {
-  return sequence.query_length == 1 && args.heads / args.kv_heads <= kMaxGroup;
+  return args.causal && sequence.query_length == 1 && args.heads / args.kv_heads <= kMaxGroup;
 }
 
-// A run of keys that lie behind each other in memory: those of one block.
+// A run of keys at equal distances in memory: those of one block.
 template <typename T>
 struct KeyRun {
   const T* data;
@@ -48,8 +48,9 @@ static inline KeyRun<T> run_at(const PagedAttentionArgs& args, const PagedSequen
                                const void* pool, int kv_head, int position, int end) {
   const int offset = position % args.block_size;
   const int64_t block = sequence.blocks[position / args.block_size];
-  const int64_t row = (block * args.kv_heads + kv_head) * args.block_size + offset;
-  return {static_cast<const T*>(pool) + row * args.head_dim,
+  const KvStrides& strides = args.kv_strides;
+  return {static_cast<const T*>(pool) + block * strides.block + kv_head * strides.head +
+              offset * strides.key,
           min_of(args.block_size - offset, end - position)};
 }
 

@@ -133,11 +133,12 @@ class QueryTile {
     const int begin = first_visible_key(args_, position_of(0)) / kTileKeys * kTileKeys;
     for (int key = begin; key < end; key += kTileKeys) {
       const int count = min_of(kTileKeys, end - key);
+      const int columns = (count + kStrip - 1) / kStrip * kStrip;
       pack(key, count);
-      multiply(queries_, depth_ * 4, as_bytes(keys_), kTileKeys, depth_, scores_, false);
-      for (int r = 0; r < rows_; ++r) update_row(r, key, count);
+      multiply(queries_, depth_ * 4, as_bytes(keys_), kTileKeys, depth_, scores_, columns, false);
+      for (int r = 0; r < rows_; ++r) update_row(r, key, count, columns);
       multiply(reinterpret_cast<const char*>(weights_), kTileKeys * sizeof(Weight),
-               as_bytes(values_), width_, kTileKeys / Unit::kPerStep, output_, true);
+               as_bytes(values_), width_, columns / Unit::kPerStep, output_, width_, true);
     }
     for (int r = 0; r < rows_; ++r) {
       write_output(row_of<T*>(args_.out, args_.out_stride, r), output_ + r * width_, args_.head_dim,
@@ -163,24 +164,27 @@ class QueryTile {
     return steps;
   }
 
-  // c [rows, n] (+)= a [rows, depth] b [depth, n]; a_stride in bytes.
-  void multiply(const char* a, int64_t a_stride, const char* b, int64_t n, int64_t depth, float* c,
-                bool accumulate) {
+  // c [rows, n] (+)= a [rows, depth] b [depth, n], rows of b and c `stride` apart; a_stride in
+  // bytes; n a multiple of 32.
+  void multiply(const char* a, int64_t a_stride, const char* b, int64_t stride, int64_t depth,
+                float* c, int64_t n, bool accumulate) {
 #if defined(__AMX_BF16__)
     if constexpr (sizeof(T) == 2) {
       for (int64_t column = 0; column < n; column += kBlockColumns) {
-        tiles_.multiply(a, a_stride, rows_, b + column * 4, n * 4, depth, c + column, n,
+        tiles_.multiply(a, a_stride, rows_, b + column * 4, stride * 4, depth, c + column, stride,
                         accumulate);
       }
       return;
     }
 #endif
-    multiply_block<typename Unit::Multiply>(a, a_stride, rows_, b, n * 4, depth, n, c, n,
+    multiply_block<typename Unit::Multiply>(a, a_stride, rows_, b, stride * 4, depth, n, c, stride,
                                             accumulate);
   }
 
-  // Row r of the tile is query r / group, head r % group.
-  int position_of(int r) const { return first_position_ + task_.begin + r / group_; }
+  // Row r of the tile is query r / group, head r % group. It sees the keys up to its position.
+  int position_of(int r) const {
+    return args_.causal ? first_position_ + task_.begin + r / group_ : sequence_.context_length - 1;
+  }
   template <typename Pointer, typename Base>
   Pointer row_of(Base* base, int64_t stride, int r) const {
     const int64_t token = sequence_.query_start + task_.begin + r / group_;
@@ -214,25 +218,27 @@ class QueryTile {
       const KeyRun<T> values =
           run_at<T>(args_, sequence_, args_.v_pool, task_.kv_head, key + i, key + count);
       for (int j = 0; j < keys.count; ++j, ++i) {
-        Unit::pack_key(keys.data + static_cast<int64_t>(j) * d, d, i, keys_);
-        Unit::pack_value(values.data + static_cast<int64_t>(j) * d, d, i, width_, values_);
+        const int64_t at = j * args_.kv_strides.key;
+        Unit::pack_key(keys.data + at, d, i, keys_);
+        Unit::pack_value(values.data + at, d, i, width_, values_);
       }
     }
   }
 
-  // Scores of row r for keys from `key` on -> weights, with the running maximum and sum.
-  void update_row(int r, int key, int count) {
+  // Scores of row r for keys from `key` on -> weights, with the running maximum and sum. Those of
+  // the first `columns` keys are read again, of which `count` exist.
+  void update_row(int r, int key, int count, int columns) {
     float* scores = scores_ + static_cast<int64_t>(r) * kTileKeys;
     Weight* weights = weights_ + static_cast<int64_t>(r) * kTileKeys;
     const int position = position_of(r);
     const int from = max_of(0, first_visible_key(args_, position) - key);
     const int to = min_of(count, position + 1 - key);
     if (from >= to) {  // the row sees none of these keys
-      std::memset(weights, 0, kTileKeys * sizeof(Weight));
+      std::memset(weights, 0, columns * sizeof(Weight));
       return;
     }
     for (int i = 0; i < from; ++i) scores[i] = -__builtin_inff();
-    for (int i = to; i < kTileKeys; ++i) scores[i] = -__builtin_inff();
+    for (int i = to; i < columns; ++i) scores[i] = -__builtin_inff();
     float scale = args_.scale;
     if (args_.soft_cap > 0) {
       cap_scores(scores + from, to - from, scale, args_.soft_cap);
@@ -248,13 +254,13 @@ class QueryTile {
       maximum_[r] = maximum;
     }
     Vec sums = splat(0);
-    for (int i = 0; i < kTileKeys; i += kLanes) {
+    for (int i = 0; i < columns; i += kLanes) {
       const Vec e = vexp(load(scores + i) * scale - maximum);
       store(scores + i, e);
       sums += e;
     }
     sum_[r] += reduce_add(sums);
-    Unit::store_weights(weights, scores, kTileKeys);
+    Unit::store_weights(weights, scores, columns);
   }
 
   const PagedAttentionArgs& args_;

@@ -13,6 +13,7 @@ namespace {
 struct Shape {
   int heads, kv_heads, head_dim, block_size, window;
   float soft_cap = 0;
+  bool causal = true;  // off: an encoder, with the heads of each key behind each other
 };
 
 struct Chunk {
@@ -60,8 +61,10 @@ class Problem {
                      .soft_cap = shape_.soft_cap,
                      .q = queries_.data(),
                      .q_stride = stride_,
+                     .causal = shape_.causal,
                      .k_pool = keys_.data(),
                      .v_pool = values_.data(),
+                     .kv_strides = strides(),
                      .block_size = shape_.block_size,
                      .sequences = sequences.data(),
                      .num_sequences = static_cast<int>(sequences.size()),
@@ -117,13 +120,19 @@ class Problem {
 
   size_t pool_index(size_t s, int position, int kv_head) const {
     const int64_t block = tables_[s][position / shape_.block_size];
-    return ((block * shape_.kv_heads + kv_head) * shape_.block_size +
-            position % shape_.block_size) *
-           shape_.head_dim;
+    return block * strides().block + kv_head * strides().head +
+           position % shape_.block_size * strides().key;
+  }
+
+  KvStrides strides() const {
+    const int64_t d = shape_.head_dim;
+    if (shape_.causal) return pool_strides(shape_.kv_heads, shape_.block_size, shape_.head_dim);
+    return {shape_.block_size * shape_.kv_heads * d, d, shape_.kv_heads * d};
   }
 
   std::vector<double> attend(size_t s, int query, int head) const {
-    const int position = chunks_[s].context - chunks_[s].queries + query;
+    const int context = chunks_[s].context;
+    const int position = shape_.causal ? context - chunks_[s].queries + query : context - 1;
     const int kv_head = head / (shape_.heads / shape_.kv_heads);
     std::vector<double> scores;
     std::vector<int> positions;
@@ -180,6 +189,8 @@ const Shape kShapes[] = {
     {4, 2, 64, 16, 0, 1.5f},  // soft caps
     {6, 3, 24, 16, 10, 50},   //
     {20, 1, 13, 16, 0, 0.1f},
+    {3, 3, 64, 700, 0, 0, false},  // encoders: one block each
+    {6, 2, 13, 16, 0, 0, false},
 };
 
 // Decodes first, then chunks, as the scheduler lays a step out; borders of splits and tiles.
