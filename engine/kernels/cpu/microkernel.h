@@ -43,6 +43,18 @@ struct FetchNext {
   int64_t bytes_per_step;  // at most 64
 };
 
+// sums[r][v] += a[r] row[v], the rows of A floats `a_stride` bytes apart.
+template <int R, int V>
+static inline void add_products(const char* a, int64_t a_stride, const Vec (&row)[V],
+                                Vec (&sums)[R][V]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Vec scalar = splat(load_one(reinterpret_cast<const float*>(a + r * a_stride)));
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sums[r][v] = row[v] * scalar + sums[r][v];
+  }
+}
+
 // sums[r][v] += a[r] b[v] for one step of k. B holds 4 bytes per column and step: a float, or two
 // bf16 of adjacent k. A row of A holds kStepBytes per step.
 struct FloatUnit {
@@ -52,12 +64,7 @@ struct FloatUnit {
     Vec row[V];
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) std::memcpy(&row[v], b + v * sizeof(Vec), sizeof(Vec));
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec scalar = splat(load_one(reinterpret_cast<const float*>(a + r * a_stride)));
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) sums[r][v] = row[v] * scalar + sums[r][v];
-    }
+    add_products<R, V>(a, a_stride, row, sums);
   }
 };
 
@@ -105,12 +112,7 @@ struct WidenedUnit {
       std::memcpy(&bits, b + v * sizeof bits, sizeof bits);
       row[v] = (Vec)(kUpper ? bits & kHigh : bits << 16);
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec scalar = splat(load_one(reinterpret_cast<const float*>(a + r * a_stride)));
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) sums[r][v] = row[v] * scalar + sums[r][v];
-    }
+    add_products<R, V>(a, a_stride, row, sums);
   }
 };
 
