@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import threading
@@ -172,6 +173,19 @@ def test_inspect():
     result = run("inspect", GOLDEN / "instructblip")
     assert result.returncode == 0 and "instructblip" in result.stdout
     assert run("inspect", "/nowhere").returncode == 1
+
+
+def test_memory_comes_from_one_allocator(slow_server):
+    """glibc's heaps grow with pictures that one thread makes and another drops (server/CMakeLists.txt)."""
+    maps = pathlib.Path(f"/proc/{slow_server.process.pid}/maps").read_text()
+    assert "libjemalloc" in maps
+    assert "[heap]" not in maps or heap_kib(maps) < 4096
+
+
+def heap_kib(maps):
+    line = next(line for line in maps.splitlines() if line.endswith("[heap]"))
+    start, end = (int(x, 16) for x in line.split()[0].split("-"))
+    return (end - start) // 1024
 
 
 def test_logs_as_json():
