@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "models" / "default"
 DTYPE = "bfloat16"
 KV_BYTES = 256 << 20
+FILLING = 400  # pictures whose prompts fill the pool: its pages are taken as they are written
 
 
 def server(port):
@@ -78,15 +79,15 @@ def main():
     starts = [start_seconds() for _ in range(3)]
     with bench.serving(server) as (process, port):
         loaded = bench.resident_mb(process.pid)
-        for seed in range(100):
+        for seed in range(FILLING):
             ask(port, "/v1/chat/completions", question(picture(seed), 8))
         warm = bench.resident_mb(process.pid)
         fresh, again = [], []
-        for seed in range(100, 120):
+        for seed in range(FILLING, FILLING + 20):
             url = picture(seed)
             fresh.append(answer_seconds(port, url))
             again.append(answer_seconds(port, url))
-        for seed in range(200, 200 + options.pictures):
+        for seed in range(1000, 1000 + options.pictures):
             ask(port, "/v1/chat/completions", question(picture(seed), 8))
         after = bench.resident_mb(process.pid)
     pool_mb = KV_BYTES / 1048576
@@ -97,8 +98,8 @@ def main():
          "< 2 s", statistics.median(starts) < 2),
         ("resident after the start", f"{loaded:.0f} MiB: {share:.2f}x weights ({weights_mb:.0f} MiB) + KV pool ({pool_mb:.0f} MiB)",
          "<= 1.15x", share <= 1.15),
-        (f"resident after 100 pictures, then after {options.pictures} more", f"{warm:.0f}, {after:.0f} MiB", "flat within 5 %",
-         after <= 1.05 * warm),
+        (f"resident after {FILLING} pictures, which fill the pool, then after {options.pictures} more",
+         f"{warm:.0f}, {after:.0f} MiB", "flat within 5 %", after <= 1.05 * warm),
         ("first token of a picture seen before / never seen", f"{1000 * statistics.median(again):.0f} / "
          f"{1000 * statistics.median(fresh):.0f} ms: {ratio:.2f}x", "<= 0.25x", ratio <= 0.25),
         ("encoding of 8 pictures in one batch", f"{encode_ms:.1f} ms each, {encode:.0%} of the measured GFLOP/s", ">= 70 %",
