@@ -1,0 +1,84 @@
+"""Deliberate bugs of the CPU kernels (mutants.py says how they are written)."""
+
+from mutant import KERNELS, STAGES, mutants_in as _in
+
+ROTATION = """\
+  for (int i = 0; i < half; i += kLanes) {
+    const int n = min_of(kLanes, half - i);
+    const Vec c = load_part(cos + i, n);
+    const Vec s = load_part(sin + i, n);
+    const Vec a = load_part(x + i, n);
+    const Vec b = load_part(x + half + i, n);
+    store_part(out + i, a * c - b * s, n);
+    store_part(out + half + i, b * c + a * s, n);
+  }"""
+INTERLEAVED = """\
+  for (int i = 0; i < half; ++i) {
+    const Vec c = load_part(cos + i, 1);
+    const Vec s = load_part(sin + i, 1);
+    const Vec a = load_part(x + 2 * i, 1);
+    const Vec b = load_part(x + 2 * i + 1, 1);
+    store_part(out + 2 * i, a * c - b * s, 1);
+    store_part(out + 2 * i + 1, b * c + a * s, 1);
+  }"""
+KERNEL = (
+    _in(
+        "engine/kernels/cpu/elementwise.cc",
+        (STAGES,),
+        ("rope_interleaved", "rope turns neighbours instead of halves", ROTATION, INTERLEAVED),
+        (
+            "llama_gelu",
+            "the decoder's MLP with quick_gelu for silu",
+            "x / (1.0f + vexp(-x))",
+            "x / (1.0f + vexp(-1.702f * x))",
+        ),
+        (
+            "gate_quick_gelu",
+            "Gemma: quick_gelu for tanh gelu",
+            "x / (1.0f + vexp(-2.0f * inner))",
+            "x / (1.0f + vexp(-1.702f * x) + 0.0f * inner)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_prefill.h",
+        (STAGES,),
+        (
+            "scores_not_capped",
+            "Gemma 2: scores of a prompt not capped",
+            "args_.soft_cap > 0",
+            "false",
+        ),
+        (
+            "gqa_tiled",
+            "key head of query head h: h mod n instead of h div g",
+            "static_cast<int64_t>(task_.kv_head) * group_ + r % group_",
+            "task_.kv_head + static_cast<int64_t>(r % group_) * args_.kv_heads",
+        ),
+        (
+            "causal_off_by_one",
+            "a query sees the key after it",
+            "min_of(count, position + 1 - key)",
+            "min_of(count, position + 2 - key)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_plan.h",
+        (KERNELS,),
+        (
+            "window_off_by_one",
+            "sliding window one key too long",
+            "max_of(0, position - args.sliding_window + 1)",
+            "max_of(0, position - args.sliding_window)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_decode.h",
+        (KERNELS,),
+        (
+            "splits_not_rescaled",
+            "long contexts: parts added up without their maxima",
+            "vexp(splat(partial[2 * h] - maximum))[0]",
+            "1.0f",
+        ),
+    )
+)
