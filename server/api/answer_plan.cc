@@ -72,8 +72,8 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
   allow_reasoning(syntax, *format);
   const auto grammar = service.grammars.compile(*format);
   if (!grammar) return grammar.status();
-  options.constraint = [grammar = *grammar, tokens] {
-    return std::make_shared<MarkerTokens>(tokens, grammar->start());
+  options.constraint = [grammar = *grammar, tokens, credit = std::make_shared<GrammarCredit>()] {
+    return std::make_shared<MarkerTokens>(tokens, grammar->start(credit));
   };
   options.constraint_field = format->param;
   return syntax;

@@ -161,7 +161,9 @@ Status constrain(GrammarCompiler& grammars, const std::optional<GrammarSpec>& fo
   if (!format) return {};
   const auto grammar = grammars.compile(*format);
   if (!grammar) return grammar.status();
-  options.constraint = [grammar = *grammar] { return grammar->start(); };
+  options.constraint = [grammar = *grammar, credit = std::make_shared<GrammarCredit>()] {
+    return grammar->start(credit);
+  };
   options.constraint_field = format->param;
   return {};
 }

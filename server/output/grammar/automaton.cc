@@ -9,8 +9,9 @@ namespace {
 using Op = Instruction::Op;
 
 constexpr int kUnknown = -2;
-constexpr size_t kMaxPlaces = 20'000;  // looked at for one state
-constexpr size_t kManyStates = 4096;   // worth forgetting
+constexpr size_t kManyBytes = size_t{4} << 20;  // worth forgetting
+constexpr size_t kFrameBytes = 120;             // with its entry in the index
+constexpr size_t kFramesOfAKey = 16;            // written in the time that a place takes
 constexpr int kNoFrame = -1;
 
 void append(std::string& key, int value) {
@@ -19,7 +20,8 @@ void append(std::string& key, int value) {
 
 }  // namespace
 
-Automaton::Automaton(std::shared_ptr<const Program> program) : program_(std::move(program)) {
+Automaton::Automaton(std::shared_ptr<const Program> program, std::shared_ptr<GrammarCredit> credit)
+    : program_(std::move(program)), credit_(std::move(credit)) {
   start_ = state_of({{program_->start, kNoFrame}});
 }
 
@@ -29,7 +31,10 @@ int Automaton::frame(int parent, int place, int count) {
   append(key, place);
   append(key, count);
   const auto [known, is_new] = frame_ids_.try_emplace(std::move(key), frames_.size());
-  if (is_new) frames_.push_back({parent, place, count});
+  if (is_new) {
+    frames_.push_back({parent, place, count});
+    bytes_ += kFrameBytes;
+  }
   return known->second;
 }
 
@@ -84,9 +89,7 @@ int Automaton::state_of(std::vector<Place> todo) {
     const Place place = todo.back();
     todo.pop_back();
     if (!seen.insert(place).second) continue;
-    if (seen.size() > kMaxPlaces) {
-      throw ConstraintError("the grammar of this answer is too ambiguous");
-    }
+    credit_->spend(1);
     follow(place, todo, state);
   }
   if (state.places.empty() && !state.accepting) return kDead;
@@ -99,6 +102,8 @@ int Automaton::state_of(std::vector<Place> todo) {
   const auto [known, is_new] = state_ids_.try_emplace(std::move(key), states_.size());
   if (is_new) {
     state.next.assign(program_->class_byte.size(), kUnknown);
+    bytes_ += known->first.size() + state.places.size() * sizeof(Place) +
+              state.next.size() * sizeof(int) + sizeof(State);
     states_.push_back(std::move(state));
   }
   return known->second;
@@ -121,10 +126,12 @@ int Automaton::step(int from, uint8_t byte) {
 std::string Automaton::mask_key(int state, int reach) const {
   const State& of = states_[static_cast<size_t>(state)];
   std::string key(1, of.accepting ? '+' : '-');
+  size_t frames = 0;
   for (const Place& place : of.places) {
     append(key, place.instruction);
     for (int id = place.frame; id != kNoFrame; id = frames_[static_cast<size_t>(id)].parent) {
       const Frame& frame = frames_[static_cast<size_t>(id)];
+      if (++frames % kFramesOfAKey == 0) credit_->spend(1);
       append(key, frame.place);
       if (frame.place >= 0) continue;
       const Repetition& times = program_->repetitions[static_cast<size_t>(~frame.place)];
@@ -156,14 +163,15 @@ int Automaton::import(const Automaton& other, int id, std::unordered_map<int, in
 }
 
 int Automaton::compacted(int state) {
-  if (states_.size() < kManyStates || state == kDead) return state;
-  Automaton fresh(program_);
+  if (bytes_ < kManyBytes + 2 * kept_ || state == kDead) return state;
+  Automaton fresh(program_, credit_);
   std::unordered_map<int, int> known;
   std::vector<Place> places = states_[static_cast<size_t>(state)].places;
   for (Place& place : places) place.frame = fresh.import(*this, place.frame, known);
   // The text may be complete here: that is where the final return stands.
   if (states_[static_cast<size_t>(state)].accepting) places.push_back({0, kNoFrame});
   const int moved = fresh.state_of(std::move(places));
+  fresh.kept_ = fresh.bytes_;
   *this = std::move(fresh);
   return moved;
 }

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/core/constraint_error.h"
+#include "server/output/grammar/credit.h"
 #include "server/output/grammar/program.h"
 
 namespace saccade::grammar {
@@ -18,10 +18,14 @@ class Automaton {
  public:
   static constexpr int kDead = -1;  // no text with this beginning matches
 
-  explicit Automaton(std::shared_ptr<const Program> program);
+  // Every place that is looked at is taken from `credit`: whoever calls may see a ConstraintError.
+  Automaton(std::shared_ptr<const Program> program, std::shared_ptr<GrammarCredit> credit);
+  // Knows what `other` knows; its own work is on another credit.
+  Automaton(const Automaton& other, std::shared_ptr<GrammarCredit> credit) : Automaton(other) {
+    credit_ = std::move(credit);
+  }
 
   int start() const { return start_; }
-  // Throws ConstraintError when the grammar is too ambiguous to follow.
   int step(int state, uint8_t byte);
   bool accepting(int state) const { return states_[static_cast<size_t>(state)].accepting; }
 
@@ -29,7 +33,7 @@ class Automaton {
   // can be felt within them.
   std::string mask_key(int state, int reach) const;
 
-  // Forgets all states but this one, whose new number is returned; when there are many of them.
+  // Forgets all states but this one, whose new number is returned; when they take much memory.
   int compacted(int state);
 
  private:
@@ -58,6 +62,9 @@ class Automaton {
   int import(const Automaton& other, int frame, std::unordered_map<int, int>& known);
 
   std::shared_ptr<const Program> program_;
+  std::shared_ptr<GrammarCredit> credit_;
+  size_t bytes_ = 0;  // of frames and states, about
+  size_t kept_ = 0;   // of these when the rest was last forgotten
   std::vector<Frame> frames_;
   std::unordered_map<std::string, int> frame_ids_;
   std::vector<State> states_;

@@ -46,14 +46,14 @@ class MaskCache {
 
 // What the answers to one grammar share.
 struct Shared {
-  const std::shared_ptr<const Program> program;
+  const Automaton beginning;
   const std::shared_ptr<const TokenTrie> trie;
   const std::vector<TokenId> end_ids;
   MaskCache masks;
 
-  Shared(Program compiled, std::shared_ptr<const TokenTrie> tokens, std::vector<TokenId> ends,
+  Shared(Automaton at_start, std::shared_ptr<const TokenTrie> tokens, std::vector<TokenId> ends,
          size_t mask_bytes)
-      : program(std::make_shared<const Program>(std::move(compiled))),
+      : beginning(std::move(at_start)),
         trie(std::move(tokens)),
         end_ids(std::move(ends)),
         masks(mask_bytes) {}
@@ -61,12 +61,16 @@ struct Shared {
 
 class AutomatonMatcher : public GrammarMatcher {
  public:
-  explicit AutomatonMatcher(std::shared_ptr<Shared> shared)
-      : shared_(std::move(shared)), automaton_(shared_->program), state_(automaton_.start()) {}
+  AutomatonMatcher(std::shared_ptr<Shared> shared, const std::shared_ptr<GrammarCredit>& credit)
+      : shared_(std::move(shared)),
+        credit_(credit),
+        automaton_(shared_->beginning, credit),
+        state_(automaton_.start()) {}
 
   void fill_mask(uint32_t* mask, int vocab_size) override {
     const size_t words = (static_cast<size_t>(vocab_size) + 31) / 32;
     std::fill(mask, mask + words, 0u);
+    credit_->earn();
     if (!ended_) {
       const std::shared_ptr<const Mask> allowed = allowed_tokens();
       std::copy_n(allowed->begin(), std::min(words, allowed->size()), mask);
@@ -123,10 +127,14 @@ class AutomatonMatcher : public GrammarMatcher {
   }
 
   const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<GrammarCredit> credit_;
   Automaton automaton_;
   int state_;
   bool ended_ = false;
 };
+
+// Off the engine's thread there is more time.
+constexpr int64_t kFirstMaskPlaces = 4 * GrammarCredit::kMost;
 
 std::string cache_key(const GrammarSpec& spec) {
   std::string key = std::to_string(static_cast<int>(spec.kind));
@@ -139,8 +147,8 @@ std::string cache_key(const GrammarSpec& spec) {
 class SharedGrammar : public CompiledGrammar {
  public:
   explicit SharedGrammar(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
-  std::unique_ptr<GrammarMatcher> start() const override {
-    return std::make_unique<AutomatonMatcher>(shared_);
+  std::unique_ptr<GrammarMatcher> start(std::shared_ptr<GrammarCredit> credit) const override {
+    return std::make_unique<AutomatonMatcher>(shared_, credit);
   }
 
  private:
@@ -182,6 +190,17 @@ void GrammarCompiler::remember(std::string key, std::shared_ptr<const CompiledGr
   recent_.pop_back();
 }
 
+// With the first state and its mask, which every answer needs.
+std::shared_ptr<const CompiledGrammar> GrammarCompiler::begin(Program program) {
+  const auto credit = std::make_shared<GrammarCredit>(kFirstMaskPlaces);
+  Automaton automaton(std::make_shared<const Program>(std::move(program)), credit);
+  auto compiled = std::make_shared<SharedGrammar>(
+      std::make_shared<Shared>(std::move(automaton), trie(), end_ids_, limits_.mask_bytes));
+  std::vector<uint32_t> first((static_cast<size_t>(vocab_size_) + 31) / 32);
+  compiled->start(credit)->fill_mask(first.data(), vocab_size_);
+  return compiled;
+}
+
 Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(const GrammarSpec& spec) {
   if (spec.text.size() > limits_.max_source_bytes) {
     return invalid_argument(
@@ -197,14 +216,12 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(const Gr
   Result<Program> program = grammar::program_of(spec);
   if (!program) return program.status();
   try {
-    (void)Automaton(std::make_shared<const Program>(*program));
+    auto compiled = begin(*std::move(program));
+    remember(key, compiled);
+    return compiled;
   } catch (const ConstraintError& error) {
     return invalid_argument(spec.param + ": " + error.what(), spec.param);
   }
-  std::shared_ptr<const CompiledGrammar> compiled = std::make_shared<SharedGrammar>(
-      std::make_shared<Shared>(*std::move(program), trie(), end_ids_, limits_.mask_bytes));
-  remember(key, compiled);
-  return compiled;
 }
 
 }  // namespace saccade

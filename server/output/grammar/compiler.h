@@ -13,15 +13,18 @@
 
 #include "engine/core/request.h"
 #include "engine/core/status.h"
+#include "server/output/grammar/credit.h"
 #include "server/prompt/tokenizer/tokenizer.h"
 
 namespace saccade {
 
 namespace grammar {
+struct Program;
 class TokenTrie;
-}
+}  // namespace grammar
 
-// Follows one answer through a grammar. One thread at a time.
+// Follows one answer through a grammar. One thread at a time. Throws ConstraintError when the
+// credit is spent.
 class GrammarMatcher : public TokenConstraint {
  public:
   // Moves past text that was not sampled under the mask. False, and nothing changed, when it does
@@ -37,8 +40,8 @@ class GrammarMatcher : public TokenConstraint {
 class CompiledGrammar {
  public:
   virtual ~CompiledGrammar() = default;
-  // At the beginning of the text. May outlive this.
-  virtual std::unique_ptr<GrammarMatcher> start() const = 0;
+  // At the beginning of the text. May outlive this. The answers of one request share `credit`.
+  virtual std::unique_ptr<GrammarMatcher> start(std::shared_ptr<GrammarCredit> credit) const = 0;
 };
 
 // What a text is to match.
@@ -68,8 +71,8 @@ struct GrammarLimits {
   size_t mask_bytes = size_t{16} * 1024 * 1024;  // of masks remembered for each
 };
 
-// Compiles grammars on the caller's thread and remembers them. Masks are made when they are first
-// needed, so that compiling costs no more than reading. Thread-safe.
+// Compiles grammars on the caller's thread and remembers them. It makes the first mask of each, the
+// others are made when they are first needed. Thread-safe.
 class GrammarCompiler {
  public:
   // `vocab_size`: rows of the model's head. `end_ids` may follow a complete text, special tokens
@@ -78,13 +81,14 @@ class GrammarCompiler {
                   std::vector<TokenId> end_ids, GrammarLimits limits = {});
   ~GrammarCompiler();
 
-  // kInvalidArgument with the path of the keyword: malformed, unsupported, too large, or more than
-  // two seconds of work.
+  // kInvalidArgument with the path of the keyword: malformed, unsupported, too large, or too much
+  // work.
   Result<std::shared_ptr<const CompiledGrammar>> compile(const GrammarSpec& spec);
 
  private:
   using Entry = std::pair<std::string, std::shared_ptr<const CompiledGrammar>>;
   std::shared_ptr<const grammar::TokenTrie> trie();
+  std::shared_ptr<const CompiledGrammar> begin(grammar::Program program);
   std::shared_ptr<const CompiledGrammar> find(const std::string& key);
   void remember(std::string key, std::shared_ptr<const CompiledGrammar> grammar);
 

@@ -8,7 +8,7 @@
 namespace saccade {
 namespace {
 
-constexpr TokenId kEnd = 319;
+constexpr TokenId kEnd = 319, kLetter = 64;  // "a"
 
 GrammarCompiler& compiler() {
   static const std::shared_ptr<const Tokenizer> tokenizer =
@@ -20,7 +20,7 @@ GrammarCompiler& compiler() {
 std::unique_ptr<GrammarMatcher> start(GrammarSpec::Kind kind, const std::string& text) {
   const auto grammar = compiler().compile({kind, text, "field"});
   REQUIRE(grammar.ok());
-  return (*grammar)->start();
+  return (*grammar)->start(std::make_shared<GrammarCredit>());
 }
 
 bool matches(GrammarSpec::Kind kind, const std::string& grammar, const std::string& text) {
@@ -234,6 +234,32 @@ TEST_CASE("Long lists of members and items are followed to their ends") {
 TEST_CASE("What is too ambiguous to follow is the request's own fault") {
   const auto matcher = start(GrammarSpec::Kind::kRegex, "(.{0,100}){0,100}x");
   CHECK_THROWS_AS(matcher->accept_text(std::string(200, 'a')), ConstraintError);
+}
+
+TEST_CASE("A grammar costs the engine's thread no more than its credit, whoever wrote it") {
+  for (const char* pattern : {"(.{0,100}){0,100}x", "((a?){30}b?){40}c", "(.*a){60}x",
+                              "(.{0,900}.{0,900}.{0,900}){9}x"}) {
+    const auto grammar = compiler().compile({GrammarSpec::Kind::kRegex, pattern, "field"});
+    if (!grammar.ok()) continue;  // refused before it was queued
+    const auto credit = std::make_shared<GrammarCredit>();
+    std::vector<std::unique_ptr<GrammarMatcher>> choices;  // of one request
+    for (int i = 0; i < 128; ++i) choices.push_back((*grammar)->start(credit));
+    int tokens = 0;
+    const auto follow = [&] {
+      for (int i = 0; i < 20; ++i) {
+        for (const auto& choice : choices) {
+          ++tokens;
+          if (!allows(mask_of(*choice), kLetter)) return;
+          if (!choice->accept(kLetter)) return;
+        }
+      }
+    };
+    try {
+      follow();
+    } catch (const ConstraintError&) {
+    }
+    CHECK(credit->spent() <= GrammarCredit::kMost + tokens * GrammarCredit::kEachToken + 1);
+  }
 }
 
 TEST_CASE("Each style has its own way to write the same calls") {

@@ -1,8 +1,8 @@
 // Writes random texts under the masks of grammars: what a model with random weights would write.
 //   grammar_tool TOKENIZER_FOLDER END_ID [VOCAB_SIZE] < lines
 // A line in: {"kind": "json_schema", "text": ..., "seed": 1, "max_tokens": 500}
-// A line out: {"text", "finished", "tokens", "compile_ms", "mask_us", "accept_us"}, or {"error",
-// "param"}
+// A line out: {"text", "finished", "tokens", "compile_ms", "mask_us", "accept_us", "places",
+// "most_places"} (of automata, all and for one token), or {"error", "param"}
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -45,15 +45,18 @@ Json run(GrammarCompiler& compiler, const Tokenizer& tokenizer, TokenId end, int
   if (!grammar) {
     return {{"error", grammar.status().message()}, {"param", grammar.status().param()}};
   }
-  const auto matcher = (*grammar)->start();
+  const auto credit = std::make_shared<GrammarCredit>();
+  const auto matcher = (*grammar)->start(credit);
   std::mt19937_64 random(job.value("seed", 0));
   std::string text;
   double mask_us = 0, accept_us = 0;
   int tokens = 0;
+  int64_t most_places = 0;
   bool finished = false;
   const int max_tokens = job.value("max_tokens", 1000);
   while (tokens < max_tokens && !finished) {
     std::vector<uint32_t> mask((static_cast<size_t>(vocab_size) + 31) / 32, ~0u);
+    const int64_t spent = credit->spent();
     TimePoint now = Clock::now();
     matcher->fill_mask(mask.data(), vocab_size);
     mask_us += micros_since(now);
@@ -63,6 +66,7 @@ Json run(GrammarCompiler& compiler, const Tokenizer& tokenizer, TokenId end, int
     if (!matcher->accept(token)) return {{"error", "refused after: " + text}, {"param", ""}};
     accept_us += micros_since(now);
     ++tokens;
+    most_places = std::max(most_places, credit->spent() - spent);
     finished = token == end;
     if (!finished) text += tokenizer.token_bytes(token);
   }
@@ -71,7 +75,9 @@ Json run(GrammarCompiler& compiler, const Tokenizer& tokenizer, TokenId end, int
           {"tokens", tokens},
           {"compile_ms", compile_ms},
           {"mask_us", mask_us / tokens},
-          {"accept_us", accept_us / tokens}};
+          {"accept_us", accept_us / tokens},
+          {"places", credit->spent()},
+          {"most_places", most_places}};
 }
 
 int run_all(const char* folder, TokenId end, int vocab_size) {

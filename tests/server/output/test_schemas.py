@@ -61,6 +61,7 @@ def test_random_schemas(tokenizer):
     for schema, result in zip(schemas, run(jobs, tokenizer)):
         assert "error" not in result, (result, json.dumps(schema))
         assert result["finished"], (result["text"][-200:], json.dumps(schema))
+        assert result["most_places"] < 60_000, json.dumps(schema)  # half of GrammarCredit::kMost
         check(schema, result["text"])
 
 
