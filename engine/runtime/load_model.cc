@@ -72,8 +72,8 @@ BuiltModel build_model(const ModelFolder& folder, const ModelFamily& family,
   built.unused = weights.unused(family.unread);
   for (const TensorView* view : checkpoint->tensors()) {
     built.weight_bytes += view->elements() * static_cast<int64_t>(at::elementSize(placement.dtype));
-    checkpoint->advise_dontneed(*view);  // packed copies are what runs
   }
+  weights.leave_files();
   return built;
 }
 

@@ -126,4 +126,9 @@ void Checkpoint::advise_dontneed(const TensorView& tensor) const {
   files_[by_name_.at(tensor.name).second].advise_dontneed(tensor);
 }
 
+void Checkpoint::detach(const TensorView& tensor) const {
+  if (gguf_) return gguf_->detach(tensor);
+  files_[by_name_.at(tensor.name).second].detach(tensor);
+}
+
 }  // namespace saccade

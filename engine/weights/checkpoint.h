@@ -38,6 +38,8 @@ class Checkpoint {
 
   // See SafetensorsFile::advise_dontneed.
   void advise_dontneed(const TensorView& tensor) const;
+  // See MappedFile::detach_pages.
+  void detach(const TensorView& tensor) const;
 
  private:
   void open_gguf(const std::filesystem::path& path);

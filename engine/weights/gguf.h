@@ -30,6 +30,8 @@ class GgufFile {
   void advise_dontneed(const TensorView& tensor) const {
     file_.drop_pages(tensor.data, tensor.bytes);
   }
+  // See MappedFile::detach_pages.
+  void detach(const TensorView& tensor) const { file_.detach_pages(tensor.data, tensor.bytes); }
 
  private:
   std::string name_;

@@ -59,6 +59,20 @@ class InputFile {
   size_t size_ = 0;
 };
 
+// The whole pages around a range.
+struct Pages {
+  void* begin;
+  size_t bytes;
+};
+
+Pages pages_of(const std::byte* begin, size_t bytes) {
+  static const auto kPage = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t first = address / kPage * kPage;
+  const uintptr_t last = (address + bytes + kPage - 1) / kPage * kPage;
+  return {reinterpret_cast<void*>(first), last - first};
+}
+
 }  // namespace
 
 std::string read_file(const std::filesystem::path& path, std::string_view name, size_t max_bytes) {
@@ -94,11 +108,25 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 void MappedFile::drop_pages(const std::byte* begin, size_t bytes) const {
   if (bytes == 0) return;
-  static const auto kPage = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto first = reinterpret_cast<uintptr_t>(begin) / kPage * kPage;
-  const auto last = reinterpret_cast<uintptr_t>(begin) + bytes;
+  const Pages pages = pages_of(begin, bytes);
   // A hint: when the system refuses it, the pages just stay.
-  (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  (void)::madvise(pages.begin, pages.bytes, MADV_DONTNEED);
+}
+
+void MappedFile::detach_pages(const std::byte* begin, size_t bytes) const {
+  if (bytes == 0) return;
+  const Pages pages = pages_of(begin, bytes);
+  void* copy =
+      ::mmap(nullptr, pages.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (copy == MAP_FAILED)
+    throw LoadError(std::string("no memory for weights: ") + std::strerror(errno));
+  std::memcpy(copy, pages.begin, pages.bytes);
+  ::mprotect(copy, pages.bytes, PROT_READ);
+  if (::mremap(copy, pages.bytes, pages.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, pages.begin) ==
+      MAP_FAILED) {
+    ::munmap(copy, pages.bytes);
+    throw LoadError(std::string("cannot move weights: ") + std::strerror(errno));
+  }
 }
 
 }  // namespace saccade

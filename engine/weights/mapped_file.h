@@ -27,6 +27,11 @@ class MappedFile {
   // the file when touched.
   void drop_pages(const std::byte* begin, size_t bytes) const;
 
+  // Puts copies of the pages that hold [begin, begin + bytes) in their place: what somebody does to
+  // the file no longer reaches them. Not to be dropped afterwards. Throws LoadError when memory
+  // lacks.
+  void detach_pages(const std::byte* begin, size_t bytes) const;
+
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;

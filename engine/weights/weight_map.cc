@@ -70,7 +70,7 @@ WeightMap::WeightMap(std::shared_ptr<const Checkpoint> checkpoint,
       device_(device),
       quantization_(quantization) {
   for (const TensorView* view : checkpoint_->tensors()) {
-    entries_[canonical_name(view->name, renames)] = Entry{view};
+    entries_[canonical_name(view->name, renames)].view = view;
   }
 }
 
@@ -83,16 +83,21 @@ WeightMap::Entry& WeightMap::entry(const std::string& name) {
   return found->second;
 }
 
-at::Tensor WeightMap::convert(const TensorView& view) const {
+at::Tensor WeightMap::convert(Entry& entry) const {
+  const TensorView& view = *entry.view;
   if (block_of(view.dtype) > 1) return order_rows(read_blocks(view), view).to(device_, dtype_);
   const at::ScalarType stored = scalar_type(view, checkpoint_->file_of(view));
   const bool aligned = reinterpret_cast<uintptr_t>(view.data) % at::elementSize(stored) == 0;
   at::Tensor source;
   if (aligned) {
-    // The deleter's capture keeps the file mapped as long as a tensor points into it.
+    // What the deleter captures keeps the file mapped as long as a tensor points into it.
+    std::shared_ptr<const void> keep = entry.pointed_into.lock();
+    if (keep == nullptr) {
+      keep = std::make_shared<const std::shared_ptr<const Checkpoint>>(checkpoint_);
+      entry.pointed_into = keep;
+    }
     source = at::from_blob(
-        const_cast<std::byte*>(view.data), view.shape, [keep = checkpoint_](void*) {},
-        at::dtype(stored));
+        const_cast<std::byte*>(view.data), view.shape, [keep](void*) {}, at::dtype(stored));
   } else {
     source = at::empty(view.shape, at::dtype(stored));
     std::memcpy(source.data_ptr(), view.data, view.bytes);
@@ -100,15 +105,16 @@ at::Tensor WeightMap::convert(const TensorView& view) const {
   return order_rows(source, view).to(device_, dtype_);
 }
 
-at::Tensor WeightMap::tensor(const std::string& name) { return convert(*entry(name).view); }
+at::Tensor WeightMap::tensor(const std::string& name) { return convert(entry(name)); }
 
-const TensorView& WeightMap::checked(const std::string& name, at::IntArrayRef shape) {
-  const TensorView& view = *entry(name).view;
+WeightMap::Entry& WeightMap::checked(const std::string& name, at::IntArrayRef shape) {
+  Entry& found = entry(name);
+  const TensorView& view = *found.view;
   if (at::IntArrayRef(view.shape) != shape) {
     throw LoadError(checkpoint_->file_of(view) + ": " + view.name + ": shape " +
                     shape_text(view.shape) + ", expected " + shape_text(shape.vec()));
   }
-  return view;
+  return found;
 }
 
 at::Tensor WeightMap::tensor(const std::string& name, at::IntArrayRef shape) {
@@ -127,7 +133,7 @@ std::optional<kernels::WeightFormat> WeightMap::stored_format(const std::string&
 
 kernels::QuantizedRows WeightMap::quantized(const std::string& name, at::IntArrayRef shape,
                                             kernels::WeightFormat format) {
-  const TensorView& view = checked(name, shape);
+  const TensorView& view = *checked(name, shape).view;
   kernels::QuantizedRows rows{format, shape[0], shape[1], {}};
   const int64_t groups = rows.k / kernels::kQuantGroup;
   rows.groups.resize(static_cast<size_t>(rows.n * groups));
@@ -140,6 +146,16 @@ kernels::QuantizedRows WeightMap::quantized(const std::string& name, at::IntArra
     }
   });
   return rows;
+}
+
+void WeightMap::leave_files() {
+  for (const auto& [name, entry] : entries_) {
+    if (entry.pointed_into.expired()) checkpoint_->advise_dontneed(*entry.view);
+  }
+  // Afterwards, since neighbours share pages.
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.pointed_into.expired()) checkpoint_->detach(*entry.view);
+  }
 }
 
 std::vector<std::string> WeightMap::unused(const std::vector<std::string>& expected) const {

@@ -53,6 +53,11 @@ class WeightMap {
   kernels::QuantizedRows quantized(const std::string& name, at::IntArrayRef shape,
                                    kernels::WeightFormat format);
 
+  // To be called once the model is built. Weights that were packed elsewhere give their pages back
+  // to the system; those that tensors still point into become this process's own: a file that is
+  // replaced or cut short while the model serves changes nothing.
+  void leave_files();
+
   // Names in the files that nobody asked for, but for those ending in one of `expected`.
   std::vector<std::string> unused(const std::vector<std::string>& expected) const;
 
@@ -60,10 +65,11 @@ class WeightMap {
   struct Entry {
     const TensorView* view;
     bool used = false;
+    std::weak_ptr<const void> pointed_into;  // as long as a tensor points into the file
   };
   Entry& entry(const std::string& name);
-  const TensorView& checked(const std::string& name, at::IntArrayRef shape);
-  at::Tensor convert(const TensorView& view) const;
+  Entry& checked(const std::string& name, at::IntArrayRef shape);
+  at::Tensor convert(Entry& entry) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;  // keeps the mapping alive under plain views
   std::unordered_map<std::string, Entry> entries_;
