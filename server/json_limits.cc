@@ -40,6 +40,8 @@ Status check_json_size(std::string_view text, const std::string& what) {
                                   " values");
         }
         break;
+      case '\0':  // the parser takes it for the end of the text
+        return invalid_argument(what + " is not valid JSON (it holds a NUL byte)");
       default:
         break;
     }

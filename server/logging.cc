@@ -1,10 +1,10 @@
 #include "server/logging.h"
 
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "server/api/json.h"
+#include "server/log_sink.h"
 
 namespace saccade {
 namespace {
@@ -26,9 +26,10 @@ class JsonMessage : public spdlog::custom_flag_formatter {
 }  // namespace
 
 void set_up_log(const ServeOptions& options) {
-  spdlog::set_default_logger(spdlog::stderr_color_mt("saccade"));
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("saccade", std::make_shared<StderrSink>()));
   spdlog::set_level(spdlog::level::from_str(options.log_level));
-  if (!options.log_json) return spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+  if (!options.log_json) return spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<JsonMessage>('*').set_pattern(
       R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})");

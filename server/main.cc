@@ -4,8 +4,11 @@
 #include "engine/bench/bench.h"
 #include "server/commands.h"
 #include "server/options.h"
+#include "server/process.h"
 
 int main(int argc, char** argv) {
+  saccade::open_standard_streams();
+  saccade::tell_of_cut_files();
   try {
     const saccade::ProgramOptions options = saccade::parse_options(argc, argv);
     switch (options.command) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "server/json_limits.h"
 #include "server/output/answer/reasoning_parser.h"
 #include "server/output/answer/tool_call_parser.h"
 
@@ -203,27 +204,33 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
 }
 
+constexpr size_t kMaxConfigBytes = size_t{1} << 20;
+
 // What neither the command line nor the environment has said is taken from the file.
 void apply_config_file(CLI::App& command, const std::string& path) {
   if (path.empty()) return;
-  std::ifstream file(path);
-  Json config;
-  try {
-    config = Json::parse(file);
-  } catch (const Json::parse_error&) {
-    throw CLI::ValidationError("--config", path + " is not valid JSON");
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const Status small = check_json_size(text, path);
+  if (text.size() > kMaxConfigBytes || !small.ok()) {
+    throw CLI::ValidationError("--config", small.ok() ? path + " is too large" : small.message());
   }
+  const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (config.is_discarded()) throw CLI::ValidationError("--config", path + " is not valid JSON");
   if (!config.is_object())
     throw CLI::ValidationError("--config", path + " must hold a JSON object");
   for (const auto& [key, value] : config.items()) {
     std::string name = "--" + key;
     std::replace(name.begin(), name.end(), '_', '-');
     CLI::Option* option = command.get_option_no_throw(name);
-    if (option == nullptr || name == "--config") {
+    if (option == nullptr || name == "--config" || name == "--help") {
       throw CLI::ValidationError("--config", path + ": unknown option " + key);
     }
     if (option->count() > 0 || value.is_null()) continue;
     for (const Json& item : value.is_array() ? value : Json::array({value})) {
+      if (item.is_structured() || item.is_null()) {
+        throw CLI::ValidationError(name, "must be a text, a number or a list of them in " + path);
+      }
       option->add_result(item.is_string() ? item.get<std::string>() : item.dump());
     }
     option->run_callback();

@@ -11,6 +11,7 @@
 #include "server/api/routes.h"
 #include "server/commands.h"
 #include "server/logging.h"
+#include "server/process.h"
 
 namespace saccade {
 namespace {
@@ -88,6 +89,7 @@ void drain(api::Service& service, std::chrono::milliseconds timeout) {
   if (!service.in_flight.wait_until_empty(deadline)) {
     spdlog::warn("requests still ran after {} ms and were cancelled", timeout.count());
   }
+  *service.options.fetch.stopped = true;
   service.engine.stop();
 }
 
@@ -100,6 +102,11 @@ int run_serve(const ServeOptions& options) {
   api::ServiceSlot slot{nullptr};
   http::HttpServerOptions http_options;
   http_options.limits = options.connections;
+  int& places = http_options.limits.max_connections;
+  places = connections_within_limit(places);
+  if (places < options.connections.max_connections) {
+    spdlog::warn("the limit of open files leaves room for {} connections", places);
+  }
   http_options.api_keys = options.api_keys;
   http_options.cors_origins = options.cors_origins;
   http_options.on_finished = [&slot](const http::AccessRecord& record) {

@@ -30,6 +30,11 @@ size_t receive(char* data, size_t, size_t size, void* target) {
   return size;
 }
 
+// Asked about once a second, and when bytes come: not 0 ends the transfer.
+int look_whether_wanted(void* policy, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return *static_cast<const FetchPolicy*>(policy)->stopped ? 1 : 0;
+}
+
 struct Hop {
   std::string bytes;
   std::string redirect;  // where to go on; empty: `bytes` are the picture
@@ -60,7 +65,13 @@ Result<Hop> fetch_hop(const MediaUrl& url, const std::string& address, const Fet
   set(CURLOPT_MAXFILESIZE_LARGE, static_cast<curl_off_t>(policy.max_bytes));
   set(CURLOPT_WRITEFUNCTION, receive);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&download));
+  set(CURLOPT_NOPROGRESS, 0L);
+  set(CURLOPT_XFERINFOFUNCTION, look_whether_wanted);
+  set(CURLOPT_XFERINFODATA, const_cast<void*>(static_cast<const void*>(&policy)));
   const CURLcode code = curl_easy_perform(curl.get());
+  if (code == CURLE_ABORTED_BY_CALLBACK) {
+    return Status(StatusCode::kUnavailable, "the server is shutting down");
+  }
   if (download.too_large || code == CURLE_FILESIZE_EXCEEDED) {
     return invalid_argument("the picture is larger than " + std::to_string(policy.max_bytes) +
                             " bytes");

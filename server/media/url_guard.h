@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct FetchPolicy {
   int max_redirects = 3;
   int connect_timeout_ms = 5'000;
   int total_timeout_ms = 20'000;  // of one picture, redirects included
+  // Set: fetches that run end. Shared by all copies of a policy.
+  std::shared_ptr<std::atomic<bool>> stopped = std::make_shared<std::atomic<bool>>(false);
 };
 
 // A checked http(s) URL, taken apart once: what was checked is what is fetched.
