@@ -2,6 +2,7 @@
 
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
+#include "server/api/captions.h"
 #include "server/api/chat_answer.h"
 #include "server/api/chat_request.h"
 #include "server/api/logprobs.h"
@@ -166,6 +167,9 @@ http::HttpReply chat_completions(Call& call) {
   Service& service = call.service;
   Result<ChatRequest> chat = read_request(service, call.request, parse_chat_request);
   if (!chat) return error_response(chat.status());
+  if (chat->captions) {
+    if (const Status status = tell_videos(call, *chat); !status.ok()) return error_response(status);
+  }
   Result<StartedAnswer> started =
       start_answer(call, chat->conversation, chat->tools, chat->format, chat->options);
   if (!started) return error_response(started.status());

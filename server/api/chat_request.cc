@@ -59,6 +59,10 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     Fields text(value, {kTextPartFields}, limits, path);
     text.read("text", content.text);
     if (!adopt(fields, text)) return;
+  } else if (name == "refusal" && message.role == "assistant") {  // what it said instead
+    content.param = part.path("refusal");
+    part.read("refusal", content.text);
+    if (!adopt(fields, part)) return;
   } else if (name == "image_url") {
     read_image_url(fields, part, content, limits);
   } else if (name == "image_file") {
@@ -80,7 +84,11 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
 void read_content(Fields& fields, const Fields& member, ChatMessage& message,
                   const ModelLimits& limits) {
   const Json* content = member.find("content");
-  const std::string path = member.path("content");
+  std::string path = member.path("content");
+  if (content == nullptr && message.role == "assistant") {
+    content = member.find("refusal");
+    if (content != nullptr) path = member.path("refusal");
+  }
   if (content == nullptr) {
     message.has_content = false;
     const bool optional = message.role == "assistant" && message.extra.contains("tool_calls");
@@ -190,6 +198,25 @@ void read_template(Fields& fields, const ModelLimits& limits, Conversation& conv
   }
 }
 
+std::optional<CaptionOptions> read_captions(Fields& fields) {
+  CaptionOptions captions;
+  std::string mode;
+  fields.read("media_mode", mode);
+  fields.read("caption_prompt", captions.prompt);
+  fields.read("caption_max_tokens", captions.max_tokens);
+  if (mode == "captions") return captions;
+  return std::nullopt;
+}
+
+void read_effort(Fields& fields, Conversation& conversation) {
+  fields.read("reasoning_effort", conversation.reasoning_effort);
+  const Json* reasoning = fields.ok() ? fields.find("reasoning") : nullptr;
+  if (reasoning == nullptr) return;
+  Fields inner(*reasoning, "reasoning");
+  inner.read("effort", conversation.reasoning_effort);
+  fields.fail(inner.status());
+}
+
 }  // namespace
 
 Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
@@ -236,6 +263,8 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   request.format = read_structured_output(fields);
   fields.read("echo", request.echo);
   request.tools = read_tools(fields, limits.fields);
+  read_effort(fields, request.conversation);
+  request.captions = read_captions(fields);
   for (const char* name : {"audio", "web_search_options"}) {
     if (fields.find(name) != nullptr) fields.fail(name, std::string(name) + " is not supported");
   }

@@ -9,6 +9,13 @@
 
 namespace saccade::api {
 
+// media_mode "captions": the model tells what it sees in each frame of a video, and answers from
+// these words (VideoChat-Text, Li et al. 2023).
+struct CaptionOptions {
+  std::string prompt = "Describe the picture in one sentence.";
+  int max_tokens = 64;  // of one caption
+};
+
 // POST /v1/chat/completions in native types.
 struct ChatRequest {
   std::string model;  // empty: whatever is served
@@ -17,6 +24,7 @@ struct ChatRequest {
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
   ToolOptions tools;
+  std::optional<CaptionOptions> captions;  // none: the model looks at videos itself
 };
 
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits);

@@ -1,8 +1,7 @@
 #include "server/api/files.h"
 
-#include <charconv>
-
 #include "server/api/answer.h"
+#include "server/api/list_page.h"
 #include "server/http/multipart.h"
 #include "server/media/image_probe.h"
 
@@ -22,16 +21,6 @@ Json file_json(const StoredFile& file) {
           {"status", "processed"},
           {"status_details", nullptr},
           {"sha256", file.sha256}};
-}
-
-Result<int64_t> positive_number(std::string_view text, const char* field, int64_t max) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 1 || value > max) {
-    return invalid_argument(
-        std::string(field) + " must be a number between 1 and " + std::to_string(max), field);
-  }
-  return value;
 }
 
 struct Upload {
@@ -63,30 +52,6 @@ Result<Upload> read_upload(const http::HttpRequest& request) {
   return upload;
 }
 
-struct ListQuery {
-  std::string purpose;
-  std::string after;
-  bool oldest_first = false;
-  int64_t limit = kMaxListed;
-};
-
-Result<ListQuery> read_list_query(const http::HttpRequest& request) {
-  ListQuery query;
-  query.purpose = http::query_value(request.query, "purpose");
-  query.after = http::query_value(request.query, "after");
-  const std::string order = http::query_value(request.query, "order");
-  if (!order.empty() && order != "asc" && order != "desc") {
-    return invalid_argument("order must be asc or desc", "order");
-  }
-  query.oldest_first = order == "asc";
-  if (const std::string limit = http::query_value(request.query, "limit"); !limit.empty()) {
-    const auto number = positive_number(limit, "limit", kMaxListed);
-    if (!number) return number.status();
-    query.limit = *number;
-  }
-  return query;
-}
-
 }  // namespace
 
 http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::Client&) {
@@ -102,28 +67,14 @@ http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::
 }
 
 http::HttpReply list_files(Service& service, http::HttpRequest& request, http::Client&) {
-  const Result<ListQuery> query = read_list_query(request);
+  const auto query = read_list_query(request, {{}, false, kMaxListed}, kMaxListed);
   if (!query) return error_response(query.status());
-  std::vector<StoredFile> files = service.files.list(request.key);
-  if (query->oldest_first) std::reverse(files.begin(), files.end());
-  Json data = Json::array();
-  bool started = query->after.empty();
-  bool more = false;
-  for (const StoredFile& file : files) {
-    if (started && (query->purpose.empty() || query->purpose == file.purpose)) {
-      more = static_cast<int64_t>(data.size()) == query->limit;
-      if (more) break;
-      data.push_back(file_json(file));
-    }
-    started = started || file.id == query->after;
+  const std::string purpose = http::query_value(request.query, "purpose");
+  Json files = Json::array();
+  for (const StoredFile& file : service.files.list(request.key)) {
+    if (purpose.empty() || purpose == file.purpose) files.push_back(file_json(file));
   }
-  Json first = data.empty() ? Json() : data.front()["id"];
-  Json last = data.empty() ? Json() : data.back()["id"];
-  return http::json_reply(to_text({{"object", "list"},
-                                   {"data", std::move(data)},
-                                   {"first_id", std::move(first)},
-                                   {"last_id", std::move(last)},
-                                   {"has_more", more}}));
+  return list_page(std::move(files), *query);
 }
 
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {

@@ -146,6 +146,19 @@ Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone, 
     if (!bytes) return bytes.status();
     return probe_picture(*std::move(bytes), {part.detail, alone}, part.param);
   }
+  Result<VideoData> data = load_video_data(part, owner);
+  if (!data) return data.status();
+  return probe_video(*std::move(data), part);
+}
+
+Result<std::vector<VideoFrame>> MediaStage::frames(const ContentPart& part, int owner) const {
+  Result<VideoData> data = load_video_data(part, owner);
+  if (!data) return data.status();
+  const FrameBudget budget{limits_.max_images, limits_.max_total_pixels};
+  return frames_of(*std::move(data), part.list_fps, part.sampling, video_limits_, budget);
+}
+
+Result<VideoData> MediaStage::load_video_data(const ContentPart& part, int owner) const {
   VideoData data;
   if (part.frames.empty() && lies_elsewhere(part.text)) {
     Result<std::string> bytes = load(part.text, owner);
@@ -161,7 +174,7 @@ Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone, 
     if (!bytes) return bytes.status().with_param(part.param + "[" + std::to_string(i) + "]");
     data.frames.push_back(*std::move(bytes));
   }
-  return probe_video(std::move(data), part);
+  return data;
 }
 
 Result<ProbedMedia> MediaStage::probe_picture(std::string bytes, const PictureUse& use,

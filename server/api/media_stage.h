@@ -16,6 +16,7 @@
 #include "server/media/image_processor.h"
 #include "server/media/media_limits.h"
 #include "server/media/url_guard.h"
+#include "server/media/video_frames.h"
 #include "server/media/video_loader.h"
 #include "server/prompt/conversation.h"
 
@@ -85,6 +86,8 @@ class MediaStage {
   Result<ProbedMedia> probe_picture(std::string bytes, const PictureUse& use,
                                     const std::string& param) const;
   Result<ProbedMedia> probe_video(VideoData data, const ContentPart& part) const;
+  // The frames of a video, each as a picture of its own, for models that take no videos.
+  Result<std::vector<VideoFrame>> frames(const ContentPart& part, int owner) const;
 
   // Takes the encoded bytes; a picture's are freed before pixels are normalised. Adds the seconds
   // it took.
@@ -98,6 +101,7 @@ class MediaStage {
   bool lies_elsewhere(const std::string& url) const;
   // The encoded file behind a data: URL, a reference to a stored file, or an http(s) URL.
   Result<std::string> load(const std::string& url, int owner) const;
+  Result<VideoData> load_video_data(const ContentPart& part, int owner) const;
   Result<ProbedMedia> probe_part(const ContentPart& part, bool alone, int owner) const;
   Status check_count(std::span<const ContentPart* const> parts) const;
   Status check_sum(std::span<const ProbedMedia> media) const;

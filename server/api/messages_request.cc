@@ -185,6 +185,22 @@ void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conv
   }
 }
 
+// Whether to think, and how much.
+void read_thinking_wish(const Fields& fields, Conversation& conversation) {
+  if (!fields.ok()) return;
+  const Json* config = fields.find("output_config");
+  if (config != nullptr) {
+    Fields(*config, "output_config").read("effort", conversation.reasoning_effort);
+  }
+  const Json* thinking = fields.find("thinking");
+  if (thinking == nullptr) return;
+  if ((*thinking)["type"] == "disabled") {
+    conversation.reasoning_effort = "none";
+  } else if (conversation.reasoning_effort.empty()) {
+    conversation.reasoning_effort = "medium";
+  }
+}
+
 // output_config.format: {"type": "json_schema", "schema": {...}}
 std::optional<GrammarSpec> read_format(Fields& fields, const ModelLimits& limits) {
   const Json* config = fields.ok() ? fields.find("output_config") : nullptr;
@@ -211,6 +227,7 @@ Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool 
     fields.fail("max_tokens", "max_tokens is missing");
   }
   request.format = read_format(fields, limits);
+  read_thinking_wish(fields, request.conversation);
   request.tools = read_tools(fields, limits.fields, ToolForm::kMessages);
   if (!fields.ok()) return fields.status();
   return request;

@@ -148,8 +148,10 @@ constexpr Field kGeneration[] = {
     custom("guided_json_object"),
     custom("structured_outputs"),
     string("user", kMaxLabelBytes, "accepted and not used"),
-    one_of("service_tier", "auto|default|flex|scale|priority", "echoed; there is one tier"),
 };
+
+constexpr Field kServiceTier =
+    one_of("service_tier", "auto|default|flex|scale|priority", "echoed; there is one tier");
 
 constexpr Field kTemplate[] = {
     flag("add_generation_prompt").with_default(1),
@@ -157,6 +159,13 @@ constexpr Field kTemplate[] = {
     flag("add_special_tokens", "absent: as the model's processor does"),
     string("chat_template", kMaxTemplateBytes, "refused unless the server allows it"),
     object("chat_template_kwargs", {}, "variables of the chat template"),
+};
+
+constexpr const char* kEfforts = "none|minimal|low|medium|high|xhigh";
+constexpr Field kReasoning[] = {
+    one_of("effort", kEfforts, "for templates that know it; none: no thinking"),
+    one_of("summary", "auto|concise|detailed", "accepted; reasoning is shown whole"),
+    one_of("generate_summary", "auto|concise|detailed", "accepted"),
 };
 
 constexpr Field kChat[] = {
@@ -171,6 +180,8 @@ constexpr Field kChat[] = {
     object("prediction", {}, "accepted; changes nothing"),
     custom("modalities", "text alone"),
     custom("audio", "refused"),
+    one_of("reasoning_effort", kEfforts, "for templates that know it; none: no thinking"),
+    object("reasoning", kReasoning, "its effort, as in responses"),
     one_of("verbosity", "low|medium|high", "accepted; changes nothing"),
     string("safety_identifier", kMaxLabelBytes, "accepted and not used"),
     string("prompt_cache_key", kMaxLabelBytes, "accepted; prefixes are cached by content"),
@@ -181,6 +192,10 @@ constexpr Field kChat[] = {
     custom("functions"),
     custom("function_call"),
     custom("response_format"),
+    kServiceTier,
+    one_of("media_mode", "auto|captions", "captions: videos as told by the model frame by frame"),
+    string("caption_prompt", kMaxTemplateBytes, "what it is asked about each frame"),
+    integer("caption_max_tokens", 1, 1024).with_default(64),
 };
 
 constexpr Field kCompletion[] = {
@@ -235,8 +250,9 @@ constexpr Field kResponses[] = {
     custom("include", "message.output_text.logprobs"),
     metadata(),
     one_of("truncation", "auto|disabled"),
+    kServiceTier,
     object("text", {}),
-    object("reasoning", {}),
+    object("reasoning", kReasoning),
     flag("parallel_tool_calls", "false: one call at most"),
     integer("max_tool_calls", 1, kMaxInt, "accepted; of tools that this server does not have"),
     flag("background", "refused"),
@@ -272,6 +288,17 @@ constexpr Field kTextFormat[] = {
     flag("strict", "a schema is enforced in any case"),
 };
 
+constexpr Field kThinking[] = {
+    required(one_of("type", "enabled|disabled|adaptive")),
+    integer("budget_tokens", 1, kMaxInt, "accepted; max_tokens is the bound"),
+    one_of("display", "summarized|omitted", "accepted; thinking is shown whole"),
+};
+
+constexpr Field kOutputConfig[] = {
+    object("format", {}, "a JSON schema that the answer's text matches"),
+    one_of("effort", "low|medium|high|xhigh|max", "for templates that know it"),
+};
+
 constexpr Field kMessages[] = {
     required(custom("messages")),
     integer("max_tokens", 1, kMaxInt),
@@ -279,8 +306,9 @@ constexpr Field kMessages[] = {
     number("temperature", 0, 1),
     strings("stop_sequences", max_stops, max_stop_bytes),
     object("metadata", {}, "accepted and not used"),
-    object("thinking", {}, "accepted; changes nothing"),
-    object("output_config", {}, "format: a JSON schema that the answer's text matches"),
+    one_of("service_tier", "auto|standard_only", "accepted; there is one tier"),
+    object("thinking", kThinking, "for templates that can leave it out"),
+    object("output_config", kOutputConfig),
     custom("tools"),
     custom("tool_choice"),
 };

@@ -1,8 +1,12 @@
 #include "server/api/responses.h"
 
+#include <algorithm>
+
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
+#include "server/api/list_page.h"
 #include "server/api/logprobs.h"
+#include "server/api/prepare.h"
 #include "server/api/read_request.h"
 #include "server/api/response_items.h"
 #include "server/api/responses_request.h"
@@ -141,9 +145,9 @@ Result<Conversation> whole_conversation(Service& service, const ResponsesRequest
   if (request.previous_response_id.empty()) return request.conversation;
   auto previous = service.responses.find(request.previous_response_id, owner);
   if (!previous) return previous.status().with_param("previous_response_id");
-  Conversation conversation = std::move(previous->conversation);
-  const auto& own = request.conversation.messages;
-  conversation.messages.insert(conversation.messages.end(), own.begin(), own.end());
+  Conversation conversation = request.conversation;
+  const auto& before = previous->conversation.messages;
+  conversation.messages.insert(conversation.messages.begin(), before.begin(), before.end());
   return conversation;
 }
 
@@ -158,6 +162,11 @@ Conversation with_instructions(const Conversation& conversation, const std::stri
   return told;
 }
 
+// What chats call messages is the input here.
+Status named_as_here(const Status& status) {
+  return status.param() == "messages" ? status.with_param("input") : status;
+}
+
 }  // namespace
 
 http::HttpReply create_response(Call& call) {
@@ -169,10 +178,7 @@ http::HttpReply create_response(Call& call) {
   const bool stream = request->options.stream;
   Conversation told = with_instructions(*conversation, request->instructions);
   auto started = start_answer(call, told, request->tools, request->format, request->options);
-  if (!started) {
-    const bool prompt = started.status().param() == "messages";  // here they have another name
-    return error_response(prompt ? started.status().with_param("input") : started.status());
-  }
+  if (!started) return error_response(named_as_here(started.status()));
 
   const auto format = std::make_shared<ResponseFormat>(service, *started, *std::move(request),
                                                        *std::move(conversation), call.request.key);
@@ -192,23 +198,27 @@ http::HttpReply create_response(Call& call) {
 
 http::HttpReply get_response(Service& service, http::HttpRequest& request, http::Client&) {
   constexpr std::string_view kItems = "/input_items";
+  constexpr int64_t kItemsOfAPage = 20, kMostItems = 100;  // OpenAI's
   std::string id = request.suffix;
   const bool items = id.ends_with(kItems);
   if (items) id.resize(id.size() - kItems.size());
   const auto stored = service.responses.find(id, request.key);
   if (!stored) return error_response(stored.status().with_param("response_id"));
-  if (!items) return http::json_reply(to_text(stored->response));
+  if (!items) {
+    if (http::query_value(request.query, "stream") != "true") {
+      return http::json_reply(to_text(stored->response));
+    }
+    return error_response(invalid_argument(
+        "only a response that was made in the background can be streamed again", "stream"));
+  }
+  const auto query = read_list_query(request, {{}, false, kItemsOfAPage}, kMostItems);
+  if (!query) return error_response(query.status());
   Json data = stored->input;
   for (size_t i = 0; i < data.size(); ++i) {
     if (!data[i].contains("id")) data[i]["id"] = "msg_" + id.substr(5) + "_" + std::to_string(i);
   }
-  Json first = data.empty() ? Json() : data.front()["id"];
-  Json last = data.empty() ? Json() : data.back()["id"];
-  return http::json_reply(to_text({{"object", "list"},
-                                   {"data", std::move(data)},
-                                   {"first_id", std::move(first)},
-                                   {"last_id", std::move(last)},
-                                   {"has_more", false}}));
+  std::reverse(data.begin(), data.end());
+  return list_page(std::move(data), *query);
 }
 
 http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client&) {
@@ -230,6 +240,19 @@ http::HttpReply cancel_response(Service& service, http::HttpRequest& request, ht
   return error_response(invalid_argument(
       "a response that was not made in the background cannot be cancelled; close its connection",
       "response_id"));
+}
+
+http::HttpReply count_response_tokens(Call& call) {
+  auto request = read_request(call.service, call.request, parse_responses_request);
+  if (!request) return error_response(request.status());
+  auto conversation = whole_conversation(call.service, *request, call.request.key);
+  if (!conversation) return error_response(conversation.status());
+  Conversation told = with_instructions(*conversation, request->instructions);
+  show_tools(call.service, request->tools, told);
+  const auto prompt = count_chat(call.service, told, call.request.key);
+  if (!prompt) return error_response(named_as_here(prompt.status()));
+  return http::json_reply(
+      to_text({{"object", "response.input_tokens"}, {"input_tokens", prompt->ids.size()}}));
 }
 
 }  // namespace saccade::api

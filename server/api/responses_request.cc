@@ -1,5 +1,7 @@
 #include "server/api/responses_request.h"
 
+#include <algorithm>
+
 #include "server/api/request_tables.h"
 #include "server/api/responses_input.h"
 #include "server/api/structured_output.h"
@@ -55,6 +57,9 @@ Json echoed_fields(const Fields& fields) {
         "user", "safety_identifier", "prompt_cache_key", "max_tool_calls"}) {
     if (const Json* value = fields.find(name)) echoed[name] = *value;
   }
+  if (echoed.contains("text")) {  // a format in any case
+    echoed["text"].emplace("format", Json{{"type", "text"}});
+  }
   const Json* tools = fields.find("tools");
   if (tools == nullptr) return echoed;
   for (Json tool : *tools) {  // the response's schema wants these two in any case
@@ -65,13 +70,35 @@ Json echoed_fields(const Fields& fields) {
   return echoed;
 }
 
-bool wants_logprobs(const Fields& fields) {
-  const Json* include = fields.find("include");
-  if (include == nullptr || !include->is_array()) return false;
-  for (const Json& name : *include) {
-    if (name == "message.output_text.logprobs") return true;
+// What a client may wish to see besides; but for log-probabilities it is of tools and stores that
+// are not here, and so there is nothing to show.
+constexpr const char* kIncludable[] = {"message.output_text.logprobs",
+                                       "reasoning.encrypted_content",
+                                       "message.input_image.image_url",
+                                       "file_search_call.results",
+                                       "web_search_call.results",
+                                       "web_search_call.action.sources",
+                                       "computer_call_output.output.image_url",
+                                       "code_interpreter_call.outputs"};
+
+bool wants_logprobs(Fields& fields) {
+  const Json* include = fields.ok() ? fields.find("include") : nullptr;
+  if (include == nullptr) return false;
+  if (!include->is_array()) {
+    fields.fail("include", "include must be an array");
+    return false;
   }
-  return false;
+  bool wanted = false;
+  for (size_t i = 0; i < include->size(); ++i) {
+    const Json& name = (*include)[i];
+    if (std::find(std::begin(kIncludable), std::end(kIncludable), name) == std::end(kIncludable)) {
+      const std::string path = "include[" + std::to_string(i) + "]";
+      fields.fail(path, path + " is nothing that can be included");
+      return false;
+    }
+    wanted = wanted || name == kIncludable[0];
+  }
+  return wanted;
 }
 
 }  // namespace
@@ -90,9 +117,13 @@ Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLi
   fields.read("instructions", request.instructions);
   fields.read("previous_response_id", request.previous_response_id);
   fields.read("store", request.store);
+  if (const Json* reasoning = fields.ok() ? fields.find("reasoning") : nullptr) {
+    Fields(*reasoning, "reasoning").read("effort", request.conversation.reasoning_effort);
+  }
   std::optional<int> top;
   fields.read("top_logprobs", top);
-  if (fields.ok() && (wants_logprobs(fields) || top.value_or(0) > 0)) {
+  const bool logprobs = wants_logprobs(fields);
+  if (fields.ok() && (logprobs || top.value_or(0) > 0)) {
     request.options.sampling.logprobs = top.value_or(0);
   }
   if (fields.ok()) refuse_unsupported(fields);

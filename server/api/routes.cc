@@ -82,6 +82,13 @@ http::HttpReply model(Service& service, http::HttpRequest& request, http::Client
   return get_model(service, request.suffix);
 }
 
+// `store` changes nothing: a chat that is asked for later is not there.
+http::HttpReply stored_chat(Service&, http::HttpRequest&, http::Client&) {
+  return error_response(Status(StatusCode::kNotFound,
+                               "chat completions are not stored here; /v1/responses are",
+                               "completion_id"));
+}
+
 http::HttpReply page(http::HttpRequest&, http::Client&) {
   http::HttpReply reply = http::json_reply(std::string(web::kPage));
   reply.content_type = "text/html; charset=utf-8";
@@ -105,6 +112,10 @@ std::vector<RouteDoc> route_docs() {
        {kGenerationFields, kCompletionFields},
        true},
       {"POST", "/v1/responses", "OpenAI's responses", {kGenerationFields, kResponsesFields}, true},
+      {"POST",
+       "/v1/responses/input_tokens",
+       "Tokens of the input",
+       {kGenerationFields, kResponsesFields}},
       {"GET", "/v1/responses/{id}", "A stored response", none},
       {"DELETE", "/v1/responses/{id}", "Forgets a response", none},
       {"GET", "/v1/responses/{id}/input_items", "What it answered", none},
@@ -143,8 +154,12 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
     routes.push_back({method, path, when_ready(slot, std::move(handler))});
   };
   add("POST", "/v1/chat/completions", admitted(chat_completions));
+  for (const char* method : {"GET", "POST", "DELETE"}) {
+    add(method, "/v1/chat/completions/*", stored_chat);
+  }
   add("POST", "/v1/completions", admitted(completions));
   add("POST", "/v1/responses", admitted(create_response));
+  add("POST", "/v1/responses/input_tokens", admitted(count_response_tokens));
   add("GET", "/v1/responses/*", get_response);
   add("DELETE", "/v1/responses/*", delete_response);
   add("POST", "/v1/responses/*", cancel_response);

@@ -66,6 +66,12 @@ struct Exchange : BodyWriter {
     return head.wants_close() || client_left || (has_body && !body_read);
   }
 
+  int64_t milliseconds() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                                 start)
+        .count();
+  }
+
   Connection& connection;
   RequestHead head;
   HttpRequest request;
@@ -166,6 +172,11 @@ class HttpServer::Impl : public httplib::Server {
       const Exchange& exchange = *current_exchange;
       response.headers.erase("Keep-Alive");
       response.set_header("X-Request-Id", exchange.request.id);
+      if (exchange.route != nullptr && exchange.route->error_body != nullptr) {
+        response.set_header("Request-Id", exchange.request.id);  // as Anthropic's clients read it
+      } else {
+        response.set_header("Openai-Processing-Ms", std::to_string(exchange.milliseconds()));
+      }
       if (exchange.closes() && !response.has_header("Connection")) {
         response.set_header("Connection", "close");
       }

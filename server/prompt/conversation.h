@@ -39,7 +39,8 @@ struct Conversation {
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // the last message is left open for the model to go on
   nlohmann::ordered_json template_kwargs = nlohmann::ordered_json::object();
-  std::string chat_template;               // instead of the model's; empty: the model's
+  std::string reasoning_effort;  // "none" to "xhigh", for templates that ask; empty: not said
+  std::string chat_template;     // instead of the model's; empty: the model's
   std::optional<bool> add_special_tokens;  // none: as the model's processor does
   nlohmann::ordered_json tools = nlohmann::ordered_json::array();  // as the template sees them
 

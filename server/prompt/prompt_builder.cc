@@ -220,6 +220,13 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& pro
   for (const auto& [name, value] : conversation.template_kwargs.items()) {
     variables.emplace(name, TemplateValue::from_json(value, true));  // ours stay
   }
+  if (!conversation.reasoning_effort.empty()) {  // what was sent by name stays
+    const std::string& effort = conversation.reasoning_effort;
+    variables.emplace("reasoning_effort", TemplateValue::string(effort, false));
+    for (const char* name : {"enable_thinking", "thinking"}) {  // Qwen3's name, DeepSeek's
+      variables.emplace(name, TemplateValue::boolean(effort != "none"));
+    }
+  }
   Result<std::vector<TextSegment>> rendered = probed.chat_template.render(variables);
   if (!rendered) return rendered.status().with_param("messages");
   if (conversation.continue_final_message)

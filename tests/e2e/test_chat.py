@@ -179,3 +179,29 @@ def test_page_and_health(llama):
     assert llama.get("/health").status_code == 200
     page = llama.get("/")
     assert page.headers["content-type"].startswith("text/html") and "<title>saccade</title>" in page.text
+
+
+def test_a_refusal_is_what_was_said(llama):
+    def tokens(*turn):
+        messages = [{"role": "user", "content": "a"}, *turn, {"role": "user", "content": "b"}]
+        answer = llama.post("/tokenize", {"messages": messages})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["tokens"]
+
+    said = tokens({"role": "assistant", "content": "No."})
+    assert tokens({"role": "assistant", "content": None, "refusal": "No."}) == said
+    assert tokens({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}) == said
+    assert tokens({"role": "assistant", "content": "No.", "refusal": None}) == said
+    wrong = llama.chat([{"type": "refusal", "refusal": "No."}])  # a user refuses nothing
+    assert wrong.status_code == 400 and wrong.json()["error"]["param"] == "messages[0].content[0].type"
+
+
+def test_chats_are_not_stored(llama):
+    client = openai.OpenAI(base_url=llama.url + "/v1", api_key="x", max_retries=0)
+    made = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "hi"}], max_tokens=1,
+                                          store=True)
+    for ask in (lambda: client.chat.completions.retrieve(made.id), lambda: client.chat.completions.delete(made.id),
+                lambda: client.chat.completions.update(made.id, metadata={}),
+                lambda: client.chat.completions.messages.list(made.id)):
+        with pytest.raises(openai.NotFoundError, match="not stored"):
+            ask()

@@ -51,6 +51,16 @@ def test_it_sees_the_sample_picture(server, sample, question, word):
     assert word in answer(server, [sample, {"type": "text", "text": question}]).lower()
 
 
+def test_it_tells_a_video_in_words(server, sample):
+    """It takes no videos; it says what color the circle is in every frame, and answers from that."""
+    film = {"type": "video", "frames": [sample["image_url"]["url"]] * 2, "fps": 0.5}
+    body = server.chat([film, {"type": "text", "text": "hi"}], temperature=0, max_tokens=24, media_mode="captions",
+                       caption_prompt="What color is the circle?", return_token_ids=True).json()
+    seen = server.post("/detokenize", {"tokens": body["prompt_token_ids"]}).json()["prompt"].lower()
+    assert "0.0 s:" in seen and "2.0 s:" in seen and seen.count("purple") == 2
+    assert body["usage"]["prompt_tokens_details"]["image_tokens"] == 0
+
+
 def test_a_picture_without_a_question_is_answered(server, sample):
     response = server.chat([sample], temperature=0, max_tokens=24)
     assert response.status_code == 200

@@ -158,3 +158,9 @@ def test_the_client_raises_what_it_should(llama):
     assert error.value.response.headers["retry-after"]
     assert httpx.get(server.url + "/v1/messages", headers={"x-api-key": "secret"}).status_code == 405
     assert server.stop() == 0
+
+
+def test_requests_have_ids_and_a_tier(client):
+    raw = client.messages.with_raw_response.create(model="tiny", max_tokens=1, messages=MESSAGES,
+                                                   service_tier="standard_only")
+    assert raw.parse()._request_id == raw.headers["request-id"] == raw.headers["x-request-id"]

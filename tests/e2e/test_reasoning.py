@@ -106,3 +106,56 @@ def test_an_end_that_is_a_special_token(tmp_path):
     message = ask(server, "Hi", guided_choice=["Five"])["choices"][0]["message"]
     assert message["reasoning_content"] == "so" and message["content"] == "Five"
     assert server.stop() == 0
+
+
+# Says what it was told of thinking, as Qwen3's template (enable_thinking) and gpt-oss's (reasoning_effort) do.
+ASKED = scripted.CHATML.replace(
+    "assistant\n", "assistant\n{{ reasoning_effort | default('unsaid') }} "
+    "{% if enable_thinking is defined and not enable_thinking %}quickly{% else %}slowly{% endif %}")
+WISHES = [
+    ({}, "unsaid slowly"), ({"reasoning_effort": "high"}, "high slowly"), ({"reasoning_effort": "none"}, "none quickly"),
+    ({"reasoning_effort": None}, "unsaid slowly"), ({"reasoning": {"effort": "none"}}, "none quickly"),
+    ({"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": True}}, "none slowly"),
+    ({"chat_template_kwargs": {"enable_thinking": False}}, "unsaid quickly"),
+]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    told = {wish: f"I was told: {wish}" for _, wish in WISHES} | {"low slowly": "I was told: low slowly",
+                                                                "medium slowly": "I was told: medium slowly"}
+    server = Server(scripted.make(tmp_path_factory.mktemp("asked"), told, ASKED))
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("fields, told", WISHES)
+def test_templates_are_told_how_much_to_think(asked, fields, told):
+    assert ask(asked, "Hi", **fields)["choices"][0]["message"]["content"] == f"I was told: {told}"
+
+
+def test_templates_are_told_on_every_route(asked):
+    for effort, told in (("none", "none quickly"), ("low", "low slowly"), (None, "unsaid slowly")):
+        body = asked.post("/v1/responses", {"input": "Hi", "reasoning": {"effort": effort}}).json()
+        assert body["output"][0]["content"][0]["text"] == f"I was told: {told}" and body["reasoning"]["effort"] == effort
+    again = {"input": "And now?", "previous_response_id": body["id"], "reasoning": {"effort": "low"}}
+    assert asked.post("/v1/responses", again).json()["output"][0]["content"][0]["text"] == "I was told: low slowly"
+    for fields, told in (({"thinking": {"type": "disabled"}}, "none quickly"), ({}, "unsaid slowly"),
+                         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "medium slowly"),
+                         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, "low slowly")):
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100, **fields}
+        assert asked.post("/v1/messages", body).json()["content"][0]["text"] == f"I was told: {told}"
+
+
+@pytest.mark.parametrize("path, body, param", [
+    ("/v1/chat/completions", {"reasoning_effort": "very"}, "reasoning_effort"),
+    ("/v1/chat/completions", {"reasoning": {"effort": 3}}, "reasoning.effort"),
+    ("/v1/responses", {"input": "a", "reasoning": {"effort": "much"}}, "reasoning.effort"),
+    ("/v1/messages", {"max_tokens": 1, "thinking": {}}, "thinking.type"),
+    ("/v1/messages", {"max_tokens": 1, "thinking": {"type": "deeply"}}, "thinking.type"),
+    ("/v1/messages", {"max_tokens": 1, "thinking": {"type": "enabled", "budget_tokens": 0}}, "thinking.budget_tokens"),
+])
+def test_wrong_wishes_are_refused(asked, path, body, param):
+    response = asked.post(path, {"messages": [{"role": "user", "content": "Hi"}], **body})
+    assert response.status_code == 400
+    assert param in response.json()["error"]["message"]

@@ -168,3 +168,43 @@ def test_wrong_requests(llama, body, param):
     response = llama.post("/v1/responses", body)
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"] == param
+
+
+def test_the_input_is_counted_without_an_answer(client, llama):
+    counted = client.responses.input_tokens.count(model="tiny", input="hi there", instructions="Be brief.")
+    assert counted.object == "response.input_tokens"
+    made = client.responses.create(model="tiny", input="hi there", instructions="Be brief.", max_output_tokens=1)
+    assert counted.input_tokens == made.usage.input_tokens
+    assert llama.post("/v1/responses/input_tokens", {"input": 5}).json()["error"]["param"] == "input"
+
+
+def test_input_items_come_in_pages(client, llama):
+    items = [{"role": "user", "content": f"word {i}"} for i in range(5)]
+    made = client.responses.create(model="tiny", input=items, max_output_tokens=1)
+
+    def texts(**query):
+        page = llama.get(f"/v1/responses/{made.id}/input_items", params=query).json()
+        return [item["content"] for item in page["data"]], page["has_more"], page["last_id"]
+
+    assert texts()[0] == [f"word {i}" for i in (4, 3, 2, 1, 0)]
+    first, more, last = texts(order="asc", limit=2)
+    assert first == ["word 0", "word 1"] and more
+    assert texts(order="asc", limit=3, after=last)[:2] == (["word 2", "word 3", "word 4"], False)
+    assert [item.content for item in client.responses.input_items.list(made.id, limit=2, order="asc")] == \
+        [f"word {i}" for i in range(5)]
+    for query in ({"limit": 0}, {"limit": 101}, {"order": "up"}):
+        wrong = llama.get(f"/v1/responses/{made.id}/input_items", params=query)
+        assert wrong.status_code == 400 and wrong.json()["error"]["param"] == next(iter(query))
+    again = llama.get(f"/v1/responses/{made.id}", params={"stream": "true"})
+    assert again.status_code == 400 and again.json()["error"]["param"] == "stream"
+
+
+def test_what_may_be_included(llama):
+    def status(include):
+        return llama.post("/v1/responses", {"input": "a", "max_output_tokens": 1, "include": include})
+
+    assert status(["reasoning.encrypted_content"]).status_code == 200
+    assert status(["message.output_text.logprobs", "nonsense"]).json()["error"]["param"] == "include[1]"
+    assert status("message.output_text.logprobs").json()["error"]["param"] == "include"
+    body = llama.post("/v1/responses", {"input": "a", "max_output_tokens": 1, "text": {"verbosity": "low"}}).json()
+    assert body["text"] == {"verbosity": "low", "format": {"type": "text"}}

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+
+#include "server/api/json.h"
+#include "server/http/http_server.h"
+
+namespace saccade::api {
+
+// Which page of a list is wanted: ?limit=, after= (an id) and order= (asc or desc).
+struct ListQuery {
+  std::string after;  // begins behind this one; empty: at the beginning
+  bool oldest_first = false;
+  int64_t limit = 0;
+};
+
+// What the request does not say is as in `defaults`.
+Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery defaults,
+                                  int64_t max_limit);
+
+// That page of `items`, which come the newest first and each have an id.
+http::HttpReply list_page(Json items, const ListQuery& query);
+
+// A number of the query or of a form, from 1 to `max`.
+Result<int64_t> positive_number(std::string_view text, const char* field, int64_t max);
+
+}  // namespace saccade::api
