@@ -1,10 +1,13 @@
 #include "server/api/chat.h"
 
+#include <algorithm>
+
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
 #include "server/api/captions.h"
 #include "server/api/chat_answer.h"
 #include "server/api/chat_request.h"
+#include "server/api/fixed_steps.h"
 #include "server/api/logprobs.h"
 #include "server/api/read_request.h"
 
@@ -34,8 +37,9 @@ std::vector<ChatChoice> make_choices(const Generation& generation, const ChatReq
 class ChatFormat {
  public:
   ChatFormat(const Service& service, const Generation& generation, const ChatRequest& chat,
-             const AnswerSyntax& syntax)
+             const AnswerSyntax& syntax, Steps steps)
       : service_(service),
+        steps_(std::move(steps)),
         generation_(generation),
         choices_(make_choices(generation, chat, syntax)),
         model_(service.name_of(chat.model)),
@@ -57,7 +61,7 @@ class ChatFormat {
     for (const ChoiceDelta& answer : answers) {
       const ChatChoice& taken = choices_[answer.choice];
       Json choice = {{"index", answer.choice},
-                     {"message", taken.message(echoed_)},
+                     {"message", message(taken)},
                      {"logprobs", logprobs(answer)},
                      {"finish_reason", taken.finish_name(*answer.finish)},
                      {"stop_reason", stop_reason_json(answer)}};
@@ -79,8 +83,10 @@ class ChatFormat {
   std::vector<Json> first() const {
     std::vector<Json> chunks;
     for (int i = 0; i < generation_.choices(); ++i) {
+      Json begun = {{"role", "assistant"}, {"content", echoed_}};
+      add_steps(begun);
       Json start = chunk({{"index", i},
-                          {"delta", {{"role", "assistant"}, {"content", echoed_}}},
+                          {"delta", std::move(begun)},
                           {"logprobs", nullptr},
                           {"finish_reason", nullptr}});
       if (with_token_ids_ && i == 0) start["prompt_token_ids"] = generation_.prompt(0).ids;
@@ -136,9 +142,30 @@ class ChatFormat {
   }
 
   Json usage() const {
-    Json usage = usage_json(generation_.usage());
+    Usage counted = generation_.usage();
+    if (steps_.tokens > 0) {  // what was thought is part of the answer, not of the prompt
+      counted.prompt_tokens = steps_.prompt_tokens;
+      counted.cached_tokens = std::min(counted.cached_tokens, counted.prompt_tokens);
+      counted.completion_tokens += steps_.tokens;
+    }
+    Json usage = usage_json(counted);
     usage["completion_tokens_details"] = completion_details(choices_);
+    Json& thought = usage["completion_tokens_details"]["reasoning_tokens"];
+    thought = thought.get<int>() + steps_.tokens;
     return usage;
+  }
+
+  // Under the names that vLLM's clients read.
+  void add_steps(Json& message) const {
+    if (steps_.text.empty()) return;
+    message["reasoning_content"] = steps_.text;
+    message["reasoning"] = steps_.text;
+  }
+
+  Json message(const ChatChoice& taken) const {
+    Json message = taken.message(echoed_);
+    add_steps(message);
+    return message;
   }
 
   Json logprobs(const ChoiceDelta& delta) const {
@@ -146,6 +173,7 @@ class ChatFormat {
   }
 
   const Service& service_;
+  const Steps steps_;
   const Generation& generation_;  // lives as long as the reply that streams it
   std::vector<ChatChoice> choices_;
   const std::string id_ = response_id("chatcmpl-");
@@ -170,11 +198,18 @@ http::HttpReply chat_completions(Call& call) {
   if (chat->captions) {
     if (const Status status = tell_videos(call, *chat); !status.ok()) return error_response(status);
   }
+  Steps steps;
+  if (chat->steps) {
+    Result<Steps> thought = think_in_steps(call, *chat);
+    if (!thought) return error_response(thought.status());
+    steps = *std::move(thought);
+  }
   Result<StartedAnswer> started =
       start_answer(call, chat->conversation, chat->tools, chat->format, chat->options);
   if (!started) return error_response(started.status());
   std::unique_ptr<Generation>& generation = started->generation;
-  const auto format = std::make_shared<ChatFormat>(service, *generation, *chat, started->syntax);
+  const auto format =
+      std::make_shared<ChatFormat>(service, *generation, *chat, started->syntax, std::move(steps));
   if (!chat->options.stream) {
     const Result<std::vector<ChoiceDelta>> answers =
         collect(*generation, call.client, [&](const ChoiceDelta& delta) { format->take(delta); });

@@ -217,6 +217,39 @@ void read_effort(Fields& fields, Conversation& conversation) {
   fields.fail(inner.status());
 }
 
+// reasoning.mode and what belongs to it. The table has seen the types.
+std::optional<FixedSteps> read_steps(const Fields& fields) {
+  const Json* reasoning = fields.ok() ? fields.find("reasoning") : nullptr;
+  if (reasoning == nullptr) return std::nullopt;
+  Fields inner(*reasoning, "reasoning");
+  std::string mode;
+  FixedSteps steps;
+  inner.read("mode", mode);
+  inner.read("step_prefix", steps.step_prefix);
+  inner.read("answer_prefix", steps.answer_prefix);
+  inner.read("step_stop", steps.stop);
+  if (const Json* count = inner.find("steps")) steps.steps = count->get<int>();
+  if (const Json* most = inner.find("step_max_tokens")) steps.max_tokens = most->get<int>();
+  if (mode == "fixed") return steps;
+  return std::nullopt;
+}
+
+// Fixed steps are one chain of plain text.
+void check_steps(Fields& fields, const ChatRequest& request) {
+  if (!request.steps || !fields.ok()) return;
+  const char* other = request.options.n != 1                        ? "n"
+                      : request.tools.active()                      ? "tools"
+                      : request.format                              ? "response_format"
+                      : request.conversation.continue_final_message ? "continue_final_message"
+                      : request.options.truncate_prompt             ? "truncate_prompt_tokens"
+                      : request.options.sampling.prompt_logprobs    ? "prompt_logprobs"
+                                                                    : nullptr;
+  if (other != nullptr) {
+    fields.fail("reasoning.mode",
+                std::string("reasoning.mode fixed and ") + other + " exclude each other");
+  }
+}
+
 }  // namespace
 
 Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
@@ -265,9 +298,11 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   request.tools = read_tools(fields, limits.fields);
   read_effort(fields, request.conversation);
   request.captions = read_captions(fields);
+  request.steps = read_steps(fields);
   for (const char* name : {"audio", "web_search_options"}) {
     if (fields.find(name) != nullptr) fields.fail(name, std::string(name) + " is not supported");
   }
+  check_steps(fields, request);
   if (!fields.ok()) return fields.status();
   return request;
 }

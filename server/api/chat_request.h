@@ -16,6 +16,15 @@ struct CaptionOptions {
   int max_tokens = 64;  // of one caption
 };
 
+// reasoning.mode "fixed": so many steps of reasoning, then the answer.
+struct FixedSteps {
+  int steps = 2;
+  std::string step_prefix = "Step {n}:";  // each begins with it, {n} being its number
+  std::string answer_prefix = "Answer:";
+  std::string stop = "\n";  // ends a step
+  int max_tokens = 200;     // of one step
+};
+
 // POST /v1/chat/completions in native types.
 struct ChatRequest {
   std::string model;  // empty: whatever is served
@@ -24,6 +33,7 @@ struct ChatRequest {
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
   ToolOptions tools;
+  std::optional<FixedSteps> steps;         // none: the model reasons as it likes
   std::optional<CaptionOptions> captions;  // none: the model looks at videos itself
 };
 

@@ -168,6 +168,20 @@ constexpr Field kReasoning[] = {
     one_of("generate_summary", "auto|concise|detailed", "accepted"),
 };
 
+constexpr Field not_empty(Field field) {
+  field.may_be_empty = false;
+  return field;
+}
+constexpr Field kChatReasoning[] = {
+    one_of("effort", kEfforts, "for templates that know it; none: no thinking"),
+    one_of("mode", "auto|fixed", "fixed: so many steps, then the answer"),
+    integer("steps", 1, 16),
+    not_empty(string("step_prefix", max_stop_bytes, "of each step; {n} is its number")),
+    string("answer_prefix", max_stop_bytes),
+    not_empty(string("step_stop", max_stop_bytes, "ends a step")),
+    integer("step_max_tokens", 1, kMaxInt, "of one step"),
+};
+
 constexpr Field kChat[] = {
     required(custom("messages")),
     integer("max_tokens", 1, kMaxInt, "absent: what the model's length leaves"),
@@ -181,7 +195,7 @@ constexpr Field kChat[] = {
     custom("modalities", "text alone"),
     custom("audio", "refused"),
     one_of("reasoning_effort", kEfforts, "for templates that know it; none: no thinking"),
-    object("reasoning", kReasoning, "its effort, as in responses"),
+    object("reasoning", kChatReasoning, "effort, or a fixed number of steps"),
     one_of("verbosity", "low|medium|high", "accepted; changes nothing"),
     string("safety_identifier", kMaxLabelBytes, "accepted and not used"),
     string("prompt_cache_key", kMaxLabelBytes, "accepted; prefixes are cached by content"),

@@ -1,5 +1,6 @@
 """The clients of scripts/examples, with a model that plays its part."""
 
+import json
 import subprocess
 import sys
 
@@ -74,3 +75,47 @@ def test_an_interrupted_answer_goes_on_as_if_it_had_been_prompted(llama):
     pairs = zip(*(answer["choices"][0]["logprobs"]["token_logprobs"] for answer in (fresh, resumed)))
     assert max(abs(a - b) for a, b in pairs) < 1e-5
     assert fresh_server.stop() == 0
+
+
+CHAIN = "Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer: no.\nMore"
+FIXED = {"reasoning": {"mode": "fixed", "steps": 2}, "temperature": 0, "stop": "."}
+
+
+def test_fixed_steps_as_one_request(tmp_path):
+    """What fixed_steps.py does with three requests: the steps are the reasoning, the answer is the content."""
+    server = Server(scripted.make(tmp_path, {"": CHAIN}, scripted.PLAIN))
+    question = "Is the circle left of the square?"
+    steps = "Step 1: the circle is red.\nStep 2: the square is left of it.\n"
+    before = server.metric("saccade_prompt_tokens_total")
+    body = server.chat(question, **FIXED).json()
+    message = body["choices"][0]["message"]
+    assert message["content"] == " no" and message["reasoning_content"] == message["reasoning"] == steps
+    assert body["choices"][0]["finish_reason"] == "stop"
+    usage = body["usage"]
+    thought = usage["completion_tokens_details"]["reasoning_tokens"]
+    assert thought == len(" the circle is red.\n") + len(" the square is left of it.\n")
+    assert usage["completion_tokens"] == thought + len(" no.") and usage["total_tokens"] == \
+        usage["prompt_tokens"] + usage["completion_tokens"]
+    assert usage["prompt_tokens"] < 100 and server.metric("saccade_prompt_tokens_total") - before > 200
+    events = [json.loads(event) for event in server.events("/v1/chat/completions", {
+        "messages": [{"role": "user", "content": question}], "stream": True, **FIXED})[:-1]]
+    deltas = [event["choices"][0]["delta"] for event in events]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == steps
+    assert "".join(delta.get("content", "") for delta in deltas) == " no"
+    shorter = server.chat(question, **{**FIXED, "reasoning": {"mode": "fixed", "steps": 1, "step_max_tokens": 5,
+                                                              "step_prefix": "Step", "answer_prefix": ""}}).json()
+    assert shorter["choices"][0]["message"]["reasoning_content"] == "Step 1: t\n"
+    assert server.stop() == 0
+
+
+def test_fixed_steps_that_cannot_be(llama):
+    for fields, param in (({"n": 2}, "reasoning.mode"), ({"guided_regex": "a"}, "reasoning.mode"),
+                          ({"prompt_logprobs": 1}, "reasoning.mode"), ({"truncate_prompt_tokens": 5}, "reasoning.mode"),
+                          ({"reasoning": {"mode": "free"}}, "reasoning.mode"),
+                          ({"reasoning": {"mode": "fixed", "steps": 17}}, "reasoning.steps"),
+                          ({"reasoning": {"mode": "fixed", "step_stop": ""}}, "reasoning.step_stop"),
+                          ({"reasoning": {"mode": "fixed", "step_prefix": ""}}, "reasoning.step_prefix"),
+                          ({"reasoning": {"mode": "fixed", "step_max_tokens": 10**6}}, "reasoning.step_max_tokens")):
+        response = llama.chat("hi", **{**FIXED, **fields})
+        assert response.status_code == 400, response.text
+        assert response.json()["error"]["param"] == param

@@ -134,7 +134,7 @@ def test_ipv6():
     assert server.stop() == 0
 
 
-@pytest.mark.parametrize("host", ["256.1.1.1", "nobody.invalid", "192.0.2.1"])
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1"])
 def test_addresses_that_are_not_ours(host):
     result = run("serve", GOLDEN / "llama_gqa", "--port", "0", "--host", host)
     assert result.returncode == 1 and host in result.stderr and "Traceback" not in result.stderr
