@@ -57,7 +57,7 @@ def answer(url):
 
 def test_model_files_may_change_while_it_serves(tmp_path):
     """What a server has read is its own: files cut short, written over or gone change nothing."""
-    model, adapter = tmp_path / "model", tmp_path / "adapter"
+    model = tmp_path / "model"
     shutil.copytree(GOLDEN / "llama_gqa", model)
     weights = model / "model.safetensors"
     server = Server(model)
@@ -141,11 +141,11 @@ def test_addresses_that_are_not_ours(host):
 
 
 def test_a_signal_while_loading():
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for delay in (0, 0.05, 0.2):
         process = subprocess.Popen([BINARY, "serve", GOLDEN / "llama_gqa", "--port", "0"], stderr=subprocess.DEVNULL)
-        time.sleep(0.05)
-        process.send_signal(number)
-        assert process.wait(10) in (0, -number)
+        time.sleep(delay)
+        process.terminate()
+        assert process.wait(20) in (0, -signal.SIGTERM)
 
 
 @contextlib.contextmanager
