@@ -38,8 +38,8 @@ class Adapter {
   virtual void apply_to(Linear& linear, int adapter) = 0;
   virtual void apply_to(const AttentionParts& attention, int adapter) = 0;
 
-  // Throws LoadError naming what no part has taken.
-  virtual void check_all_applied() const = 0;
+  // Throws LoadError naming what no part has taken; else lets go of the files.
+  virtual void check_all_applied() = 0;
 };
 
 // The base model's names without PEFT's prefix, in the spelling of the model code.

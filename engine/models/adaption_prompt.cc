@@ -56,7 +56,7 @@ void AdaptionPrompt::apply_to(const AttentionParts& attention, int adapter) {
   ++applied_;
 }
 
-void AdaptionPrompt::check_all_applied() const {
+void AdaptionPrompt::check_all_applied() {
   const std::vector<std::string> rest = weights_.unused({});
   if (!rest.empty()) {
     fail("adapter_model.safetensors", rest.front() + ": the model has no such layer");
@@ -66,6 +66,7 @@ void AdaptionPrompt::check_all_applied() const {
                                     ", adapter_model.safetensors has prompts for " +
                                     std::to_string(applied_) + " of the model's layers");
   }
+  weights_.leave_files();
 }
 
 }  // namespace saccade

@@ -15,7 +15,7 @@ class AdaptionPrompt : public Adapter {
 
   void apply_to(Linear& linear, int adapter) override;
   void apply_to(const AttentionParts& attention, int adapter) override;
-  void check_all_applied() const override;
+  void check_all_applied() override;
 
  private:
   [[noreturn]] void fail(const std::string& file, const std::string& reason) const;

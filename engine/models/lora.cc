@@ -101,9 +101,9 @@ void LoraAdapter::apply_to(Linear& linear, int adapter) {
   }
 }
 
-void LoraAdapter::check_all_applied() const {
+void LoraAdapter::check_all_applied() {
   const std::vector<std::string> rest = weights_.unused({});
-  if (rest.empty()) return;
+  if (rest.empty()) return weights_.leave_files();
   fail(rest.front(), "the model has no such projection, or adapters of it are not supported");
 }
 

@@ -18,7 +18,7 @@ class LoraAdapter : public Adapter {
 
   void apply_to(Linear& linear, int adapter) override;
   void apply_to(const AttentionParts&, int) override {}
-  void check_all_applied() const override;
+  void check_all_applied() override;
 
  private:
   [[noreturn]] void fail(const std::string& tensor, const std::string& reason) const;

@@ -57,19 +57,27 @@ def answer(url):
 
 def test_model_files_may_change_while_it_serves(tmp_path):
     """What a server has read is its own: files cut short, written over or gone change nothing."""
-    model = tmp_path / "model"
+    model, adapters = tmp_path / "model", tmp_path / "adapters"
     shutil.copytree(GOLDEN / "llama_gqa", model)
-    weights = model / "model.safetensors"
-    server = Server(model)
-    before = [server.post(CHAT, {**BODY, "max_tokens": 8, "seed": seed}).json()["choices"] for seed in range(2)]
-    size = weights.stat().st_size
-    with open(weights, "r+b") as file:
-        file.write(bytes(size // 2))
-        file.truncate(size // 2)
+    shutil.copytree(GOLDEN / "adapters", adapters)
+    server = Server(model, "--served-model-name", "base", "--lora", f"low={adapters}/llama_qv", "--lora",
+                    f"learned={adapters}/llama_prompt")
+
+    def answers():
+        return [server.post(CHAT, {**BODY, "max_tokens": 8, "model": name}).json()["choices"]
+                for name in ("base", "low", "learned")]
+
+    before = answers()
+    for weights in (model / "model.safetensors", *adapters.glob("*/adapter_model.safetensors")):
+        size = weights.stat().st_size
+        with open(weights, "r+b") as file:
+            file.write(bytes(size // 2))
+            file.truncate(size // 2)
     other = {**BODY, "messages": [{"role": "user", "content": "Something with other tokens: ÄÖÜ 123"}]}
     assert server.post(CHAT, other).status_code == 200
     shutil.rmtree(model)
-    assert [server.post(CHAT, {**BODY, "max_tokens": 8, "seed": seed}).json()["choices"] for seed in range(2)] == before
+    shutil.rmtree(adapters)
+    assert answers() == before
     assert server.stop() == 0
 
 
