@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/prompt/tokenizer/model.h"
+#include "server/prompt/tokenizer/word_rules.h"
 
 namespace saccade {
 namespace {
@@ -45,28 +46,6 @@ std::optional<std::string> piece_named(const JsonView& metadata, const std::vect
   return pieces[static_cast<size_t>(id)].text;
 }
 
-// The expressions are those of the models' own tokenizer.json files.
-constexpr const char* kLlama3Words =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kQwen2Words =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-nlohmann::json byte_level(bool own_words) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", own_words}};
-}
-
-nlohmann::json in_sequence(nlohmann::json first, bool own_words) {
-  return {{"type", "Sequence"}, {"pretokenizers", {std::move(first), byte_level(own_words)}}};
-}
-
-nlohmann::json split_by(const char* words) {
-  return in_sequence({{"type", "Split"},
-                      {"pattern", {{"Regex", words}}},
-                      {"behavior", "Isolated"},
-                      {"invert", false}},
-                     false);
-}
-
 struct WordRule {
   nlohmann::json pre_tokenizer;
   bool whole_words_first = false;  // a word that is a token is never merged
@@ -77,11 +56,11 @@ WordRule word_rule(const JsonView& metadata) {
   const std::string name = metadata.string("tokenizer.ggml.pre", "gpt-2");
   if (name == "gpt-2" || name == "gpt2") return {byte_level(true)};
   if (name == "llama-bpe" || name == "llama3" || name == "llama-v3") {
-    return {split_by(kLlama3Words), true};
+    return {split_by_words(kLlama3Words), true};
   }
-  if (name == "qwen2") return {split_by(kQwen2Words), false, true};
+  if (name == "qwen2") return {split_by_words(kQwen2Words), false, true};
   if (name == "smollm") {
-    return {in_sequence({{"type", "Digits"}, {"individual_digits", true}}, true)};
+    return {before_byte_level({{"type", "Digits"}, {"individual_digits", true}}, true)};
   }
   metadata.fail("tokenizer.ggml.pre", printable(name) +
                                           " is not supported (known: gpt-2, llama-bpe, qwen2, "

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <initializer_list>
+#include <string_view>
 #include <utility>
 
 namespace saccade {
@@ -79,6 +81,11 @@ void read_decoder(TokenizerConfig& config, const JsonNode& node) {
   for (auto& [id, token] : tokens) config.decoder.push_back(std::move(token));
 }
 
+std::string without_fast(std::string name) {
+  if (name.ends_with("Fast")) name.resize(name.size() - 4);
+  return name;
+}
+
 std::optional<bool> read_flag(const JsonNode& node, const char* key) {
   const auto value = node.find(key);
   if (!value) return std::nullopt;
@@ -87,10 +94,7 @@ std::optional<bool> read_flag(const JsonNode& node, const char* key) {
 
 void read_main(TokenizerConfig& config, const JsonNode& node) {
   config.present = true;
-  config.tokenizer_class = node.string_or("tokenizer_class", "");
-  if (config.tokenizer_class.ends_with("Fast")) {
-    config.tokenizer_class.resize(config.tokenizer_class.size() - 4);
-  }
+  config.tokenizer_class = without_fast(node.string_or("tokenizer_class", ""));
   config.add_bos = read_flag(node, "add_bos_token");
   config.add_eos = read_flag(node, "add_eos_token");
   config.add_prefix_space = read_flag(node, "add_prefix_space");
@@ -117,6 +121,30 @@ void read_legacy_added(TokenizerConfig& config, const JsonNode& node) {
   for (auto& [id, content] : tokens) config.legacy_added.push_back(std::move(content));
 }
 
+// As transformers' tokenization_auto.py has it.
+std::string class_of_model_type(std::string_view type) {
+  const auto is_one_of = [&](std::initializer_list<std::string_view> types) {
+    return std::find(types.begin(), types.end(), type) != types.end();
+  };
+  if (is_one_of({"llama", "mistral", "phi3", "llava", "llava_next", "llava_next_video",
+                 "llava_onevision", "video_llava", "idefics", "idefics2", "idefics3"})) {
+    return "LlamaTokenizer";
+  }
+  if (is_one_of({"gemma2", "gemma3_text"})) return "GemmaTokenizer";
+  if (is_one_of({"qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl"})) return "Qwen2Tokenizer";
+  if (is_one_of({"opt", "blip-2", "instructblip", "instructblipvideo"})) return "GPT2Tokenizer";
+  return {};
+}
+
+// config.json, for folders whose tokenizer files do not name a class.
+void read_model(TokenizerConfig& config, const JsonNode& node) {
+  if (!config.tokenizer_class.empty()) return;
+  config.tokenizer_class = without_fast(node.string_or("tokenizer_class", ""));
+  if (!config.tokenizer_class.empty()) return;
+  config.tokenizer_class = class_of_model_type(node.string_or("model_type", ""));
+  config.class_of_model = true;
+}
+
 // Calls fn(node) on the file's content if there is such a file.
 template <typename Function>
 void with_file(const std::filesystem::path& folder, const char* name, Function fn) {
@@ -140,6 +168,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
             [&](const JsonNode& node) { read_names(config, node, config.decoder.empty()); });
   with_file(folder, "added_tokens.json",
             [&](const JsonNode& node) { read_legacy_added(config, node); });
+  with_file(folder, "config.json", [&](const JsonNode& node) { read_model(config, node); });
   return config;
 }
 

@@ -13,6 +13,7 @@ namespace saccade {
 // some of it override tokenizer.json.
 struct TokenizerConfig {
   std::string tokenizer_class;  // without "Fast"
+  bool class_of_model = false;  // no file names it: transformers' own for config.json's model_type
   std::string bos, eos, pad, unk;
   std::vector<AddedToken> named;    // special tokens by name, in transformers' order
   std::vector<AddedToken> decoder;  // added_tokens_decoder, by id

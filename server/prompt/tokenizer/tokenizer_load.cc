@@ -1,10 +1,15 @@
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "engine/core/status.h"
 #include "engine/weights/gguf.h"
 #include "server/prompt/tokenizer/gguf_tokenizer.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
+#include "server/prompt/tokenizer/vocabulary_files.h"
 
 namespace saccade {
 namespace {
@@ -48,17 +53,16 @@ void load_added_tokens(const JsonNode& root, TokenizerParts& parts) {
   }
 }
 
+bool is_named(const TokenizerConfig& config, const std::string& content) {
+  return std::any_of(config.named.begin(), config.named.end(),
+                     [&](const AddedToken& token) { return token.content == content; });
+}
+
 // transformers adds what the file lacks, and takes the flags of tokenizer_config.json.
 void load_config_tokens(TokenizerParts& parts) {
   const Vocabulary& vocabulary = parts.model->vocabulary();
-  const auto is_named = [&](const std::string& content) {
-    for (const AddedToken& token : parts.config.named) {
-      if (token.content == content) return true;
-    }
-    return false;
-  };
   for (AddedToken token : parts.config.decoder) {
-    token.special = token.special || is_named(token.content);
+    token.special = token.special || is_named(parts.config, token.content);
     parts.added.add(token, vocabulary);
   }
   for (const AddedToken& token : parts.config.named) {
@@ -66,15 +70,69 @@ void load_config_tokens(TokenizerParts& parts) {
   }
 }
 
-// LlamaTokenizer's template: <s> before the text unless told otherwise, </s> behind it if told so.
-// Its fast class replaces the template of tokenizer.json by this one.
-void use_llama_template(TokenizerParts& parts) {
+// Folders of before added_tokens_decoder have added_tokens.json.
+void use_legacy_tokens(TokenizerConfig& config) {
+  if (!config.decoder.empty()) return;
+  for (const std::string& content : config.legacy_added) {
+    AddedToken token;
+    token.content = content;
+    token.special = is_named(config, content);
+    token.normalized = !token.special;
+    config.decoder.push_back(std::move(token));
+  }
+}
+
+// The special tokens that the classes of such folders have where no file names them.
+void use_class_tokens(TokenizerConfig& config) {
+  const auto add = [&](const char* content) {
+    if (is_named(config, content)) return;
+    AddedToken token;
+    token.content = content;
+    token.special = true;
+    token.normalized = false;
+    config.named.push_back(std::move(token));
+  };
+  if (config.tokenizer_class.starts_with("Bert")) {
+    for (const char* name : {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}) add(name);
+    return;
+  }
+  const bool qwen = config.tokenizer_class == "Qwen2Tokenizer";
+  constexpr const char* kEnd = "<|endoftext|>";
+  for (std::string* slot : {&config.unk, &config.eos, qwen ? &config.pad : &config.bos}) {
+    if (!slot->empty()) continue;
+    *slot = kEnd;
+    add(kEnd);
+  }
+}
+
+// The classes whose fast form replaces the template of tokenizer.json by one of its own: the begin
+// token before the text, the end token behind it, as add_bos_token and add_eos_token say.
+struct TemplateClass {
+  std::string_view name;
+  const char* bos;
+  const char* eos;
+  bool add_bos;  // by default
+};
+constexpr TemplateClass kLlama = {"LlamaTokenizer", "<s>", "</s>", true};
+constexpr std::array kTemplateClasses = {
+    kLlama,
+    TemplateClass{"CodeLlamaTokenizer", "<s>", "</s>", true},
+    TemplateClass{"GemmaTokenizer", "<bos>", "<eos>", true},
+    TemplateClass{"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true},
+    TemplateClass{"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false},
+};
+
+std::optional<TokenId> find_token(const TokenizerParts& parts, const std::string& name) {
+  const auto id = parts.added.id_of(name);
+  return id ? id : parts.model->vocabulary().find(name);
+}
+
+void use_template(const TemplateClass& type, TokenizerParts& parts) {
   TokenizerConfig& config = parts.config;
   const auto ids = [&](bool wanted, const std::string& name, const char* field) {
     std::vector<TokenId> out;
     if (!wanted) return out;
-    auto id = parts.added.id_of(name);
-    if (!id) id = parts.model->vocabulary().find(name);
+    const auto id = find_token(parts, name);
     if (!id) {
       throw LoadError(std::string("tokenizer_config.json: ") + field + ": '" + name +
                       "' is not a token");
@@ -82,10 +140,10 @@ void use_llama_template(TokenizerParts& parts) {
     out.push_back(*id);
     return out;
   };
-  if (config.bos.empty()) config.bos = "<s>";
-  if (config.eos.empty()) config.eos = "</s>";
+  if (config.bos.empty()) config.bos = type.bos;
+  if (config.eos.empty()) config.eos = type.eos;
   parts.post_processor =
-      PostProcessor(ids(config.add_bos.value_or(true), config.bos, "bos_token"),
+      PostProcessor(ids(config.add_bos.value_or(type.add_bos), config.bos, "bos_token"),
                     ids(config.add_eos.value_or(false), config.eos, "eos_token"));
 }
 
@@ -112,7 +170,12 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   if (const auto node = root.find("decoder")) parts.decoder = DecoderChain(*node);
   load_added_tokens(root, parts);
   load_config_tokens(parts);
-  if (parts.config.tokenizer_class == "LlamaTokenizer") use_llama_template(parts);
+  for (const TemplateClass& type : kTemplateClasses) {
+    if (parts.config.tokenizer_class != type.name) continue;
+    // A class that no file names serves where its begin token is one.
+    if (parts.config.class_of_model && !find_token(parts, type.bos)) continue;
+    use_template(type, parts);
+  }
   load_truncation(root, parts);
 }
 
@@ -123,7 +186,7 @@ TokenizerParts load_gguf(const std::filesystem::path& path) {
   if (is_sentencepiece(file.metadata())) {
     load_sentencepiece(gguf_sentencepiece(file.metadata()), file.name(), parts);
     load_config_tokens(parts);
-    use_llama_template(parts);
+    use_template(kLlama, parts);
   } else {
     load_json(gguf_tokenizer_json(file.metadata()), file.name(), parts);
   }
@@ -141,10 +204,14 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "tokenizer.model";
     load_sentencepiece(read_sentencepiece(file), file.string(), parts);
     load_config_tokens(parts);
-    use_llama_template(parts);
+    use_template(kLlama, parts);
     parts.max_length = static_cast<size_t>(parts.config.max_length);
+  } else if (has_vocabulary(folder)) {
+    use_legacy_tokens(parts.config);
+    use_class_tokens(parts.config);
+    load_json(tokenizer_json_of_vocabulary(folder, parts.config), folder.string(), parts);
   } else {
-    throw LoadError(folder.string() + ": neither tokenizer.json nor tokenizer.model");
+    throw LoadError(folder.string() + ": neither tokenizer.json, tokenizer.model nor vocab.json");
   }
   return parts;
 }

@@ -1,0 +1,120 @@
+#include "server/prompt/tokenizer/vocabulary_files.h"
+
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/core/status.h"
+#include "server/prompt/tokenizer/json_node.h"
+#include "server/prompt/tokenizer/word_rules.h"
+
+namespace saccade {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMaxBytes = size_t{64} << 20;
+
+// Lines of a text file; what follows the last line break is a line, too.
+std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  std::ifstream in(path, std::ios::binary);
+  if (error || !in) throw LoadError(path.string() + ": cannot be read");
+  if (size > kMaxBytes) throw LoadError(path.string() + ": larger than 64 MiB");
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+// {"type": "TemplateProcessing"} with one token before the text and maybe one behind it.
+Json framing(const std::string& before, const std::string& behind, const Json& vocabulary,
+             const std::string& where) {
+  Json parts = Json::array(), tokens = Json::object();
+  const auto add = [&](const std::string& token) {
+    const auto id = vocabulary.find(token);
+    if (id == vocabulary.end()) throw LoadError(where + ": \"" + token + "\" is not a token");
+    parts.push_back({{"SpecialToken", {{"id", token}, {"type_id", 0}}}});
+    tokens[token] = {{"id", token}, {"ids", {*id}}, {"tokens", {token}}};
+  };
+  add(before);
+  parts.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
+  if (!behind.empty()) add(behind);
+  return {{"type", "TemplateProcessing"}, {"single", parts}, {"special_tokens", tokens}};
+}
+
+// "a b" of each line. GPT2Tokenizer skips the first, Qwen2Tokenizer where it names the version.
+Json read_merges(const std::filesystem::path& path, bool skips_first) {
+  Json merges = Json::array();
+  const std::vector<std::string> lines = read_lines(path);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const bool heading = i == 0 && (skips_first || lines[i].starts_with("#version:"));
+    if (!heading && !lines[i].empty()) merges.push_back(lines[i]);
+  }
+  return merges;
+}
+
+Json byte_level_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
+  const std::string& type = config.tokenizer_class;
+  const bool qwen = type == "Qwen2Tokenizer";
+  if (!qwen && !type.empty() && type != "GPT2Tokenizer") {
+    throw LoadError((folder / "tokenizer_config.json").string() + ": tokenizer_class: \"" + type +
+                    "\" is not read from vocab.json (known: GPT2Tokenizer, Qwen2Tokenizer)");
+  }
+  const std::filesystem::path file = folder / "vocab.json";
+  Json vocabulary = read_json_file(file, kMaxBytes);
+  Json json = {{"pre_tokenizer", qwen ? split_by_words(kQwen2Words) : byte_level(true)},
+               {"decoder", byte_level(true)}};
+  if (qwen) json["normalizer"] = {{"type", "NFC"}};
+  if (!qwen && config.add_bos.value_or(false)) {
+    json["post_processor"] = framing(config.bos, "", vocabulary, file.string());
+  }
+  json["model"] = {{"type", "BPE"},
+                   {"vocab", std::move(vocabulary)},
+                   {"merges", read_merges(folder / "merges.txt", !qwen)}};
+  return json;
+}
+
+Json wordpiece_json(const std::filesystem::path& file, const TokenizerConfig& config) {
+  Json vocabulary = Json::object();
+  const std::vector<std::string> lines = read_lines(file);
+  for (size_t id = 0; id < lines.size(); ++id) vocabulary[lines[id]] = id;
+  Json json = {{"normalizer",
+                {{"type", "BertNormalizer"},
+                 {"clean_text", true},
+                 {"handle_chinese_chars", true},
+                 {"strip_accents", nullptr},
+                 {"lowercase", true}}},
+               {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+               {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
+               {"post_processor", framing("[CLS]", "[SEP]", vocabulary, file.string())}};
+  json["model"] = {{"type", "WordPiece"},
+                   {"vocab", std::move(vocabulary)},
+                   {"unk_token", config.unk.empty() ? "[UNK]" : config.unk},
+                   {"continuing_subword_prefix", "##"},
+                   {"max_input_chars_per_word", 100}};
+  return json;
+}
+
+}  // namespace
+
+bool has_vocabulary(const std::filesystem::path& folder) {
+  std::error_code error;
+  return std::filesystem::exists(folder / "vocab.json", error) ||
+         std::filesystem::exists(folder / "vocab.txt", error);
+}
+
+Json tokenizer_json_of_vocabulary(const std::filesystem::path& folder,
+                                  const TokenizerConfig& config) {
+  std::error_code error;
+  if (std::filesystem::exists(folder / "vocab.json", error)) {
+    return byte_level_json(folder, config);
+  }
+  return wordpiece_json(folder / "vocab.txt", config);
+}
+
+}  // namespace saccade
