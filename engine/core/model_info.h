@@ -48,6 +48,9 @@ struct ModelInfo {
   // False where cached keys depend on the whole prompt's length (dynamic rope): no sharing of
   // blocks.
   bool prefix_cacheable = true;
+  // Length up to which one set of keys serves; the first longer sequence is computed anew, prompt
+  // and answer (Phi-3's longrope). 0: there is one set.
+  int recompute_beyond = 0;
   std::vector<TokenId> eos_ids;  // end ids of generation_config.json, else config.json
 
   MediaPlacement placement = MediaPlacement::kNone;

@@ -48,6 +48,7 @@ const Batch& Scheduler::plan() {
   now_ = Clock::now();
 
   reap_closed();
+  send_back_outgrown();
   plan_decodes();
   plan_prefills();
   admit_waiting();
@@ -67,6 +68,14 @@ void Scheduler::reap_closed() {
   std::for_each(running_.begin(), running_.end(), reap);
   std::for_each(waiting_.begin(), waiting_.end(), reap);
   if (stats_.ended() != before) remove_ended();
+}
+
+// Their known tokens are their prompt when they come back, in this step where they fit.
+void Scheduler::send_back_outgrown() {
+  if (config_.recompute_beyond == 0) return;
+  for (size_t i = running_.size(); i-- > 0;) {
+    if (running_[i]->outgrown) send_back(i);
+  }
 }
 
 // One token for every running sequence that has its prompt behind it, oldest first, and guesses
@@ -112,6 +121,7 @@ void Scheduler::draft(Sequence& sequence, int most) {
   if (sampling.draft_tokens == 0 || sampling.constraint != nullptr) return;
   most = std::min({most, sampling.draft_tokens, sampling.max_tokens - sequence.generated() - 1});
   const int known = sequence.length();
+  if (known <= config_.recompute_beyond) most = std::min(most, config_.recompute_beyond - known);
   guesses_.clear();
   look_up_continuation(sequence.tokens, sequence.draft_length.allowed(most), guesses_);
   int end = known + static_cast<int>(guesses_.size());
@@ -268,11 +278,16 @@ void Scheduler::add_entry(Sequence& sequence, int length) {
 // Recompute later: its blocks go, its tokens stay and are its prompt when it comes back. What it
 // has published stays published; encoder outputs and cached blocks survive while there is room.
 void Scheduler::preempt_youngest() {
-  SequencePtr victim = std::move(running_.back());
-  running_.pop_back();
-  give_back(*victim);
+  send_back(running_.size() - 1);
   ++stats_.preemptions;
-  waiting_.push_front(std::move(victim));
+}
+
+void Scheduler::send_back(size_t index) {
+  SequencePtr sequence = std::move(running_[index]);
+  running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
+  give_back(*sequence);
+  sequence->outgrown = false;
+  waiting_.push_front(std::move(sequence));
 }
 
 int Scheduler::blocks_for(int tokens) const {

@@ -54,6 +54,7 @@ class Scheduler {
 
   // plan()
   void reap_closed();
+  void send_back_outgrown();
   void plan_decodes();
   bool can_decode(const Sequence& sequence) const;
   void draft(Sequence& sequence, int most);
@@ -66,6 +67,7 @@ class Scheduler {
   bool hold_output(Sequence& sequence, int media);
   void add_entry(Sequence& sequence, int length);
   void preempt_youngest();
+  void send_back(size_t index);
   int blocks_for(int tokens) const;
 
   // commit()

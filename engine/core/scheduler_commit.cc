@@ -160,6 +160,9 @@ void Scheduler::append(Sequence& sequence, std::span<SampledToken> samples) {
     ++count;
   }
   sequence.computed += static_cast<int>(count) - 1;
+  const int limit = config_.recompute_beyond;
+  const int before = sequence.length() - static_cast<int>(count);
+  sequence.outgrown = limit > 0 && before <= limit && sequence.length() > limit;
   publish_blocks(sequence);
   release_passed_outputs(sequence);
   stats_.generated_tokens += count;

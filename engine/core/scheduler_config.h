@@ -18,6 +18,9 @@ struct SchedulerConfig {
   int encoder_cache_tokens = 0;    // visual tokens the encoder cache holds
   std::vector<TokenId> eos_ids;    // the model's own end ids
   bool prefix_caching = true;
+  // An answer that makes its sequence longer than this has all of it computed anew, once: the keys
+  // of longer sequences are others. 0: never. Only without prefix caching.
+  int recompute_beyond = 0;
   int vocab_size = 0;  // ids are in [0, vocab_size)
 };
 

@@ -56,6 +56,7 @@ struct Sequence {
 
   DraftLength draft_length;  // how many guesses pay off
 
+  bool outgrown = false;  // its keys are those of shorter sequences: all is to be computed anew
   bool admitted = false;  // was taken into a batch before (a preempted one comes back)
   bool ended = false;     // its last event is published and it holds nothing
   RequestStats stats;

@@ -22,7 +22,14 @@ DecoderConfig parse_config(const ModelFolder& folder) {
 }
 
 ModelInfo describe(const ModelFolder& folder) {
-  return describe_decoder(folder, parse_config(folder));
+  const DecoderConfig config = parse_config(folder);
+  ModelInfo info = describe_decoder(folder, config);
+  // The reference's Phi3ForCausalLM does so (prepare_inputs_for_generation); where Phi-3 stands
+  // behind a tower, the keys of the short factors stay.
+  if (config.rope.kind == RopeConfig::Kind::kLong) {
+    info.recompute_beyond = config.rope.original_max_positions;
+  }
+  return info;
 }
 
 std::unique_ptr<VisionLanguageModel> build(const ModelFolder& folder, const WeightScope& root) {

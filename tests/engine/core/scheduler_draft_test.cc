@@ -114,6 +114,16 @@ TEST_CASE("drafts: as far as free blocks reach, and nobody is preempted for one"
   CHECK(bench.scheduler.stats().preemptions == 0);
 }
 
+TEST_CASE("drafts: none reaches beyond the length where keys change") {
+  SchedulerConfig config = small_config();
+  config.prefix_caching = false;
+  config.recompute_beyond = 9;
+  DraftBench bench(config);
+  bench.admit(repeating(10));
+  bench.step({13});  // eight known tokens, two guesses: the second would be the tenth
+  CHECK(bench.scheduler.plan().entries.at(0).drafts == 1);
+}
+
 TEST_CASE("drafts: a step of many sequences makes none") {
   SchedulerConfig config = small_config();
   config.num_blocks = 400;

@@ -77,6 +77,49 @@ TEST_CASE("decodes come first, the rest of the budget goes to prompts in order o
   CHECK(step(bench) == Chunks{{1, 6, 1}, {2, 9, 1}, {3, 5, 1}});
 }
 
+TEST_CASE("a sequence that outgrows its keys is computed anew, once") {
+  SchedulerConfig config = small_config();
+  config.prefix_caching = false;
+  config.recompute_beyond = 6;
+  config.max_num_batched_tokens = 6;  // of seven known tokens one is left, as in a decode
+  Bench bench(config);
+  bench.submit(make_request(1, ids(10, 5), 5));
+  CHECK(step(bench) == Chunks{{1, 0, 5}});
+  CHECK(step(bench) == Chunks{{1, 5, 1}});
+  CHECK(step(bench) == Chunks{{1, 0, 6}});
+  CHECK(step(bench) == Chunks{{1, 6, 1}});
+  CHECK(step(bench) == Chunks{{1, 7, 1}});
+  CHECK(step(bench) == Chunks{{1, 8, 1}});
+  CHECK(bench.scheduler.idle());
+  CHECK(bench.scheduler.stats().preemptions == 0);
+}
+
+TEST_CASE("outgrown sequences come back in order, before those that wait") {
+  SchedulerConfig config = small_config();
+  config.prefix_caching = false;
+  config.recompute_beyond = 4;
+  config.num_blocks = 40;
+  config.max_num_seqs = 2;
+  config.max_num_batched_tokens = 40;
+  Bench bench(config);
+  for (int id = 1; id <= 3; ++id) bench.submit(make_request(id, ids(10 * id, 4), 3));
+  CHECK(step(bench) == Chunks{{1, 0, 4}, {2, 0, 4}});
+  CHECK(step(bench) == Chunks{{1, 0, 5}, {2, 0, 5}});
+  CHECK(step(bench) == Chunks{{1, 5, 1}, {2, 5, 1}});
+  CHECK(step(bench) == Chunks{{3, 0, 4}});
+}
+
+TEST_CASE("a prompt that is longer from the start is computed once") {
+  SchedulerConfig config = small_config();
+  config.prefix_caching = false;
+  config.recompute_beyond = 4;
+  Bench bench(config);
+  bench.submit(make_request(1, ids(10, 5), 3));
+  CHECK(step(bench) == Chunks{{1, 0, 5}});
+  CHECK(step(bench) == Chunks{{1, 5, 1}});
+  CHECK(step(bench) == Chunks{{1, 6, 1}});
+}
+
 TEST_CASE("a batch shows the executor the whole sequence") {
   Bench bench(small_config());
   Request request = make_request(7, ids(10, 9), 2);

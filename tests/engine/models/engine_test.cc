@@ -51,6 +51,7 @@ class RunningModel {
                         .encoder_cache_tokens = 4096,
                         .eos_ids = loaded.info.eos_ids,
                         .prefix_caching = shape.prefix_caching && loaded.info.prefix_cacheable,
+                        .recompute_beyond = loaded.info.recompute_beyond,
                         .vocab_size = loaded.info.vocab_size};
     max_model_len_ = loaded.info.max_model_len;
     prefix_cacheable_ = loaded.info.prefix_cacheable;
