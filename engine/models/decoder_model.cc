@@ -27,7 +27,12 @@ DecoderConfig parse_text_config(const ModelFolder& folder, const std::string& de
     text.fail("word_embed_proj_dim",
               "a decoder that reads visual tokens needs embeddings of hidden_size");
   }
-  config.tie_word_embeddings |= folder.config().boolean("tie_word_embeddings", false);
+  return config;
+}
+
+DecoderConfig parse_backbone_config(const ModelFolder& folder, const std::string& default_type) {
+  DecoderConfig config = parse_text_config(folder, default_type);
+  config.logit_soft_cap = 0;
   return config;
 }
 

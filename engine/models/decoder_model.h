@@ -33,6 +33,10 @@ class DecoderModel : public VisionLanguageModel {
 // and for a decoder whose embedding is not as wide as its layers: visual tokens would not fit.
 DecoderConfig parse_text_config(const ModelFolder& folder, const std::string& default_type);
 
+// The same where the reference class keeps of the decoder the layers alone, under a head of its
+// own, which caps no logits (all but BLIP's).
+DecoderConfig parse_backbone_config(const ModelFolder& folder, const std::string& default_type);
+
 // The text half of a ModelInfo.
 ModelInfo describe_decoder(const ModelFolder& folder, const DecoderConfig& config);
 

@@ -35,7 +35,7 @@ Idefics2Config parse_config(const ModelFolder& folder) {
   Idefics2Config idefics;
   idefics.vision =
       VitConfig::navit(folder.section("vision_config"), defaults, folder.library_version());
-  idefics.text = parse_text_config(folder, "mistral");
+  idefics.text = parse_backbone_config(folder, "mistral");
   idefics.perceiver = PerceiverConfig::parse(folder.section("perceiver_config"),
                                              idefics.text.hidden_size, idefics.text.norm_eps);
   return idefics;

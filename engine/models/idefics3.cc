@@ -39,7 +39,7 @@ Idefics3Config parse_config(const ModelFolder& folder) {
   Idefics3Config idefics;
   idefics.vision =
       VitConfig::navit(folder.section("vision_config"), defaults, folder.library_version());
-  idefics.text = parse_text_config(folder, "llama");
+  idefics.text = parse_backbone_config(folder, "llama");
   idefics.scale = folder.config().positive_int("scale_factor", 2);
   return idefics;
 }

@@ -76,8 +76,7 @@ LlavaConfig LlavaConfig::parse(const ModelFolder& folder, const LlavaDefaults& d
   const JsonView config = folder.config();
   LlavaConfig llava;
   llava.vision = parse_vision(folder, defaults.tower);
-  llava.text = parse_text_config(folder, defaults.decoder);
-  llava.text.logit_soft_cap = 0;  // the reference's head is LLaVA's own, which caps nothing
+  llava.text = parse_backbone_config(folder, defaults.decoder);
   llava.feature_layers =
       parse_feature_layers(config, defaults.feature_layer, llava.vision.num_layers);
   const std::string strategy =

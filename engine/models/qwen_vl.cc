@@ -73,7 +73,6 @@ QwenVlConfig parse_config(const ModelFolder& folder) {
   }
   qwen.of_fifth = folder.library_version().first >= 5;
   qwen.text = parse_decoder_config(text, "qwen2_vl_text");
-  qwen.text.tie_word_embeddings |= folder.config().boolean("tie_word_embeddings", false);
   if (qwen.text.rope.sections == std::array<int, 3>{}) {
     text.fail(text.has("rope_parameters") ? "rope_parameters" : "rope_scaling",
               "has no mrope_section");
