@@ -1,0 +1,542 @@
+"""Random but legal shapes of every family: what a config.json of it may say, drawn as a Checkpoint for build.py.
+
+Sizes stay tiny; everything else is as free as the library lets it be.
+"""
+
+import random
+
+from checkpoints import Checkpoint
+
+DECODERS = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "opt")
+ACTIVATIONS = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu", "relu")
+EPSILONS = (1e-5, 1e-6, 1e-4, 3e-3)
+# Tokenizers whose end token is "</s>", and those with "<|end|>".
+PIECES, BYTES = ("prepend", "metaspace"), ("bytes",)
+
+
+class Draw(random.Random):
+    def one(self, *options):
+        return self.choice(options)
+
+    def maybe(self, chance=0.5):
+        return self.random() < chance
+
+    def some(self, chance=0.5, **fields):
+        """Each field with that chance; a callable value is called for it."""
+        chosen = {k: v for k, v in fields.items() if self.maybe(chance)}
+        return {k: v() if callable(v) else v for k, v in chosen.items()}
+
+    def epsilon(self):
+        return self.choice(EPSILONS)
+
+
+def draw(family, seed):
+    """A Checkpoint of the family; the same for the same seed."""
+    rng = Draw(f"{family} {seed}")
+    return FAMILIES[family](rng, family, f"{family}_{seed}")
+
+
+# ---- decoders
+
+
+def rope_of(rng, head_dim, kinds):
+    kind = rng.choice(kinds)
+    if kind is None:
+        return None
+    name = "rope_type" if rng.maybe(0.7) and kind != "longrope" else "type"
+    scaling = {name: kind}
+    if kind == "longrope":  # Phi-3 knows it under the old name alone
+        for factors in ("short_factor", "long_factor"):
+            scaling[factors] = [round(rng.uniform(1, 6), 2) for _ in range(head_dim // 2)]
+        return scaling
+    scaling["factor"] = rng.one(1.5, 2.0, 4.0, 8.0, 32)
+    if kind == "llama3":
+        low = rng.one(1.0, 0.5)
+        scaling |= {"low_freq_factor": low, "high_freq_factor": low * rng.one(2, 4)}
+        scaling["original_max_position_embeddings"] = rng.one(32, 64, 8192)
+    if kind == "yarn":
+        scaling |= rng.some(
+            original_max_position_embeddings=rng.one(32, 64, 4096),
+            beta_fast=rng.one(32, 16, 4.0),
+            beta_slow=rng.one(1, 2.0),
+            attention_factor=rng.one(0.8, 1.2),
+            mscale=rng.one(0.7, 1.0),
+            mscale_all_dim=rng.one(0.5, 1.0),
+            truncate=rng.maybe(),
+        )
+    return scaling
+
+
+def heads_of(rng, explicit_width=True):
+    """Heads, key heads, hidden size; the width of a head where the class has a field for it."""
+    heads = rng.one(1, 2, 3, 4, 6, 8)
+    kv = rng.choice([n for n in range(1, heads + 1) if heads % n == 0])
+    width = rng.one(8, 10, 12, 16, 20, 24)
+    shape = {"num_attention_heads": heads, "num_key_value_heads": kv, "hidden_size": heads * width}
+    if explicit_width and rng.maybe(0.4):
+        other = rng.one(8, 12, 14, 16, 32)
+        shape |= {"head_dim": other, "hidden_size": rng.one(20, 32, 36, 50, 64)}
+        width = other
+    return shape, width
+
+
+def common_text(rng, explicit_width=True, ropes=(None,), theta=(10000.0, 1e6, 500.0)):
+    shape, width = heads_of(rng, explicit_width)
+    text = shape | {
+        "intermediate_size": rng.one(24, 40, 56, 72, 90),
+        "num_hidden_layers": rng.one(1, 2, 3, 4),
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": rng.epsilon(),
+        "rope_theta": rng.choice(theta),
+        "tie_word_embeddings": rng.maybe(0.4),
+        "pad_token_id": rng.one(0, None),
+    }
+    scaling = rope_of(rng, width, ropes)
+    if scaling:
+        text["rope_scaling"] = scaling
+        text["_long"] = True
+        if "dynamic" in scaling.values():
+            scaling["factor"] = rng.one(8.0, 20, 32)
+            text["max_position_embeddings"] = rng.one(48, 96, 128)
+    return text
+
+
+ALL_ROPES = (None, None, "default", "linear", "dynamic", "yarn", "llama3")
+
+
+def llama(rng):
+    text = common_text(rng, ropes=ALL_ROPES)
+    return text | rng.some(
+        attention_bias=True,
+        mlp_bias=True,
+        pretraining_tp=rng.one(1, 2),
+        hidden_act=rng.choice(ACTIVATIONS),
+    )
+
+
+def mistral(rng):
+    text = common_text(rng, ropes=(None, None, "linear", "yarn"))
+    return text | {"sliding_window": rng.one(None, 5, 9, 40, 4096)} | rng.some(
+        0.3, hidden_act=rng.choice(ACTIVATIONS)
+    )
+
+
+def window(rng, layers):
+    """Sliding windows in the way of Qwen 2 and 3."""
+    fields = {"use_sliding_window": rng.maybe(0.6), "sliding_window": rng.one(4, 7, 33)}
+    if rng.maybe():
+        fields["max_window_layers"] = rng.randint(0, layers)
+    else:
+        kinds = ("sliding_attention", "full_attention")[not fields["use_sliding_window"] :]
+        fields["layer_types"] = [rng.choice(kinds) for _ in range(layers)]
+    return fields
+
+
+def qwen2(rng):
+    text = common_text(rng, explicit_width=False, ropes=(None, None, "yarn", "linear", "dynamic"))
+    return text | rng.some(0.6, _window=True) | rng.some(0.3, hidden_act=rng.choice(ACTIVATIONS))
+
+
+def qwen3(rng):
+    text = common_text(rng, ropes=(None, None, "yarn"))
+    text.setdefault("head_dim", rng.one(8, 12, 16))
+    return text | rng.some(0.5, _window=True, attention_bias=True)
+
+
+def phi3(rng):
+    text = common_text(rng, explicit_width=False)
+    width = text["hidden_size"] // text["num_attention_heads"]
+    text["partial_rotary_factor"] = factor = rng.one(1.0, 1.0, 0.5, 0.75)
+    rotary = int(width * factor)
+    if rotary % 2:
+        rotary, text["partial_rotary_factor"] = width, 1.0
+    if rng.maybe():
+        text |= {"original_max_position_embeddings": 40, "max_position_embeddings": 512}
+        text["rope_scaling"] = rope_of(rng, rotary, ("longrope",))
+        text["_long"] = True
+    text["pad_token_id"] = 0
+    return text | rng.some(sliding_window=rng.one(None, 6, 2047))
+
+
+def gemma2(rng):
+    text = common_text(rng)
+    text.setdefault("head_dim", rng.one(8, 16))
+    return text | rng.some(
+        0.6,
+        query_pre_attn_scalar=rng.one(7, 16, 256),
+        attn_logit_softcapping=rng.one(None, 1.5, 30.0),
+        final_logit_softcapping=rng.one(None, 3.0, 30.0),
+        sliding_window=rng.one(4, 9, 100),
+        attention_bias=True,
+        hidden_activation=rng.one("gelu_pytorch_tanh", "gelu", "silu"),
+        layer_types=lambda: [
+            rng.one("sliding_attention", "full_attention")
+            for _ in range(text["num_hidden_layers"])
+        ],
+    )
+
+
+def gemma3_text(rng):
+    text = gemma2(rng)
+    text.pop("attn_logit_softcapping", None)
+    if "layer_types" not in text:
+        text["sliding_window_pattern"] = rng.one(2, 3, 6)
+    scaling = rope_of(rng, 8, (None, "linear"))
+    return text | rng.some(rope_local_base_freq=rng.one(50.0, 1e4)) | (
+        {"rope_scaling": scaling} if scaling else {}
+    )
+
+
+def opt(rng):
+    heads = rng.one(1, 2, 4)
+    hidden = heads * rng.one(8, 10, 16)
+    return {
+        "hidden_size": hidden,
+        "ffn_dim": rng.one(40, 56, 90),
+        "num_hidden_layers": rng.one(1, 2, 3),
+        "num_attention_heads": heads,
+        "max_position_embeddings": 1024,
+        "word_embed_proj_dim": hidden,
+        "tie_word_embeddings": rng.maybe(0.7),
+    } | rng.some(
+        0.4,
+        do_layer_norm_before=False,
+        enable_bias=False,
+        activation_function=rng.choice(ACTIVATIONS),
+        _remove_final_layer_norm=True,
+    )
+
+
+_TEXTS = {f.__name__: f for f in (llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3_text, opt)}
+
+
+def text_of(rng, decoder):
+    """(fields of the decoder's config, whether prompts should go beyond the original length)."""
+    text = _TEXTS[decoder](rng)
+    if text.pop("_window", False):
+        text |= window(rng, text["num_hidden_layers"])
+    return text, text.pop("_long", False)
+
+
+def dialect(rng, kinds=PIECES + BYTES):
+    """Tokenizer, end tokens and how the weights are stored."""
+    kind = rng.choice(kinds)
+    ends = ("<|end|>",) if kind in ("bytes", "qwen") else ("</s>",)
+    if kind == "prepend" and rng.maybe():
+        ends += ("<|im_end|>",)
+    fields = {"tokenizer": kind, "eos": ends, "weights": rng.one("float32", "float16", "bfloat16")}
+    return fields | rng.some(0.3, shard="40KB") | rng.some(0.3, extra_rows=rng.one(1, 7, 64))
+
+
+def _text_only(rng, family, name):
+    text, far = text_of(rng, family)
+    if family == "opt" and rng.maybe(0.3):
+        text["word_embed_proj_dim"] = rng.one(12, 24)
+    return Checkpoint(name, family, None, text, pictures={"far": far}, **dialect(rng))
+
+
+# ---- towers
+
+
+def clip(rng):
+    heads, patch = rng.one(1, 2, 4, 5), rng.one(4, 7, 14)
+    return {
+        "hidden_size": heads * rng.one(6, 8, 10),
+        "intermediate_size": rng.one(36, 52, 72),
+        "num_hidden_layers": rng.one(2, 3, 4),
+        "num_attention_heads": heads,
+        "image_size": patch * rng.one(2, 3, 4) + rng.one(0, 0, 0, 1, patch - 1),
+        "patch_size": patch,
+    } | rng.some(0.4, layer_norm_eps=rng.epsilon(), hidden_act=rng.choice(ACTIVATIONS))
+
+
+def whole(vision):
+    """Without a rest beside the last patch."""
+    vision["image_size"] -= vision["image_size"] % vision["patch_size"]
+    return vision
+
+
+def layers_of(rng, vision, several=True):
+    """vision_feature_layer: negative, positive, or several."""
+    n = vision["num_hidden_layers"]
+    one = lambda: rng.choice(range(-n - 1, n + 1))
+    return [one() for _ in range(rng.one(1, 2, 3))] if several and rng.maybe(0.3) else one()
+
+
+def mlp_fields(rng):
+    return rng.some(
+        0.4,
+        projector_hidden_act=rng.choice(ACTIVATIONS),
+        multimodal_projector_bias=rng.maybe(),
+    )
+
+
+def decoder_of(rng, *preferred):
+    """(model_type, fields) of a decoder behind a tower."""
+    name = rng.choice(preferred + DECODERS)
+    text, _ = text_of(rng, name)
+    text["max_position_embeddings"] = 2048
+    return name, text
+
+
+def _llava(rng, family, name):
+    siglip = rng.maybe(0.3)
+    vision = clip(rng)
+    decoder, text = decoder_of(rng, "llama", "llama", "llama", "mistral", "qwen2")
+    strategy = "full" if siglip else rng.one("default", "default", "full")
+    top = {"vision_feature_layer": layers_of(rng, vision)}
+    top |= {"vision_feature_select_strategy": strategy} | mlp_fields(rng)
+    tower = "SiglipVisionConfig" if siglip else "CLIPVisionConfig"
+    return Checkpoint(
+        name, family, None, text, vision, top, tower=tower, decoder=decoder, **dialect(rng)
+    )
+
+
+def pinpoints(rng, side):
+    grid = [[a * side, b * side] for a in range(1, 4) for b in range(1, 4)]
+    return rng.sample(grid, rng.randint(1, 6))
+
+
+def _anyres(rng, family, name):
+    vision = whole(clip(rng))
+    top = mlp_fields(rng)
+    if family == "llava_onevision":
+        decoder, text = decoder_of(rng, *["qwen2"] * 8)
+        top["vision_aspect_ratio"] = f"anyres_max_{rng.one(1, 2, 4, 9)}"
+        top["vision_feature_layer"] = rng.one(-1, layers_of(rng, vision, several=False))
+    else:
+        decoder, text = decoder_of(rng, *["llama", "mistral", "qwen2"] * 3)
+        top["vision_feature_layer"] = layers_of(rng, vision, several=False)
+    if family == "llava_next_video":
+        vision["image_size"] = vision["patch_size"] * rng.one(2, 4)
+        top |= rng.some(0.3, spatial_pool_mode=rng.one("average", "max"))
+    pictures = {"image_grid_pinpoints": pinpoints(rng, vision["image_size"])}
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        top,
+        decoder=decoder,
+        pictures=pictures,
+        **dialect(rng),
+    )
+
+
+def _video_llava(rng, family, name):
+    vision = whole(clip(rng))
+    decoder, text = decoder_of(rng, *["llama"] * 8)
+    top = mlp_fields(rng) | {"vision_feature_layer": layers_of(rng, vision, several=False)}
+    return Checkpoint(name, family, None, text, vision, top, decoder=decoder, **dialect(rng))
+
+
+def qformer(rng, vision):
+    heads = rng.one(1, 2, 3)
+    return {
+        "hidden_size": heads * rng.one(8, 10, 12),
+        "intermediate_size": rng.one(28, 44, 52),
+        "num_hidden_layers": rng.one(1, 2, 3, 5),
+        "num_attention_heads": heads,
+        "cross_attention_frequency": rng.one(1, 2, 3),
+        "encoder_hidden_size": vision["hidden_size"],
+        "max_position_embeddings": rng.one(128, 512),
+    } | rng.some(0.4, layer_norm_eps=rng.epsilon(), hidden_act=rng.choice(ACTIVATIONS))
+
+
+def _blip(rng, family, name):
+    vision = clip(rng) | rng.some(0.3, qkv_bias=False)
+    vision["image_size"] = max(vision["image_size"], 2 * vision["patch_size"])
+    decoder, text = decoder_of(rng, *["llama", "opt"] * 4)
+    kinds = PIECES + BYTES + (("prepend_old_bos",) if family != "blip-2" else ())
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        {"num_query_tokens": rng.one(1, 4, 7, 32)},
+        qformer=qformer(rng, vision),
+        decoder=decoder,
+        **dialect(rng, kinds),
+    )
+
+
+def navit(rng, merge):
+    heads, patch = rng.one(1, 2, 4), rng.one(4, 6, 7)
+    return {
+        "hidden_size": heads * rng.one(6, 8, 10),
+        "intermediate_size": rng.one(36, 52),
+        "num_hidden_layers": rng.one(1, 2, 3),
+        "num_attention_heads": heads,
+        "image_size": patch * merge * rng.one(1, 2, 3),
+        "patch_size": patch,
+    } | rng.some(0.4, layer_norm_eps=rng.epsilon(), hidden_act=rng.choice(ACTIVATIONS))
+
+
+def _tiles(rng, family, name):
+    scale = rng.one(1, 2, 3)
+    vision = navit(rng, scale)
+    decoder, text = decoder_of(rng, *["llama"] * 12)
+    side = vision["image_size"]
+    pictures = {"size": {"longest_edge": side * rng.one(1, 2, 3)}}
+    pictures |= rng.some(0.4, do_image_splitting=rng.maybe())
+    videos = {"size": {"longest_edge": side * 2}, "max_image_size": {"longest_edge": side}}
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        {"scale_factor": scale},
+        decoder=decoder,
+        pictures=pictures,
+        videos=videos if family == "smolvlm" else None,
+        **dialect(rng, ("bytes", "smol") if family == "idefics3" else ("smol",)),
+    )
+
+
+def perceiver(rng, hidden):
+    heads = rng.one(2, 4, 6)
+    return {
+        "hidden_size": hidden,
+        "resampler_n_latents": rng.one(1, 3, 8),
+        "resampler_depth": rng.one(1, 2, 3),
+        "resampler_n_heads": heads,
+        "resampler_head_dim": rng.one(8, 10, 12),
+        "num_key_value_heads": rng.choice([n for n in (1, 2, 3) if heads % n == 0]),
+        "rms_norm_eps": rng.epsilon(),
+    } | rng.some(0.4, hidden_act=rng.choice(ACTIVATIONS))
+
+
+def _idefics2(rng, family, name):
+    vision = navit(rng, 1)
+    decoder, text = decoder_of(rng, *["mistral"] * 12)
+    least = rng.one(10, 16, 20)
+    pictures = {"size": {"shortest_edge": least, "longest_edge": least + rng.one(0, 10, 30)}}
+    pictures |= rng.some(0.5, do_image_splitting=rng.maybe())
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        qformer=perceiver(rng, text["hidden_size"]),
+        decoder=decoder,
+        pictures=pictures,
+        **dialect(rng),
+    )
+
+
+def _idefics(rng, family, name):
+    heads = rng.one(1, 2, 4)
+    interval = rng.one(1, 2)
+    text = {
+        "hidden_size": heads * rng.one(8, 12, 16),
+        "intermediate_size": rng.one(40, 56),
+        "num_hidden_layers": interval * rng.one(1, 2),
+        "num_attention_heads": heads,
+        "max_position_embeddings": 1024,
+        "rms_norm_eps": rng.epsilon(),
+        "tie_word_embeddings": rng.maybe(0.2),
+    } | rng.some(0.3, hidden_act=rng.choice(ACTIVATIONS))
+    vision = clip(rng)
+    vision["embed_dim"] = vision.pop("hidden_size")
+    resampler = {
+        "resampler_n_latents": rng.one(1, 4, 6),
+        "resampler_depth": rng.one(1, 2),
+        "resampler_n_heads": rng.one(1, 2),
+        "resampler_head_dim": rng.one(8, 10),
+        "qk_layer_norms_perceiver": rng.maybe(),
+    }
+    top = {
+        "alpha_type": rng.one("float", "vector"),
+        "cross_layer_interval": interval,
+        "qk_layer_norms": rng.maybe(),
+        "use_resampler": rng.maybe(),
+    }
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        top,
+        qformer=resampler,
+        pictures=rng.some(0.5, utterances=True),
+        **(dialect(rng, PIECES) | {"extra_rows": 0}),
+    )
+
+
+def _qwen_vl(rng, family, name):
+    merge = 2
+    shape, _ = heads_of(rng, explicit_width=False)
+    width = rng.one(8, 16, 24)
+    shape["hidden_size"] = shape["num_attention_heads"] * width
+    first = rng.randint(0, width // 2)
+    second = rng.randint(0, width // 2 - first)
+    text = shape | {
+        "intermediate_size": rng.one(40, 56, 88),
+        "num_hidden_layers": rng.one(1, 2, 3),
+        "max_position_embeddings": 2048,
+        "rms_norm_eps": rng.epsilon(),
+        "rope_theta": rng.one(1000.0, 1e6),
+        "tie_word_embeddings": rng.maybe(),
+        "rope_scaling": {
+            "type": "mrope",
+            "mrope_section": [first, second, width // 2 - first - second],
+        },
+    }
+    if rng.maybe(0.3):
+        text |= window(rng, text["num_hidden_layers"])
+    heads, patch = rng.one(1, 2, 3), rng.one(4, 6, 7)
+    wide = heads * rng.one(8, 12, 16)
+    vision = {
+        "depth": rng.one(1, 2, 3),
+        "num_heads": heads,
+        "patch_size": patch,
+        "spatial_merge_size": merge,
+        "temporal_patch_size": 2,
+    } | rng.some(0.4, hidden_act=rng.choice(ACTIVATIONS))
+    if family == "qwen2_vl":
+        vision |= {"embed_dim": wide, "hidden_size": text["hidden_size"], "mlp_ratio": rng.one(1, 2, 4)}
+    else:
+        vision |= {
+            "hidden_size": wide,
+            "out_hidden_size": text["hidden_size"],
+            "intermediate_size": rng.one(36, 52),
+            "window_size": patch * merge * rng.one(1, 2, 3) + rng.one(0, 0, 1),
+            "fullatt_block_indexes": rng.one([], [0], [1], [0, 2]),
+            "tokens_per_second": rng.one(1, 2, 4, 25),
+        }
+    unit = (patch * merge) ** 2
+    pictures = dict(min_pixels=unit * rng.one(1, 4), max_pixels=unit * rng.one(6, 12, 30))
+    return Checkpoint(
+        name,
+        family,
+        None,
+        text,
+        vision,
+        pictures=pictures,
+        videos={"shortest_edge": unit * 2, "longest_edge": unit * 6} if rng.maybe() else None,
+        **dialect(rng, ("qwen",)),
+    )
+
+
+FAMILIES = {
+    **dict.fromkeys(DECODERS, _text_only),
+    "llava": _llava,
+    "llava_next": _anyres,
+    "llava_next_video": _anyres,
+    "llava_onevision": _anyres,
+    "video_llava": _video_llava,
+    "blip-2": _blip,
+    "instructblip": _blip,
+    "instructblipvideo": _blip,
+    "idefics": _idefics,
+    "idefics2": _idefics2,
+    "idefics3": _tiles,
+    "smolvlm": _tiles,
+    "qwen2_vl": _qwen_vl,
+    "qwen2_5_vl": _qwen_vl,
+}

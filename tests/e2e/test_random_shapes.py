@@ -1,0 +1,28 @@
+"""Random shapes of every family answer as the reference library does (scripts/golden/compare_random.py)."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from server_process import BINARY, ROOT
+
+SCRIPT = ROOT / "scripts" / "golden" / "compare_random.py"
+# Family: seeds. One process each half, as importing the library takes longer than a shape.
+SHAPES = {
+    "llama": (1, 3),
+}
+
+
+@pytest.mark.parametrize("half", (0, 1))
+def test_random_shapes_equal_reference(half):
+    shapes = [f"{family}:{seed}" for family, seeds in SHAPES.items() for seed in seeds][half::2]
+    ran = subprocess.run(
+        [sys.executable, SCRIPT, *[word for shape in shapes for word in ("--shape", shape)]],
+        capture_output=True, text=True, timeout=900, env={**os.environ, "SACCADE_BINARY": BINARY, "OMP_NUM_THREADS": "1"})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    # None was passed over, and every prompt was compared.
+    compared = re.findall(r"^(\S+) (\d+): 4 prompts, log-probabilities within", ran.stdout, re.MULTILINE)
+    assert [f"{family}:{seed}" for family, seed in compared] == shapes, ran.stdout
