@@ -40,11 +40,14 @@ class ImageProcessorReader {
     ImageProcessor processor;
     processor.type_ = type;
     set_class_defaults(&processor);
-    fields_.read_bool("do_resize", &processor.do_resize_);
-    fields_.read_filter("resample", &processor.filter_);
-    fields_.read_bool("do_rescale", &processor.do_rescale_);
+    // IDEFICS before transformers 5, whose files have this number, takes every step in any case.
+    if (type != "IdeficsImageProcessor" || fields_.find("image_size") == nullptr) {
+      fields_.read_bool("do_resize", &processor.do_resize_);
+      fields_.read_filter("resample", &processor.filter_);
+      fields_.read_bool("do_rescale", &processor.do_rescale_);
+      fields_.read_bool("do_normalize", &processor.do_normalize_);
+    }
     fields_.read_number("rescale_factor", &processor.rescale_factor_);
-    fields_.read_bool("do_normalize", &processor.do_normalize_);
     fields_.read_channels("image_mean", &processor.mean_);
     fields_.read_channels("image_std", &processor.std_);
     if (const auto make = part_rule_of(type)) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/core/status.h"
 #include "engine/weights/gguf.h"
@@ -92,7 +93,7 @@ void use_class_tokens(TokenizerConfig& config) {
     token.normalized = false;
     config.named.push_back(std::move(token));
   };
-  if (config.tokenizer_class.starts_with("Bert")) {
+  if (config.tokenizer_class == "BertTokenizer") {
     for (const char* name : {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}) add(name);
     return;
   }
@@ -127,24 +128,36 @@ std::optional<TokenId> find_token(const TokenizerParts& parts, const std::string
   return id ? id : parts.model->vocabulary().find(name);
 }
 
+// The token's id as the one in front of or behind a text; none where it is not `wanted`. `field`
+// names it.
+std::vector<TokenId> frame_token(const TokenizerParts& parts, bool wanted, const std::string& name,
+                                 const char* field) {
+  if (!wanted) return {};
+  if (const auto id = find_token(parts, name)) return {*id};
+  throw LoadError(std::string("tokenizer_config.json: ") + field + ": '" + name +
+                  "' is not a token");
+}
+
 void use_template(const TemplateClass& type, TokenizerParts& parts) {
   TokenizerConfig& config = parts.config;
-  const auto ids = [&](bool wanted, const std::string& name, const char* field) {
-    std::vector<TokenId> out;
-    if (!wanted) return out;
-    const auto id = find_token(parts, name);
-    if (!id) {
-      throw LoadError(std::string("tokenizer_config.json: ") + field + ": '" + name +
-                      "' is not a token");
-    }
-    out.push_back(*id);
-    return out;
-  };
   if (config.bos.empty()) config.bos = type.bos;
   if (config.eos.empty()) config.eos = type.eos;
+  parts.post_processor = PostProcessor(
+      frame_token(parts, config.add_bos.value_or(type.add_bos), config.bos, "bos_token"),
+      frame_token(parts, config.add_eos.value_or(false), config.eos, "eos_token"));
+}
+
+// Of the slow classes that transformers converts: GPT2Tokenizer's begin token where it is asked
+// for, BertTokenizer's frame.
+void use_slow_template(TokenizerParts& parts) {
+  const TokenizerConfig& config = parts.config;
+  const bool bert = config.tokenizer_class == "BertTokenizer";
+  const bool adds_bos =
+      config.tokenizer_class != "Qwen2Tokenizer" && config.add_bos.value_or(false);
   parts.post_processor =
-      PostProcessor(ids(config.add_bos.value_or(type.add_bos), config.bos, "bos_token"),
-                    ids(config.add_eos.value_or(false), config.eos, "eos_token"));
+      bert ? PostProcessor(frame_token(parts, true, "[CLS]", "cls_token"),
+                           frame_token(parts, true, "[SEP]", "sep_token"))
+           : PostProcessor(frame_token(parts, adds_bos, config.bos, "bos_token"), {});
 }
 
 void load_truncation(const JsonNode& root, TokenizerParts& parts) {
@@ -210,6 +223,7 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
     use_legacy_tokens(parts.config);
     use_class_tokens(parts.config);
     load_json(tokenizer_json_of_vocabulary(folder, parts.config), folder.string(), parts);
+    use_slow_template(parts);
   } else {
     throw LoadError(folder.string() + ": neither tokenizer.json, tokenizer.model nor vocab.json");
   }

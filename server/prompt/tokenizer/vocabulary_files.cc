@@ -31,22 +31,6 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
   return lines;
 }
 
-// {"type": "TemplateProcessing"} with one token before the text and maybe one behind it.
-Json framing(const std::string& before, const std::string& behind, const Json& vocabulary,
-             const std::string& where) {
-  Json parts = Json::array(), tokens = Json::object();
-  const auto add = [&](const std::string& token) {
-    const auto id = vocabulary.find(token);
-    if (id == vocabulary.end()) throw LoadError(where + ": \"" + token + "\" is not a token");
-    parts.push_back({{"SpecialToken", {{"id", token}, {"type_id", 0}}}});
-    tokens[token] = {{"id", token}, {"ids", {*id}}, {"tokens", {token}}};
-  };
-  add(before);
-  parts.push_back({{"Sequence", {{"id", "A"}, {"type_id", 0}}}});
-  if (!behind.empty()) add(behind);
-  return {{"type", "TemplateProcessing"}, {"single", parts}, {"special_tokens", tokens}};
-}
-
 // "a b" of each line. GPT2Tokenizer skips the first, Qwen2Tokenizer where it names the version.
 Json read_merges(const std::filesystem::path& path, bool skips_first) {
   Json merges = Json::array();
@@ -58,30 +42,34 @@ Json read_merges(const std::filesystem::path& path, bool skips_first) {
   return merges;
 }
 
+[[noreturn]] void refuse_class(const std::filesystem::path& folder, const std::string& type,
+                               const std::string& files) {
+  throw LoadError((folder / "tokenizer_config.json").string() + ": tokenizer_class: \"" + type +
+                  "\" is not read from " + files);
+}
+
 Json byte_level_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
   const std::string& type = config.tokenizer_class;
   const bool qwen = type == "Qwen2Tokenizer";
   if (!qwen && !type.empty() && type != "GPT2Tokenizer") {
-    throw LoadError((folder / "tokenizer_config.json").string() + ": tokenizer_class: \"" + type +
-                    "\" is not read from vocab.json (known: GPT2Tokenizer, Qwen2Tokenizer)");
+    refuse_class(folder, type, "vocab.json (known: GPT2Tokenizer, Qwen2Tokenizer)");
   }
-  const std::filesystem::path file = folder / "vocab.json";
-  Json vocabulary = read_json_file(file, kMaxBytes);
+  Json vocabulary = read_json_file(folder / "vocab.json", kMaxBytes);
   Json json = {{"pre_tokenizer", qwen ? split_by_words(kQwen2Words) : byte_level(true)},
                {"decoder", byte_level(true)}};
   if (qwen) json["normalizer"] = {{"type", "NFC"}};
-  if (!qwen && config.add_bos.value_or(false)) {
-    json["post_processor"] = framing(config.bos, "", vocabulary, file.string());
-  }
   json["model"] = {{"type", "BPE"},
                    {"vocab", std::move(vocabulary)},
                    {"merges", read_merges(folder / "merges.txt", !qwen)}};
   return json;
 }
 
-Json wordpiece_json(const std::filesystem::path& file, const TokenizerConfig& config) {
+Json wordpiece_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
+  if (config.tokenizer_class != "BertTokenizer") {
+    refuse_class(folder, config.tokenizer_class, "vocab.txt (known: BertTokenizer)");
+  }
   Json vocabulary = Json::object();
-  const std::vector<std::string> lines = read_lines(file);
+  const std::vector<std::string> lines = read_lines(folder / "vocab.txt");
   for (size_t id = 0; id < lines.size(); ++id) vocabulary[lines[id]] = id;
   Json json = {{"normalizer",
                 {{"type", "BertNormalizer"},
@@ -90,8 +78,7 @@ Json wordpiece_json(const std::filesystem::path& file, const TokenizerConfig& co
                  {"strip_accents", nullptr},
                  {"lowercase", true}}},
                {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-               {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
-               {"post_processor", framing("[CLS]", "[SEP]", vocabulary, file.string())}};
+               {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}}};
   json["model"] = {{"type", "WordPiece"},
                    {"vocab", std::move(vocabulary)},
                    {"unk_token", config.unk.empty() ? "[UNK]" : config.unk},
@@ -114,7 +101,7 @@ Json tokenizer_json_of_vocabulary(const std::filesystem::path& folder,
   if (std::filesystem::exists(folder / "vocab.json", error)) {
     return byte_level_json(folder, config);
   }
-  return wordpiece_json(folder / "vocab.txt", config);
+  return wordpiece_json(folder, config);
 }
 
 }  // namespace saccade
