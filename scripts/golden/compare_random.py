@@ -130,7 +130,7 @@ class Expected:
 
 def _ask(server, reference, prompter, prompt):
     """(findings, largest distance of a log-probability)"""
-    label = repr(prompt if isinstance(prompt, str) else prompt[-1]["content"])[:200]
+    label = repr(prompt)[:200]
     try:
         expected = Expected(reference, prompter, prompt)
     except Exception as error:  # noqa: BLE001
