@@ -14,15 +14,23 @@ Names and constants: Vision-CAIR/MiniGPT-4 (models/mini_gpt4.py, models/eva_vit.
 """
 
 import argparse
-import json
 import pathlib
 import re
-import shutil
 
 import torch
-from safetensors.torch import load_file, save_file
 
-IMAGE = "<image>"
+from converting import (
+    DTYPES,
+    copy_tokenizer,
+    generation_config,
+    load_pth,
+    picture_token,
+    read_llama,
+    renamed,
+    squashed_pictures,
+    write_folder,
+)
+
 EVA_BLOCKS = 39  # the file has 40; MiniGPT-4 builds one fewer and ignores the last
 HEAD = {"vision": 88, "qformer": 64}  # width of one head of EVA-g and of BERT
 TEMPLATE = (
@@ -30,12 +38,12 @@ TEMPLATE = (
     "to you. Please answer my questions.###"
     "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ 'Assistant: ' }}{% else %}{{ 'Human: ' }}{% endif %}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<Img><image></Img> ' }}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{{ '<Img>PICTURE</Img> ' }}{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
     "{{ '###' }}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 # Tried in order; what no pattern takes is not part of the model.
-NAMES = [
+EVA_NAMES = [
     (r"visual_encoder\.cls_token", r"vision_model.embeddings.class_embedding"),
     (r"visual_encoder\.pos_embed", r"vision_model.embeddings.position_embedding"),
     (r"visual_encoder\.patch_embed\.proj\.(.*)", r"vision_model.embeddings.patch_embedding.\1"),
@@ -44,6 +52,9 @@ NAMES = [
     (r"visual_encoder\.blocks\.(\d+)\.attn\.(qkv\.weight|q_bias|v_bias)", r"vision_model.encoder.layers.\1.self_attn.\2"),
     (r"visual_encoder\.blocks\.(\d+)\.mlp\.(fc[12]\..*)", r"vision_model.encoder.layers.\1.mlp.\2"),
     (r"ln_vision\.(.*)", r"vision_model.post_layernorm.\1"),
+]
+NAMES = [
+    *EVA_NAMES,
     (r"query_tokens", r"query_tokens"),
     (r"Qformer\.bert\.embeddings\.LayerNorm\.(.*)", r"qformer.layernorm.\1"),
     (r"Qformer\.bert\.(encoder\.layer\.\d+\.(?:cross)?attention)\.self\.(.*)", r"qformer.\1.attention.\2"),
@@ -59,48 +70,46 @@ def main():
     parser.add_argument("--qformer", type=pathlib.Path, help="BLIP-2's .pth, unless the first holds the Q-Former")
     parser.add_argument("--vit", type=pathlib.Path, help="EVA's .pth, unless one of the others holds the tower")
     parser.add_argument("--llm", required=True, type=pathlib.Path, help="Hugging Face folder of the LLaMA decoder")
-    parser.add_argument("--dtype", default="float16", choices=["float16", "bfloat16", "float32"])
+    parser.add_argument("--dtype", default="float16", choices=DTYPES)
     parser.add_argument("out", type=pathlib.Path)
     convert(parser.parse_args())
 
 
 def convert(arguments):
-    dtype = getattr(torch, arguments.dtype)
-    eyes = read_eyes([arguments.checkpoint, arguments.qformer], arguments.vit)
-    llm = read_llm(arguments.llm)
-    llm_config = json.loads((arguments.llm / "config.json").read_text())
-    if llm_config.get("model_type") != "llama":
-        raise SystemExit(f"{arguments.llm}/config.json: model_type is not llama")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    image = add_image_token(arguments.llm, arguments.out, llm, llm_config)
-    config = make_config(eyes, llm_config, image)
-    for name, content in {
-        "config.json": config,
-        "generation_config.json": generation_config(arguments.llm, llm_config),
-        "preprocessor_config.json": preprocessor_config(config["vision_config"]["image_size"]),
+    files = [load_pth(path) for path in (arguments.checkpoint, arguments.qformer) if path]
+    eyes = read_eyes(files, load_pth(arguments.vit) if arguments.vit else {}, NAMES)
+    for wanted, holder in {
+        "vision_model.post_layernorm.weight": "ln_vision: --qformer",
+        "query_tokens": "the Q-Former: --qformer",
+        "language_projection.weight": "llama_proj: --checkpoint",
     }.items():
-        (arguments.out / name).write_text(json.dumps(content, indent=2) + "\n")
-    (arguments.out / "chat_template.jinja").write_text(TEMPLATE)
-    tensors = eyes | {f"language_model.{name}": tensor for name, tensor in llm.items()}
-    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, arguments.out / "model.safetensors", metadata={"format": "pt"})
-    print(f"{arguments.out}: {len(tensors)} tensors")
+        if wanted not in eyes:
+            raise SystemExit(f"no file holds {holder}")
+    llm_config, llm = read_llama(arguments.llm)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    copy_tokenizer(arguments.llm, arguments.out)
+    image, text = picture_token(arguments.out)
+    config = make_config(eyes, llm_config, image)
+    write_folder(
+        arguments.out,
+        eyes | {f"language_model.{name}": tensor for name, tensor in llm.items()},
+        arguments.dtype,
+        TEMPLATE.replace("PICTURE", text),
+        config=config,
+        generation_config=generation_config(arguments.llm, llm_config, stop_strings=["###"]),
+        preprocessor_config=squashed_pictures(config["vision_config"]["image_size"]),
+    )
 
 
-def load_pth(path):
-    """The tensors of a .pth; nothing in it is executed."""
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    return loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
-
-
-def read_eyes(paths, vit):
-    """Tower, Q-Former, queries and projection under blip-2's names; the first file that has a tensor wins."""
+def read_eyes(files, vit, names):
+    """Tower and what is behind it under blip-2's names; the first file that has a tensor wins, `vit` may lack the prefix."""
     found = {}
-    for path in paths:
-        for name, tensor in (load_pth(path) if path else {}).items():
-            add(found, name, tensor)
-    for name, tensor in (load_pth(vit) if vit else {}).items():
-        add(found, name if name.startswith("visual_encoder.") else "visual_encoder." + name, tensor)
+    for tensors in files:
+        for name, tensor in tensors.items():
+            add(found, renamed(name, names), tensor)
+    for name, tensor in vit.items():
+        name = name if name.startswith("visual_encoder.") else "visual_encoder." + name
+        add(found, renamed(name, EVA_NAMES), tensor)
     layers = sorted({int(m) for name in found for m in re.findall(r"encoder\.layers\.(\d+)\.", name)})
     for layer in layers:
         if layer >= EVA_BLOCKS:
@@ -110,62 +119,36 @@ def read_eyes(paths, vit):
         p = f"vision_model.encoder.layers.{layer}.self_attn."
         q, v = found.pop(p + "q_bias"), found.pop(p + "v_bias")
         found[p + "qkv.bias"] = torch.cat([q, torch.zeros_like(q), v])
-    for wanted, holder in {
-        "vision_model.embeddings.class_embedding": "the tower: --vit",
-        "vision_model.post_layernorm.weight": "ln_vision: --qformer",
-        "query_tokens": "the Q-Former: --qformer",
-        "language_projection.weight": "llama_proj: --checkpoint",
-    }.items():
-        if wanted not in found:
-            raise SystemExit(f"no file holds {holder}")
+    if "vision_model.embeddings.class_embedding" not in found:
+        raise SystemExit("no file holds the tower: --vit")
     return found
 
 
 def add(found, name, tensor):
-    for pattern, replacement in NAMES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            found.setdefault(match.expand(replacement), tensor)
-            return
+    if name is not None:
+        found.setdefault(name, tensor)
 
 
-def read_llm(folder):
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    tensors = {}
-    for name in names:
-        tensors |= load_file(folder / name)
-    return {name: tensor for name, tensor in tensors.items() if "rotary_emb" not in name}
-
-
-def add_image_token(source, out, llm, config):
-    """Copies the tokenizer with one more token; its rows equal those of the unknown token. Returns its id."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-        if (source / name).exists():
-            shutil.copy(source / name, out / name)
-    if not (source / "tokenizer.json").exists():
-        raise SystemExit(f"{source}: has no tokenizer.json (save it with transformers' fast tokenizer)")
-    path = out / "tokenizer.json"
-    tokenizer = json.loads(path.read_text())
-    known = [token["id"] for token in tokenizer["added_tokens"] if token["content"] == IMAGE]
-    if known:
-        return known[0]
-    rows = llm["model.embed_tokens.weight"].shape[0]
-    tokenizer["added_tokens"].append(
-        {"id": rows, "content": IMAGE, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-         "special": True})
-    path.write_text(json.dumps(tokenizer, ensure_ascii=False))
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in llm:
-            llm[name] = torch.cat([llm[name], llm[name][:1]])
-    config["vocab_size"] = rows + 1
-    return rows
+def vision_config(eyes):
+    patch = eyes["vision_model.embeddings.patch_embedding.weight"]  # [hidden, 3, patch, patch]
+    hidden, positions = patch.shape[0], eyes["vision_model.embeddings.position_embedding"].shape[1]
+    return {
+        "model_type": "blip_2_vision_model",
+        "hidden_size": hidden,
+        "intermediate_size": eyes["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+        "num_hidden_layers": 1 + max(int(n.split(".")[3]) for n in eyes if n.startswith("vision_model.encoder.")),
+        "num_attention_heads": max(hidden // HEAD["vision"], 1),
+        "image_size": round((positions - 1) ** 0.5) * patch.shape[2],
+        "patch_size": patch.shape[2],
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "post_layernorm_eps": 1e-5,
+        "qkv_bias": True,
+    }
 
 
 def make_config(eyes, llm_config, image):
-    vision = "vision_model.embeddings."
-    patch = eyes[vision + "patch_embedding.weight"]  # [hidden, 3, patch, patch]
-    hidden, positions = patch.shape[0], eyes[vision + "position_embedding"].shape[1]
+    vision = vision_config(eyes)
     layer = "qformer.encoder.layer."
     qformer_hidden = eyes["query_tokens"].shape[2]
     crossing = sorted({int(n.split(".")[3]) for n in eyes if n.startswith(layer) and "crossattention" in n})
@@ -177,19 +160,7 @@ def make_config(eyes, llm_config, image):
         "num_query_tokens": eyes["query_tokens"].shape[1],
         "use_decoder_only_language_model": True,
         "tie_word_embeddings": False,
-        "vision_config": {
-            "model_type": "blip_2_vision_model",
-            "hidden_size": hidden,
-            "intermediate_size": eyes["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
-            "num_hidden_layers": 1 + max(int(n.split(".")[3]) for n in eyes if n.startswith("vision_model.encoder.")),
-            "num_attention_heads": max(hidden // HEAD["vision"], 1),
-            "image_size": round((positions - 1) ** 0.5) * patch.shape[2],
-            "patch_size": patch.shape[2],
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-6,
-            "post_layernorm_eps": 1e-5,
-            "qkv_bias": True,
-        },
+        "vision_config": vision,
         "qformer_config": {
             "model_type": "blip_2_qformer",
             "hidden_size": qformer_hidden,
@@ -197,35 +168,11 @@ def make_config(eyes, llm_config, image):
             "num_hidden_layers": 1 + max(int(n.split(".")[3]) for n in eyes if n.startswith(layer)),
             "num_attention_heads": max(qformer_hidden // HEAD["qformer"], 1),
             "cross_attention_frequency": crossing[1] - crossing[0] if len(crossing) > 1 else 2,
-            "encoder_hidden_size": hidden,
+            "encoder_hidden_size": vision["hidden_size"],
             "hidden_act": "gelu",
             "layer_norm_eps": 1e-12,
         },
         "text_config": llm_config,
-    }
-
-
-def generation_config(llm, llm_config):
-    path = llm / "generation_config.json"
-    config = json.loads(path.read_text()) if path.exists() else {}
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        if key not in config and llm_config.get(key) is not None:
-            config[key] = llm_config[key]
-    return config | {"stop_strings": ["###"]}
-
-
-def preprocessor_config(side):
-    return {
-        "image_processor_type": "BlipImageProcessor",
-        "do_convert_rgb": True,
-        "do_resize": True,
-        "size": {"height": side, "width": side},
-        "resample": 3,
-        "do_rescale": True,
-        "rescale_factor": 1 / 255,
-        "do_normalize": True,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
     }
 
 

@@ -70,6 +70,7 @@ IdeficsConfig parse_config(const ModelFolder& folder) {
   idefics.cross = {.hidden_size = idefics.text.hidden_size,
                    .intermediate_size = idefics.text.intermediate_size,
                    .num_heads = idefics.text.num_heads,
+                   .head_dim = idefics.text.head_dim,
                    .memory_size = idefics.vision.hidden_size,
                    .qk_norm = config.boolean("qk_layer_norms", false),
                    .vector_gates = vector_gates(config),
@@ -100,9 +101,7 @@ class Idefics : public DecoderModel {
     const at::Tensor pixels = stack_pixels(inputs, side, side);
     at::Tensor rows = tower_.hidden_states(pixels, {tower_.config().num_layers})[0];
     if (resampler_) rows = (*resampler_)(rows);
-    std::vector<at::Tensor> memories;
-    for (const auto& block : blocks_) memories.push_back(block->memory(rows));
-    return at::cat(memories, -1).unbind(0);
+    return picture_memories(blocks_, rows);
   }
 
  private:

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "engine/layers/activation.h"
 #include "engine/layers/attention.h"
 
 namespace saccade {
@@ -74,7 +73,7 @@ at::Tensor Resampler::operator()(const at::Tensor& context) const {
   at::Tensor x = latents_.unsqueeze(0).expand({context.size(0), -1, -1});
   for (const Layer& layer : layers_) {
     x = x + attend(layer, context, x);
-    x = x + layer.down(activate(layer.up(layer.mlp_norm(x)), Activation::kRelu));
+    x = x + layer.down(activate(layer.up(layer.mlp_norm(x)), config_.activation));
   }
   return norm_(x);
 }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/layers/activation.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/norm.h"
 #include "engine/weights/json.h"
@@ -18,14 +19,15 @@ struct ResamplerConfig {
   int num_heads = 0;
   int head_dim = 0;
   bool qk_norm = false;
+  Activation activation = Activation::kRelu;
 
   // With the reference class's defaults.
   static ResamplerConfig parse(const JsonView& config, int hidden_size);
 };
 
-// Flamingo's perceiver resampler (Alayrac et al. 2022) as IDEFICS has it (transformers'
-// models/idefics/perceiver.py): learned latents look at [picture; latents] in every layer, with
-// LayerNorms and a ReLU MLP. Idefics2's (perceiver.h) is another one.
+// Flamingo's perceiver resampler (Alayrac et al. 2022) as IDEFICS (transformers'
+// models/idefics/perceiver.py) and OpenFlamingo (helpers.py) have it: learned latents look at
+// [picture; latents] in every layer, with LayerNorms. Idefics2's (perceiver.h) is another one.
 class Resampler {
  public:
   Resampler(const ResamplerConfig& config, const WeightScope& scope);

@@ -35,10 +35,12 @@ def build(spec, folder):
     if spec.source:
         _resave(spec, folder)
         return
+    if published(spec):
+        FAMILIES[spec.family].build(spec, folder)
+        return
     tokenizer = _tokenizer(spec)
     model = _model(spec, tokenizer)
-    bytes_ = [i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<0x..>", token)]
-    reinitialize(model, spec.seed, bytes_)
+    reinitialize(model, spec.seed, byte_ids(tokenizer))
     _set_generation(spec, model, tokenizer)
     model.to(getattr(torch, spec.weights)).save_pretrained(
         folder, max_shard_size=spec.shard or "1GB"
@@ -51,6 +53,8 @@ def build(spec, folder):
 
 def load(spec, folder):
     """(model in float32, processor) from the folder itself."""
+    if published(spec):
+        return FAMILIES[spec.family].load(spec, folder)
     model_class = getattr(hf, MODEL_CLASS[spec.family])
     model = model_class.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     if decoders.text_only(spec.family):
@@ -58,6 +62,11 @@ def load(spec, folder):
     if spec.family in FAMILIES:
         return model, FAMILIES[spec.family].load_processor(folder)
     return model, hf.AutoProcessor.from_pretrained(folder)
+
+
+def published(spec):
+    """Whether the library has no class of the family (published.py)."""
+    return spec.family in FAMILIES and FAMILIES[spec.family].model_class is None
 
 
 def finish(spec, folder):
@@ -73,13 +82,25 @@ def stored_dtype(folder):
         return file.get_slice(next(iter(file.keys()))).get_dtype()
 
 
+def byte_ids(tokenizer):
+    return [i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"<0x..>", token)]
+
+
 def _tokenizer(spec):
-    backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
+    added = []
     if not decoders.text_only(spec.family):
         family = FAMILIES.get(spec.family)
         added = [getattr(family, "image_token", "<image>"), *(family.tokens_of(spec) if family else [])]
-        backend.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in added])
-    tokenizer = hf.PreTrainedTokenizerFast(
+    tokenizer = bare_tokenizer(spec, added)
+    if decoders.text_only(spec.family):
+        tokenizer.chat_template = prompts.TEXT_TEMPLATE
+    return tokenizer
+
+
+def bare_tokenizer(spec, added=()):
+    backend, bos, eos, unk = make_tokenizer(spec.tokenizer)
+    backend.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in added])
+    return hf.PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token=bos,
         eos_token=eos,
@@ -88,9 +109,6 @@ def _tokenizer(spec):
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
     )
-    if decoders.text_only(spec.family):
-        tokenizer.chat_template = prompts.TEXT_TEMPLATE
-    return tokenizer
 
 
 def _text_config(spec, tokenizer):

@@ -11,6 +11,8 @@ import cases
 import decoders
 import idefics
 import llava_line  # noqa: F401  its families are known from here on
+import minigpt
+import openflamingo
 import text_tokenizers as tt
 
 
@@ -109,6 +111,8 @@ def all_checkpoints():
         + _tiles()
         + _anyres()
         + idefics.checkpoints(Checkpoint)
+        + minigpt.checkpoints(Checkpoint)
+        + openflamingo.checkpoints(Checkpoint)
         + _idefics2()
         + _qwen_vl()
         + _second_dialect()
@@ -740,6 +744,8 @@ def make_tokenizer(kind):
     """(backend tokenizer, bos, eos, unk)."""
     if kind == "prepend":
         return tt.sentencepiece_bpe("prepend", 140, extra=("<|im_end|>",)), "<s>", "</s>", "<unk>"
+    if kind == "small_prepend":
+        return tt.sentencepiece_bpe("prepend", 72), "<s>", "</s>", "<unk>"
     if kind == "prepend_old_bos":  # as InstructBLIP-Vicuna: the begin token is </s>
         return tt.sentencepiece_bpe("prepend", 140, bos="</s>"), "</s>", "</s>", "</s>"
     if kind == "metaspace":

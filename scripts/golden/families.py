@@ -15,6 +15,8 @@ from transformers.utils import PushToHubMixin
 
 import prompts
 from idefics import Idefics
+from minigpt import MiniGptV2
+from openflamingo import OpenFlamingo
 import smol_videos
 from qwen_vl import QwenVL
 
@@ -247,6 +249,8 @@ class NoVideos(types.SimpleNamespace, PushToHubMixin):  # 5.x saves what is one 
 
 FAMILIES = {
     "idefics": Idefics(),
+    "minigpt_v2": MiniGptV2(),
+    "openflamingo": OpenFlamingo(),
     "idefics2": Bounded(),
     "idefics3": Tiles("Idefics3"),
     "smolvlm": Tiles("SmolVLM"),

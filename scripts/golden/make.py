@@ -213,7 +213,7 @@ def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
         **kept,
     }
     whole = spec.family not in FAMILIES and (full or index == 0)
-    found["prefill_logits" if whole else "prefill_tail_logits"] = logits if whole else logits[-TAIL:]
+    found["prefill_logits" if whole else "prefill_tail_logits"] = logits if whole else logits[-_tail(spec):]
     if full or whole:
         found["step_logits"] = rows
     if "qformer_input_ids" in inputs:
@@ -229,6 +229,10 @@ def _case_tensors(spec, index, inputs, logits, stages, ids, rows):
     return {key: value.detach().contiguous().clone() for key, value in found.items()}
 
 
+def _tail(spec):
+    return TAIL if not build.published(spec) else TAIL // 2
+
+
 def _fp64(spec, folder, inputs, prefix):
     """The exact value as a sum of two float32 tensors."""
     single = Reference(build.load(spec, folder)[0], spec.family).forward(inputs)
@@ -242,7 +246,7 @@ def _fp64(spec, folder, inputs, prefix):
     if not 0 < distance < 2e-5:
         raise SystemExit(f"{spec.name}: float64 and float32 differ by {distance:.1e}")
     if spec.family in FAMILIES:
-        logits = logits[-TAIL:]
+        logits = logits[-_tail(spec):]
     high = logits.float()
     return {
         prefix + "fp64.prefill_logits": high,

@@ -51,6 +51,8 @@ class LookingDecoder(Decoder):
 
 
 class IdeficsModel:
+    resampler_act = "relu"
+
     def __init__(self, folder, _family, dtype):
         self.dtype = dtype
         self.config, weights = read_checkpoint(folder, dtype)
@@ -105,7 +107,7 @@ class IdeficsModel:
             mixed = attention(q, k, linear(w, p + "v_proj", seen), heads)
             x = x + linear(w, p + "output_proj", mixed)
             p = f"{name}blocks.{i}.1."
-            y = ACTIVATIONS["relu"](linear(w, p + "fc", layer_norm(w, p + "ln", x, 1e-5)))
+            y = ACTIVATIONS[self.resampler_act](linear(w, p + "fc", layer_norm(w, p + "ln", x, 1e-5)))
             x = x + linear(w, p + "c_proj", y)
         return layer_norm(w, name + "layer_norm", x, 1e-5)
 

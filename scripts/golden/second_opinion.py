@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 import plain_anyres
-from plain_models import Decoder, QFormer, Tower, gelu, linear, read_checkpoint
+from plain_models import Decoder, QFormer, Tower, gelu, layer_norm, linear, read_checkpoint
 from plain_idefics import IdeficsModel
 from plain_idefics2 import Idefics2Model
+from plain_openflamingo import FlamingoModel
 from plain_qwen import QwenModel
 from plain_tiles import TilesModel
 
@@ -47,7 +48,8 @@ class Model:
             self._add(found, "vit.embeddings", states[0])
             for i, state in enumerate(states[1:]):
                 self._add(found, f"vit.block.{i}", state)
-            connect = self._instructblip if "qformer_config" in self.config else self._llava
+            connect = self._minigpt_v2 if self.family == "minigpt_v2" else self._llava
+            connect = self._instructblip if "qformer_config" in self.config else connect
             for key, value in connect(states, qformer_ids).items():
                 self._add(found, key, value)
         return found
@@ -65,6 +67,12 @@ class Model:
         selected = torch.cat([states[c][first:] for c in chosen], dim=-1)
         hidden = gelu(linear(self.w, "projector.linear_1", selected))
         return {"vit.selected": selected, "connector": linear(self.w, "projector.linear_2", hidden)}
+
+    def _minigpt_v2(self, states, _):
+        eps = self.config["vision_config"]["post_layernorm_eps"]
+        patches = layer_norm(self.w, "vision.post_layernorm", states[-1], eps)[1:]
+        groups = patches.reshape(-1, self.config["patches_per_token"] * patches.shape[1])
+        return {"vit.selected": patches, "connector": linear(self.w, "projector", groups)}
 
     def _instructblip(self, states, qformer_ids):
         image = self.tower.final(states[-1])
@@ -109,6 +117,7 @@ FAMILIES = {  # written in files of their own
     "idefics2": Idefics2Model,
     "idefics3": TilesModel,
     "smolvlm": TilesModel,
+    "openflamingo": FlamingoModel,
     "qwen2_vl": QwenModel,
     "qwen2_5_vl": QwenModel,
 }
@@ -129,7 +138,7 @@ def check_case(model, exact, case, golden, index):
     }
     stored = {k: v for k, v in stored.items() if not k.startswith("pixel_values")}
     worst = {
-        key: float((stages[key].reshape(value.shape) - value).abs().max())
+        key: float((_like(stages[key], key, value) - value).abs().max())
         for key, value in stored.items()
     }
     for name in ("input_ids", "greedy_ids", "qformer_input_ids"):
@@ -147,6 +156,12 @@ def check_case(model, exact, case, golden, index):
         if error > DOUBLE_TOLERANCE:
             raise SystemExit(f"case {index}: float64 logits differ by {error:.1e}")
     return worst
+
+
+def _like(found, key, stored):
+    """Of the last logits some goldens keep fewer rows than others."""
+    found = found[-len(stored) :] if key == "prefill_tail_logits" else found
+    return found.reshape(stored.shape)
 
 
 def greedy(model, embeds, ids):

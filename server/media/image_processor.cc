@@ -10,11 +10,14 @@ namespace saccade {
 namespace {
 
 // Cuts the middle out; what the picture lacks is black. Python's floor division for odd
-// differences, and the padding rounded up, as transformers' center_crop.
-RgbImage center_crop(const RgbImage& image, ImageSize size) {
+// differences, and the padding rounded up, as transformers' center_crop. `to_even`: halves are
+// rounded to the even pixel, and the padding down, as torchvision's.
+RgbImage center_crop(const RgbImage& image, ImageSize size, bool to_even) {
   // offset of the crop's first row (column) in the picture; negative where it starts outside
-  const auto offset = [](int have, int want) {
+  const auto offset = [to_even](int have, int want) {
     const int difference = have - want;
+    if (to_even && difference < 0) return -(-difference / 2);
+    if (to_even) return difference / 2 + (difference % 4 == 3 ? 1 : 0);
     return difference >= 0 ? difference / 2 : -((1 - difference) / 2);
   };
   const auto padded_offset = [&](int have, int want) {
@@ -93,7 +96,7 @@ RgbImage ImageProcessor::prepare_single(const RgbImage& image) const {
     current = resize(*input, size.width, size.height, filter_);
     input = &current;
   }
-  if (do_center_crop_) return center_crop(*input, crop_size_);
+  if (do_center_crop_) return center_crop(*input, crop_size_, crops_to_even_);
   return input == &current ? std::move(current) : image;
 }
 

@@ -25,8 +25,9 @@ class ImageProcessor {
  public:
   // Reads preprocessor_config.json or, without it, `image_processor` of processor_config.json.
   // Knows the Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, SmolVLM and Qwen2VL classes, also
-  // under their "Fast" and "Pil" names and as "FeatureExtractor"; absent fields have the class's
-  // defaults. LoadError names the file and the field.
+  // under their "Fast" and "Pil" names and as "FeatureExtractor", and OpenClip, ours for the
+  // torchvision steps of OpenAI's CLIP and OpenCLIP; absent fields have the class's defaults.
+  // LoadError names the file and the field.
   static ImageProcessor load(const std::filesystem::path& model_dir);
 
   // The same for the frames of videos: video_preprocessor_config.json, else `video_processor` of
@@ -81,6 +82,7 @@ class ImageProcessor {
   Filter filter_ = Filter::kBicubic;
   bool do_center_crop_ = false;
   ImageSize crop_size_;
+  bool crops_to_even_ = false;  // torchvision's rounding of half a pixel
   bool do_rescale_ = true;
   double rescale_factor_ = 1.0 / 255.0;
   bool do_normalize_ = true;

@@ -63,8 +63,9 @@ class ImageProcessorReader {
 
   // Whether there is such a class.
   static bool knows(const std::string& type) {
-    for (const char* known : {"BlipImageProcessor", "CLIPImageProcessor", "SiglipImageProcessor",
-                              "LlavaImageProcessor", "IdeficsImageProcessor"}) {
+    for (const char* known :
+         {"BlipImageProcessor", "CLIPImageProcessor", "SiglipImageProcessor", "LlavaImageProcessor",
+          "IdeficsImageProcessor", "OpenClipImageProcessor"}) {
       if (type == known) return true;
     }
     return part_rule_of(type) != nullptr;
@@ -142,6 +143,7 @@ class ImageProcessorReader {
       processor->shortest_edge_ = 224;
       processor->do_center_crop_ = true;
       processor->crop_size_ = {224, 224};
+      processor->crops_to_even_ = processor->type_ == "OpenClipImageProcessor";
     }
   }
 
@@ -273,7 +275,7 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
     fields.fail(field,
                 "unsupported image processor (known: Blip, CLIP, Siglip, Llava, LlavaNext, "
                 "LlavaNextVideo, LlavaOnevision, VideoLlava, Idefics, Idefics2, Idefics3, "
-                "SmolVLM, Qwen2VL)");
+                "SmolVLM, Qwen2VL, OpenClip)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");

@@ -36,11 +36,12 @@ def check_answer(answer, case):
 
 
 OF_VIDEOS = ["instructblipvideo", "smolvlm", "qwen2_vl", "qwen2_5_vl"]
+CONVERTED = ["minigpt_v2", "openflamingo"]
 LLAVA_LINE = ["llava_siglip", "llava_next", "llava_next_video", "llava_onevision", "video_llava"]
 
 
 @pytest.mark.parametrize("model", ["llama", "llava", "instructblip", "blip2", "idefics", "idefics_plain", "idefics3",
-                                   *LLAVA_LINE, *OF_VIDEOS])
+                                   *LLAVA_LINE, *OF_VIDEOS, *CONVERTED])
 def test_chat_equals_reference(model, request):
     server = request.getfixturevalue(model)
     name = {"llama": "llama_gqa", "blip2": "blip2_opt"}.get(model, model)

@@ -42,20 +42,20 @@ IDEFICS = [
         (
             "cross_keys_for_values",
             "keys in the place of the values",
-            "run.memory.narrow(1, column_ + hidden, hidden)",
-            "run.memory.narrow(1, column_, hidden)",
+            "run.memory.narrow(1, column_ + inner, inner)",
+            "run.memory.narrow(1, column_, inner)",
         ),
         (
             "cross_first_block_for_all",
             "every block reads the first one's keys",
-            "int64_t{2} * c.hidden_size * index",
-            "int64_t{0} * index",
+            "2 * c.inner() * index",
+            "0 * c.inner() * index",
         ),
         (
             "cross_words_skip_the_mlp",
             "without a picture the gated MLP is left out",
-            "x + mlp_gate_ * mlp_(mlp_norm_(x))",
-            "(input.memories.empty() ? h : x + mlp_gate_ * mlp_(mlp_norm_(x)))",
+            "x + mlp_gate_ * mlp(mlp_norm_(x))",
+            "(input.memories.empty() ? h : x + mlp_gate_ * mlp(mlp_norm_(x)))",
         ),
     ),
     *mutants_in(
@@ -108,6 +108,28 @@ IDEFICS = [
         ),
     ),
     *mutants_in(
+        "engine/models/openflamingo.cc",
+        (ALONE,),
+        (
+            "flamingo_block_early",
+            "cross-attention before the first layer of an interval",
+            "decoder_.insert_before((i + 1) * config.interval - 1, blocks_.back())",
+            "decoder_.insert_before(i * config.interval, blocks_.back())",
+        ),
+        (
+            "flamingo_cls_kept",
+            "the resampler sees the class token",
+            "rows.narrow(1, 1, rows.size(1) - 1)",
+            "rows",
+        ),
+        (
+            "flamingo_resampler_relu",
+            "the resampler's MLP of IDEFICS",
+            "flamingo.resampler.activation = Activation::kGelu;",
+            "flamingo.resampler.activation = Activation::kRelu;",
+        ),
+    ),
+    *mutants_in(
         "engine/models/resampler.cc",
         (CROSS,),
         (
@@ -116,7 +138,12 @@ IDEFICS = [
             "at::cat({layer.context_norm(context), own}, 1)",
             "layer.context_norm(context)",
         ),
-        ("resampler_gelu", "gelu for relu", "Activation::kRelu", "Activation::kGelu"),
+        (
+            "resampler_gelu",
+            "gelu for relu",
+            "activate(layer.up(layer.mlp_norm(x)), config_.activation)",
+            "activate(layer.up(layer.mlp_norm(x)), Activation::kGelu)",
+        ),
         ("resampler_no_final_norm", "the last norm left out", "return norm_(x);", "return x;"),
     ),
     *mutants_in(

@@ -58,6 +58,23 @@ IDEFICS3 = _in(
     ),
 )
 
+MINIGPT = _in(
+    "engine/models/minigpt_v2.cc",
+    (STAGES,),
+    (
+        "minigpt_no_post_norm",
+        "EVA tower without its final LayerNorm",
+        "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])",
+        "tower_.hidden_states(pixels, {config_.vision.num_layers})[0]",
+    ),
+    (
+        "minigpt_cls_for_last_patch",
+        "patches counted from the class token on",
+        "rows.narrow(1, 1, rows.size(1) - 1)",
+        "rows.narrow(1, 0, rows.size(1) - 1)",
+    ),
+)
+
 BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
 INSTRUCTBLIP = _in(
     "engine/models/blip.cc",
@@ -86,4 +103,4 @@ INSTRUCTBLIP = _in(
     ),
 )
 
-VISUAL = [*NAVIT, *IDEFICS3, *INSTRUCTBLIP]
+VISUAL = [*NAVIT, *IDEFICS3, *MINIGPT, *INSTRUCTBLIP]

@@ -72,6 +72,7 @@ TEST_CASE("IDEFICS: tower, resampler and cross-attention equal the reference sta
     const GatedCrossConfig config = {.hidden_size = 32,
                                      .intermediate_size = 56,
                                      .num_heads = 4,
+                                     .head_dim = 8,
                                      .memory_size = vision.hidden_size,
                                      .qk_norm = true,
                                      .vector_gates = true,

@@ -1,6 +1,8 @@
 """pixel_values equal the slow (Pillow) image processors of transformers."""
 
 import json
+import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -21,11 +23,15 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from media_client import MediaError
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[3] / "scripts" / "golden"))
+from open_clip_pictures import OpenClipImageProcessor  # noqa: E402
+
 CLASSES = {
     "BlipImageProcessor": BlipImageProcessor,
     "CLIPImageProcessor": CLIPImageProcessor,
     "IdeficsImageProcessor": IdeficsImageProcessor,
     "LlavaImageProcessor": LlavaImageProcessor,
+    "OpenClipImageProcessor": OpenClipImageProcessor,
     "SiglipImageProcessor": SiglipImageProcessor,
 }
 
@@ -61,6 +67,9 @@ CONFIGS = [
     ("LlavaImageProcessor", {"do_pad": True, "size": {"shortest_edge": 84}, "crop_size": 84}),
     ("LlavaImageProcessor", {"do_pad": True, "do_resize": False, "do_center_crop": False,
                              "image_mean": [0.5, 0.25, 0.125]}),
+    ("OpenClipImageProcessor", {}),
+    ("OpenClipImageProcessor", {"size": {"shortest_edge": 41}, "crop_size": {"height": 41, "width": 41}}),
+    ("OpenClipImageProcessor", {"size": {"shortest_edge": 33}, "crop_size": {"height": 50, "width": 20}}),
 ]
 SIZES = [(64, 48), (48, 64), (100, 100), (7, 5), (101, 97), (4, 90), (90, 4), (230, 11), (336, 224), (2, 2)]
 
