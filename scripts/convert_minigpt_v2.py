@@ -21,6 +21,7 @@ import torch
 from convert_minigpt4 import EVA_NAMES, read_eyes, vision_config
 from converting import (
     DTYPES,
+    MESSAGE_TEXT,
     add_product,
     copy_tokenizer,
     generation_config,
@@ -33,16 +34,12 @@ from converting import (
 
 NAMES = [*EVA_NAMES, (r"llama_proj\.(.*)", r"projector.\1")]
 LORA = re.compile(r"llama_model\.base_model\.model\.(model\.layers\.\d+\..*)\.lora_([AB])(?:\.default)?\.weight")
-TEXT = (
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
-)
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] in ['assistant', 'system'] %}" + TEXT + "{% else %}{{ bos_token + '[INST] ' }}"
+    "{% if message['role'] in ['assistant', 'system'] %}" + MESSAGE_TEXT + "{% else %}{{ bos_token + '[INST] ' }}"
     "{% if message['content'] is not string %}"
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '<Img>PICTURE</Img> ' }}{% endfor %}{% endif %}"
-    + TEXT + "{{ ' [/INST]' }}{% endif %}{% endfor %}"
+    + MESSAGE_TEXT + "{{ ' [/INST]' }}{% endif %}{% endfor %}"
 )
 
 

@@ -23,6 +23,7 @@ import torch
 
 from converting import (
     DTYPES,
+    MESSAGE_TEXT,
     copy_tokenizer,
     crop_pictures,
     generation_config,
@@ -36,16 +37,12 @@ from converting import (
 HEADS, HEAD_DIM = 8, 64  # of blocks and perceiver; fixed in the original
 END, IMAGE = "<|endofchunk|>", "<image>"  # in the order they are added to the tokenizer
 # As the original asks about pictures (VQA); other forms come as a chat template of the request's own.
-TEXT = (
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
-)
 TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'assistant' %}" + TEXT + "{{ '" + END + "' }}"
-    "{% elif message['role'] == 'system' %}" + TEXT + "{% else %}"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}" + MESSAGE_TEXT + "{{ '" + END + "' }}"
+    "{% elif message['role'] == 'system' %}" + MESSAGE_TEXT + "{% else %}"
     "{% if message['content'] is not string %}"
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '" + IMAGE + "' }}{% endfor %}{% endif %}"
-    "{{ 'Question:' }}" + TEXT + "{{ ' Short answer:' }}{% endif %}{% endfor %}"
+    "{{ 'Question:' }}" + MESSAGE_TEXT + "{{ ' Short answer:' }}{% endif %}{% endfor %}"
 )
 LAYER = r"lang_encoder\.(?:gated_cross_attn_layers\.(\d+)|model\.layers\.(\d+)\.gated_cross_attn_layer)\.(.*)"
 NORMS_AND_LINEARS = {

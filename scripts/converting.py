@@ -9,6 +9,11 @@ from safetensors.torch import load_file, save_file
 
 CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073]
 CLIP_STD = [0.26862954, 0.26130258, 0.27577711]
+# Of a chat template: the words of `message`.
+MESSAGE_TEXT = (
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
+)
 DTYPES = ["float16", "bfloat16", "float32"]
 
 

@@ -14,8 +14,8 @@ enum class MediaPlacement {
   kNone,           // text only: a picture in a request is refused
   kAtPlaceholder,  // where the template writes the placeholder (LLaVA)
   kBeforePrompt,   // before everything, BOS included (BLIP-2, InstructBLIP)
-  // Beside the prompt: one placeholder for each picture, which the decoder's layers look at from
-  // there on (cross-attention) until the next one (IDEFICS).
+  // Beside the prompt: one placeholder a picture, which layers look at from there on until the next
+  // one (IDEFICS). Without an image_token the whole prompt looks at one picture (LLaMA-Adapter).
   kBesidePrompt,
 };
 

@@ -173,6 +173,7 @@ at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rop
   if (!layer.prompts.empty()) {
     layer.prompts.add_to(mixed, rotated_queries(qkv, shape, table), input.adapters);
   }
+  if (layer.insert) layer.insert->add_to(mixed, rotated_queries(qkv, shape, table), input);
   const at::Tensor out = layer.output(mixed, input.adapters);
   return layer.attention_output_norm ? (*layer.attention_output_norm)(out) : out;
 }
@@ -218,6 +219,16 @@ at::Tensor Decoder::next_input(size_t layer, at::Tensor& h, const at::Tensor& ch
 void Decoder::insert_before(int layer, std::shared_ptr<const DecoderInsert> insert) {
   if (!config_.norm_first) throw std::logic_error("inserts need a decoder with norms in front");
   inserts_.at(static_cast<size_t>(layer)) = std::move(insert);
+}
+
+void Decoder::insert_into_attention(int layer, std::shared_ptr<const AttentionInsert> insert) {
+  layers_.at(static_cast<size_t>(layer)).insert = std::move(insert);
+}
+
+at::Tensor Decoder::keys_and_values(int layer, const at::Tensor& rows) const {
+  const int64_t queries = int64_t{config_.num_heads} * config_.head_dim;
+  const at::Tensor qkv = layers_.at(static_cast<size_t>(layer)).qkv(rows);
+  return qkv.narrow(1, queries, qkv.size(1) - queries);
 }
 
 void Decoder::add_adapter(int number, Adapter& adapter) {

@@ -24,6 +24,15 @@ class DecoderInsert {
   virtual at::Tensor operator()(const at::Tensor& h, const AttentionInput& input) const = 0;
 };
 
+// Something that a layer's tokens look at beside their own keys (LLaMA-Adapter): it adds to what
+// they have seen, mixed [T, heads * d], in place. queries [T, heads, d], rotated.
+class AttentionInsert {
+ public:
+  virtual ~AttentionInsert() = default;
+  virtual void add_to(at::Tensor& mixed, const at::Tensor& queries,
+                      const AttentionInput& input) const = 0;
+};
+
 // A decoder-only language model: blocks of grouped-query attention over the paged cache and an MLP,
 // in the variants that DecoderConfig tells (LLaMA: Touvron et al. 2023; OPT: Zhang et al. 2022;
 // Gemma 2: Gemma Team 2024).
@@ -38,6 +47,11 @@ class Decoder {
   at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const;
   // From now on `insert` runs before that layer. At load only; norms stand before the sublayers.
   void insert_before(int layer, std::shared_ptr<const DecoderInsert> insert);
+  // From now on `insert` takes part in that layer's attention. At load only.
+  void insert_into_attention(int layer, std::shared_ptr<const AttentionInsert> insert);
+  // What that layer's projections make of rows [n, hidden], unrotated: [n, 2 * kv_heads *
+  // head_dim], keys then values.
+  at::Tensor keys_and_values(int layer, const at::Tensor& rows) const;
   // Puts an adapter's updates onto the layers' projections.
   void add_adapter(int number, Adapter& adapter);
   at::Tensor logits(const at::Tensor& h) const;  // [n, embedding_size] -> [n, V]
@@ -56,8 +70,9 @@ class Decoder {
     Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
     std::optional<RmsNorm> query_norm;
     std::optional<RmsNorm> key_norm;
-    AttentionPrompts prompts;  // of adapters
-    Linear output;             // [hidden, heads * head_dim]
+    AttentionPrompts prompts;                       // of adapters
+    std::shared_ptr<const AttentionInsert> insert;  // of the family; null: none
+    Linear output;                                  // [hidden, heads * head_dim]
     std::optional<Norm> attention_output_norm;
     Norm mlp_norm;
     Linear up;    // [intermediate, hidden], or rows gate | up: [2 * intermediate, hidden]

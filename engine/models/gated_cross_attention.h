@@ -15,7 +15,7 @@ namespace saccade {
 
 struct GatedCrossConfig {
   int hidden_size = 0;
-  int intermediate_size = 0;
+  int64_t intermediate_size = 0;
   int num_heads = 0;
   int head_dim = 0;
   int memory_size = 0;  // width of the picture's rows

@@ -45,7 +45,7 @@ FlamingoConfig parse_config(const ModelFolder& folder) {
     config.fail("cross_attn_every_n_layers", "is more than the decoder's layers");
   }
   flamingo.cross = {.hidden_size = flamingo.text.hidden_size,
-                    .intermediate_size = kMlpWidening * flamingo.text.hidden_size,
+                    .intermediate_size = int64_t{kMlpWidening} * flamingo.text.hidden_size,
                     .num_heads = config.positive_int("cross_attn_heads", 8),
                     .head_dim = config.positive_int("cross_attn_head_dim", 64),
                     .memory_size = flamingo.vision.hidden_size,

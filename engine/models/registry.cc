@@ -9,27 +9,25 @@ namespace {
 std::vector<const ModelFamily*> all_families() {
   std::vector<const ModelFamily*> families;
   for (const ModelFamily& family : text_families()) families.push_back(&family);
-  for (const ModelFamily* family : {
-           &llava_family(),
-           &llava_next_family(),
-           &llava_next_video_family(),
-           &llava_onevision_family(),
-           &video_llava_family(),
-           &blip2_family(),
-           &instructblip_family(),
-           &instructblipvideo_family(),
-           &minigpt_v2_family(),
-           &openflamingo_family(),
-           &idefics_family(),
-           &idefics2_family(),
-           &idefics3_family(),
-           &smolvlm_family(),
-           &qwen2_vl_family(),
-           &qwen2_5_vl_family(),
-           &scripted_family(),
-       }) {
-    families.push_back(family);
-  }
+  families.push_back(&llava_family());
+  families.push_back(&llava_next_family());
+  families.push_back(&llava_next_video_family());
+  families.push_back(&llava_onevision_family());
+  families.push_back(&video_llava_family());
+  families.push_back(&blip2_family());
+  families.push_back(&instructblip_family());
+  families.push_back(&instructblipvideo_family());
+  families.push_back(&minigpt_v2_family());
+  families.push_back(&openflamingo_family());
+  families.push_back(&llama_adapter_family());
+  families.push_back(&medvint_family());
+  families.push_back(&idefics_family());
+  families.push_back(&idefics2_family());
+  families.push_back(&idefics3_family());
+  families.push_back(&smolvlm_family());
+  families.push_back(&qwen2_vl_family());
+  families.push_back(&qwen2_5_vl_family());
+  families.push_back(&scripted_family());
   return families;
 }
 

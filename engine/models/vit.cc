@@ -188,14 +188,27 @@ VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
   return vit;
 }
 
-Vit::Block::Block(const VitConfig& c, const WeightScope& scope)
-    : norm1(scope("layer_norm1"), c.hidden_size, c.layer_norm_eps),
-      qkv(qkv_projection(c, scope("self_attn"))),
-      projection(scope("self_attn")(c.fused_qkv ? "projection" : "out_proj"), c.hidden_size,
-                 c.hidden_size, Bias::kRequired),
-      norm2(scope("layer_norm2"), c.hidden_size, c.layer_norm_eps),
-      fc1(scope("mlp")("fc1"), c.hidden_size, c.intermediate_size, Bias::kRequired),
-      fc2(scope("mlp")("fc2"), c.intermediate_size, c.hidden_size, Bias::kRequired) {}
+VitBlock::VitBlock(const VitConfig& c, const WeightScope& scope)
+    : heads_(c.num_heads),
+      activation_(c.activation),
+      norm1_(scope("layer_norm1"), c.hidden_size, c.layer_norm_eps),
+      qkv_(qkv_projection(c, scope("self_attn"))),
+      projection_(scope("self_attn")(c.fused_qkv ? "projection" : "out_proj"), c.hidden_size,
+                  c.hidden_size, Bias::kRequired),
+      norm2_(scope("layer_norm2"), c.hidden_size, c.layer_norm_eps),
+      fc1_(scope("mlp")("fc1"), c.hidden_size, c.intermediate_size, Bias::kRequired),
+      fc2_(scope("mlp")("fc2"), c.intermediate_size, c.hidden_size, Bias::kRequired) {}
+
+at::Tensor VitBlock::attend(const at::Tensor& x) const {
+  const int64_t n = x.size(0), t = x.size(1), d = x.size(2) / heads_;
+  const at::Tensor qkv = qkv_(x).view({n, t, 3, heads_, d}).permute({2, 0, 3, 1, 4});
+  return projection_(full_attention(qkv[0], qkv[1], qkv[2]));
+}
+
+at::Tensor VitBlock::operator()(const at::Tensor& x) const {
+  const at::Tensor h = x + attend(norm1_(x));
+  return h + fc2_(activate(fc1_(norm2_(h)), activation_));
+}
 
 Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool with_post_norm)
     : config_(config),
@@ -238,19 +251,6 @@ at::Tensor Vit::position_rows(int64_t rows, int64_t columns) const {
   const at::Tensor row = patch_positions(config_.positions, rows, side).unsqueeze(1) * side;
   const at::Tensor ids = (row + patch_positions(config_.positions, columns, side)).flatten();
   return positions_.index_select(1, ids.to(positions_.device()));
-}
-
-at::Tensor Vit::attend(const Block& block, const at::Tensor& x) const {
-  const int64_t n = x.size(0), t = x.size(1);
-  const int64_t heads = config_.num_heads, d = config_.hidden_size / heads;
-  const at::Tensor qkv = block.qkv(x).view({n, t, 3, heads, d}).permute({2, 0, 3, 1, 4});
-  return block.projection(full_attention(qkv[0], qkv[1], qkv[2]));
-}
-
-at::Tensor Vit::block(int i, const at::Tensor& x) const {
-  const Block& block = blocks_[i];
-  const at::Tensor h = x + attend(block, block.norm1(x));
-  return h + block.fc2(activate(block.fc1(block.norm2(h)), config_.activation));
 }
 
 std::vector<at::Tensor> Vit::hidden_states(const at::Tensor& pixels,

@@ -62,6 +62,25 @@ struct VitConfig {
   int num_positions() const { return patches_per_side() * patches_per_side() + class_token; }
 };
 
+// One block: x += attention(norm1(x)), x += mlp(norm2(x)), every row looking at every other.
+class VitBlock {
+ public:
+  VitBlock(const VitConfig& config, const WeightScope& scope);
+  at::Tensor operator()(const at::Tensor& x) const;  // [n, positions, hidden] -> the same
+
+ private:
+  at::Tensor attend(const at::Tensor& x) const;
+
+  int64_t heads_;
+  Activation activation_;
+  LayerNorm norm1_;
+  Linear qkv_;  // [3 * hidden, hidden], rows q | k | v
+  Linear projection_;
+  LayerNorm norm2_;
+  Linear fc1_;
+  Linear fc2_;
+};
+
 class Vit {
  public:
   // Reads the first `blocks` blocks only: a family that takes hidden state -2 never runs the rest.
@@ -72,7 +91,7 @@ class Vit {
   // picture is image_size x image_size; else positions are its own patches.
   at::Tensor embeddings(const at::Tensor& pixels) const;
   // Hidden state i -> i + 1, both [n, positions, hidden].
-  at::Tensor block(int i, const at::Tensor& x) const;
+  at::Tensor block(int i, const at::Tensor& x) const { return blocks_[i](x); }
   at::Tensor post_norm(const at::Tensor& x) const { return post_norm_.front()(x); }
 
   // Hidden states by index (ascending, at most `blocks`), 0 being the embeddings.
@@ -82,18 +101,6 @@ class Vit {
   const VitConfig& config() const { return config_; }
 
  private:
-  struct Block {
-    Block(const VitConfig& config, const WeightScope& scope);
-
-    LayerNorm norm1;
-    Linear qkv;  // [3 * hidden, hidden], rows q | k | v
-    Linear projection;
-    LayerNorm norm2;
-    Linear fc1;
-    Linear fc2;
-  };
-
-  at::Tensor attend(const Block& block, const at::Tensor& x) const;
   at::Tensor position_rows(int64_t rows, int64_t columns) const;
 
   VitConfig config_;
@@ -101,7 +108,7 @@ class Vit {
   at::Tensor class_;      // [1, 1, hidden]; undefined without one
   at::Tensor positions_;  // [1, positions, hidden]
   std::vector<LayerNorm> pre_norm_;  // none or one
-  std::vector<Block> blocks_;
+  std::vector<VitBlock> blocks_;
   std::vector<LayerNorm> post_norm_;  // none or one
 };
 

@@ -44,7 +44,7 @@ std::string inspect_model(const std::filesystem::path& path) {
   std::ostringstream out;
   out << "family: " << info.family << "\n";
   for (const std::string& line : family.summary(folder)) out << line << "\n";
-  if (info.image_tokens) out << "placeholder id: " << info.image_token << "\n";
+  if (info.image_token >= 0) out << "placeholder id: " << info.image_token << "\n";
   out << "end ids:";
   for (const TokenId id : info.eos_ids) out << " " << id;
   out << "\n" << check_weights(folder, family);

@@ -298,6 +298,21 @@ IDEFICS = [
         base="idefics",
     ),
 ]
+CONVERTED = [  # what only our converters write
+    *_bad_values("minigpt_v2", "", ["patches_per_token"], [*NO_SIZE[:6], ("not_a_divisor", 3)]),
+    *_bad_values("openflamingo", "", ["cross_attn_every_n_layers"], [*NO_SIZE[:6], ("more_than_layers", 5)]),
+    *_bad_values("openflamingo", "", ["cross_attn_heads", "cross_attn_head_dim", "image_token_id"], NO_SIZE[1:6]),
+    *_bad_values("llama_adapter", "", ["query_layer"], [*NO_SIZE[:6], ("more_than_layers", 4)]),
+    *_bad_values("llama_adapter", "", ["query_len", "projection_dim"], NO_SIZE[:6]),
+    *_bad_values("llama_adapter", "visual_config.", ["hidden_size", "num_attention_heads"], NO_SIZE[:2] + NO_SIZE[3:6]),
+    *_bad_values("medvint", "vision_config.", ["width"], [*NO_SIZE[:2], *NO_SIZE[3:6], ("odd", 3), ("wide", 1 << 20)]),
+    *_bad_values("medvint", "vision_config.", ["layers"], [("none", []), ("zero", [0]), ("five", [1] * 5), ("text", "1")]),
+    *_bad_values("medvint", "vision_config.", ["image_size"], [*NO_SIZE[:2], ("no_multiple", 40)]),
+    *_bad_values("medvint", "query_config.", ["num_queries", "num_hidden_layers"], NO_SIZE[:6]),
+    weights_row("llama_adapter_gates_missing", drop_tensor("adapter_gates"), "adapter_gates", base="llama_adapter"),
+    weights_row("medvint_downsample_missing", drop_tensor("vision_model.layers.1.0.downsample.bias"), "downsample",
+                base="medvint"),
+]
 TOKENIZER = [
     tokenizer_row("missing", remove("tokenizer.json")),
     tokenizer_row("empty", text("tokenizer.json", "")),
@@ -438,4 +453,4 @@ PROCESSOR = [
         file="processor_config.json",
     ),
 ]
-CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *TOKENIZER, *PROCESSOR]
+CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED, *TOKENIZER, *PROCESSOR]

@@ -260,8 +260,7 @@ def single_cases():
     """For models that take one picture and one instruction."""
     return [
         Case("picture", _ask(0, "scene.png")),
-        Case("same picture, other question", _ask(4, "scene.png")),
-        Case("other picture", _ask(0, "wide_palette.png")),
+        Case("other picture", _ask(4, "wide_palette.png")),
         Case("text only", _ask(9)),
     ]
 

@@ -10,7 +10,9 @@ import blip_video  # noqa: F401  its family is known from here on
 import cases
 import decoders
 import idefics
+import llama_adapter
 import llava_line  # noqa: F401  its families are known from here on
+import medvint
 import minigpt
 import openflamingo
 import text_tokenizers as tt
@@ -113,6 +115,8 @@ def all_checkpoints():
         + idefics.checkpoints(Checkpoint)
         + minigpt.checkpoints(Checkpoint)
         + openflamingo.checkpoints(Checkpoint)
+        + llama_adapter.checkpoints(Checkpoint)
+        + medvint.checkpoints(Checkpoint)
         + _idefics2()
         + _qwen_vl()
         + _second_dialect()

@@ -15,6 +15,8 @@ from transformers.utils import PushToHubMixin
 
 import prompts
 from idefics import Idefics
+from llama_adapter import LlamaAdapter
+from medvint import Medvint
 from minigpt import MiniGptV2
 from openflamingo import OpenFlamingo
 import smol_videos
@@ -249,6 +251,8 @@ class NoVideos(types.SimpleNamespace, PushToHubMixin):  # 5.x saves what is one 
 
 FAMILIES = {
     "idefics": Idefics(),
+    "llama_adapter": LlamaAdapter(),
+    "medvint": Medvint(),
     "minigpt_v2": MiniGptV2(),
     "openflamingo": OpenFlamingo(),
     "idefics2": Bounded(),

@@ -61,7 +61,7 @@ class FlamingoReference(hf.LlamaForCausalLM):
         """seen: of each token the number of the picture it looks at, from 1 on; 0: none."""
         past = rest.get("past_key_values")
         if seen is None and (past is None or past.get_seq_length() == 0):
-            seen = (input_ids[0] == self.config.image_token_id).cumsum(0)
+            seen = (input_ids[0] == self.config.media_token_id).cumsum(0)
             self.last = seen[-1:]
         elif seen is None:
             seen = self.last  # an answer goes on looking at the last picture
@@ -133,7 +133,7 @@ class OpenFlamingo(Published):
         model.model.embed_tokens = torch.nn.Embedding.from_pretrained(embedding, freeze=False)
         model.lm_head.weight = torch.nn.Parameter(torch.nn.functional.pad(model.lm_head.weight.data, (0, 0, 0, new)))
         model.config.vocab_size = len(embedding)
-        model.config.image_token_id = len(embedding) - 2  # between the end of a chunk and the padding
+        model.config.media_token_id = len(embedding) - 2  # between the end of a chunk and the padding
         model.generation_config.eos_token_id = len(embedding) - 3
         layers = range(len(model.model.layers))
         blocks = {i: below(f"lang_encoder.model.layers.{i}.gated_cross_attn_layer.") for i in layers}
@@ -177,7 +177,7 @@ class OpenFlamingo(Published):
 
     @staticmethod
     def seen(inputs, config):
-        return (inputs["input_ids"][0] == config.image_token_id).cumsum(0)
+        return (inputs["input_ids"][0] == config.media_token_id).cumsum(0)
 
     def positions(self, model, inputs, start, length):
         """The answer's tokens look at what the prompt's last one looks at."""

@@ -32,7 +32,7 @@ def drawn(seed, name, *shape):
     elif len(shape) == 1:
         values = 0.25 * values + (1.0 if name.endswith("weight") else 0.0)
     else:
-        values *= values[0].numel() ** -0.5 * (0.4 if "lora" in name else 1.0)
+        values *= values[0].numel() ** -0.5 * (0.4 if "lora" in name else 2.0 if "vision_model" in name else 1.0)
     return values.bfloat16()
 
 

@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 import plain_anyres
+import plain_medvint
 from plain_models import Decoder, QFormer, Tower, gelu, layer_norm, linear, read_checkpoint
 from plain_idefics import IdeficsModel
 from plain_idefics2 import Idefics2Model
+from plain_llama_adapter import AdapterModel
 from plain_openflamingo import FlamingoModel
 from plain_qwen import QwenModel
 from plain_tiles import TilesModel
@@ -35,7 +37,7 @@ class Model:
         # These have a head of their own, which caps nothing.
         if self.family == "llava" or self.family in plain_anyres.FAMILIES:
             self.decoder.logit_cap = None
-        if "vision_config" in self.config:
+        if "vision_config" in self.config and self.family != "medvint":
             self.tower = Tower(self.config["vision_config"], self.w)
         if "qformer_config" in self.config:
             self.qformer = QFormer(self.config["qformer_config"], self.w)
@@ -95,6 +97,8 @@ class Model:
             pixels = golden[prefix + "pixel_values"]
             if self.family in plain_anyres.FAMILIES:
                 stages = plain_anyres.stages(self, case, pixels.to(self.dtype))
+            elif self.family == "medvint":
+                stages = plain_medvint.pictures(self, pixels)
             else:
                 stages = self.pictures(pixels, ids)
             rows = stages["connector"].reshape(-1, embeds.shape[1])
@@ -117,6 +121,7 @@ FAMILIES = {  # written in files of their own
     "idefics2": Idefics2Model,
     "idefics3": TilesModel,
     "smolvlm": TilesModel,
+    "llama_adapter": AdapterModel,
     "openflamingo": FlamingoModel,
     "qwen2_vl": QwenModel,
     "qwen2_5_vl": QwenModel,

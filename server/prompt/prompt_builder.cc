@@ -172,7 +172,7 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
   std::vector<TextSegment> text;
   for (const ContentPart& part : message.parts) {
     if (part.kind == ContentPart::Kind::kText) continue;
-    if (info_.placement == MediaPlacement::kBeforePrompt) continue;  // nothing stands for it
+    if (!has_placeholders()) continue;  // nothing stands for it
     const bool video = part.kind == ContentPart::Kind::kVideo;
     text.push_back({(video ? video_placeholder_ : placeholder_) + "\n", false});
   }
@@ -287,6 +287,13 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
                         ? find_looks(*shown, media, prompt)
                         : find_spans(*shown, media, prompt);
     if (!placed.ok()) return placed;
+  } else if (info_.placement == MediaPlacement::kBesidePrompt) {
+    prompt.ids = tokenizer_->encode(*text, options);
+    for (const MediaLayout& item : media) {  // one at most
+      MediaSpan& span = prompt.spans.emplace_back();
+      span.length = static_cast<int>(prompt.ids.size());
+      span.memory_rows = info_.image_tokens(item);
+    }
   } else {
     for (size_t i = 0; i < media.size(); ++i) append_item(media[i], static_cast<int>(i), prompt);
     const std::vector<TokenId> ids = tokenizer_->encode(*text, options);

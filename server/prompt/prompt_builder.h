@@ -76,7 +76,7 @@ class PromptBuilder {
   TokenId visual_id(const MediaLayout& item) const;
   bool has_placeholders() const {
     return info_.placement == MediaPlacement::kAtPlaceholder ||
-           info_.placement == MediaPlacement::kBesidePrompt;
+           (info_.placement == MediaPlacement::kBesidePrompt && info_.image_token >= 0);
   }
   Status find_looks(std::span<const int> shown, std::span<const MediaLayout> media,
                     Prompt& prompt) const;

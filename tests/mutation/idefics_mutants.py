@@ -108,6 +108,29 @@ IDEFICS = [
         ),
     ),
     *mutants_in(
+        "engine/models/llama_adapter.cc",
+        (ALONE,),
+        ("picture_prompt_no_gate", "a picture's prompts added whole", "seen * gates_", "seen"),
+        (
+            "picture_prompt_keys_for_values",
+            "a picture's keys in the place of its values",
+            "by_heads(column_ + width_)",
+            "by_heads(column_)",
+        ),
+        (
+            "picture_prompt_first_layers",
+            "prompts in the first layers",
+            "return config_.text.num_layers - config_.layers;",
+            "return 0;",
+        ),
+        (
+            "picture_prompt_text_alone",
+            "text without a picture looks at nothing",
+            "add_run(mixed, queries, {done, mixed.size(0) - done, *blank_});",
+            "",
+        ),
+    ),
+    *mutants_in(
         "engine/models/openflamingo.cc",
         (ALONE,),
         (

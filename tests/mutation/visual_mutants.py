@@ -75,6 +75,39 @@ MINIGPT = _in(
     ),
 )
 
+MEDVINT = (
+    _in(
+        "engine/models/resnet.cc",
+        (STAGES,),
+        (
+            "resnet_max_pool",
+            "the largest of two by two for their mean",
+            "at::avg_pool2d(x, {stride, stride})",
+            "at::max_pool2d(x, {stride, stride})",
+        ),
+    )
+    + _in(
+        "engine/models/query_decoder.cc",
+        (STAGES,),
+        (
+            "queries_alone",
+            "queries do not look at each other",
+            "x + layer.self_output(attend(own[0], own[1], own[2]))",
+            "x + layer.self_output(own[2])",
+        ),
+    )
+    + _in(
+        "engine/models/medvint.cc",
+        (STAGES,),
+        (
+            "medvint_gelu",
+            "gelu for relu behind the queries",
+            "linear2_(at::relu(linear1_(rows)))",
+            "linear2_(at::gelu(linear1_(rows)))",
+        ),
+    )
+)
+
 BLIP_IMAGE = "tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0])"
 INSTRUCTBLIP = _in(
     "engine/models/blip.cc",
@@ -103,4 +136,4 @@ INSTRUCTBLIP = _in(
     ),
 )
 
-VISUAL = [*NAVIT, *IDEFICS3, *MINIGPT, *INSTRUCTBLIP]
+VISUAL = [*NAVIT, *IDEFICS3, *MINIGPT, *MEDVINT, *INSTRUCTBLIP]
