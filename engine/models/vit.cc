@@ -162,7 +162,8 @@ VitConfig VitConfig::siglip(const JsonView& config) {
                            .num_layers = 12,
                            .num_heads = 12,
                            .image_size = 224,
-                           .patch_size = 16};
+                           .patch_size = 16,
+                           .layer_norm_eps = 1e-6};
   VitConfig vit = navit(config, defaults, {});
   vit.positions = PatchPositions::kTable;
   return vit;
@@ -179,6 +180,7 @@ VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
   vit.patch_size = config.positive_int("patch_size", defaults.patch_size);
   vit.channels = config.positive_int("num_channels", 3);
   vit.layer_norm_eps = config.number_in("layer_norm_eps", defaults.layer_norm_eps, 0, 1);
+  vit.post_norm_eps = vit.layer_norm_eps;
   vit.activation = parse_activation(config.string("hidden_act", "gelu_pytorch_tanh"),
                                     config.path() + ".hidden_act");
   vit.patch_bias = true;
