@@ -3,7 +3,7 @@
 Sizes stay tiny; everything else is as free as the library lets it be.
 """
 
-from checkpoints import Checkpoint
+from checkpoint import Checkpoint
 from random_decoders import ACTIVATIONS, DECODERS, Draw, heads_of, text_of, window
 
 # Tokenizers whose end token is "</s>", and those with "<|end|>".
