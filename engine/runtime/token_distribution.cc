@@ -33,10 +33,6 @@ float last_kept_weight(const TokenWeights& tokens, const Enough& enough) {
   return std::bit_cast<float>(low);
 }
 
-WeightMass mass_above(const TokenWeights& tokens, float weight) {
-  return kernels::mass_at_least(tokens, std::nextafter(weight, 2.0f));
-}
-
 }  // namespace
 
 TokenWeights TokenDistribution::tokens() {
@@ -54,12 +50,10 @@ void TokenDistribution::weigh(std::span<const float> logits, const SamplingParam
 
 double TokenDistribution::total() const { return std::accumulate(sums_.begin(), sums_.end(), 0.0); }
 
-// All that weigh more than `weight` stay, and the first `equals` (at least one) of those that weigh
-// as much.
-void TokenDistribution::keep_from(float weight, int64_t equals) {
+// The best `count` tokens stay, of which the last weigh `weight`.
+void TokenDistribution::keep_from(float weight, int64_t count) {
   kernels::drop_below(tokens(), weight);
-  const int64_t heavier = mass_above(tokens(), weight).count;
-  int64_t surplus = kernels::mass_at_least(tokens(), weight).count - heavier - equals;
+  int64_t surplus = kernels::mass_at_least(tokens(), weight).count - count;
   for (size_t block = maxima_.size(); block-- > 0 && surplus > 0;) {
     if (maxima_[block] < weight) continue;
     const size_t start = block * kWeightBlock;
@@ -78,7 +72,7 @@ void TokenDistribution::keep_from(float weight, int64_t equals) {
 void TokenDistribution::keep_best(int count) {
   const float last =
       last_kept_weight(tokens(), [count](const WeightMass& mass) { return mass.count >= count; });
-  if (last > 0) keep_from(last, count - mass_above(tokens(), last).count);
+  if (last > 0) keep_from(last, count);
 }
 
 // top_p: the fewest best tokens that hold `share` of the weight; ties go to the smaller ids.
@@ -87,8 +81,9 @@ void TokenDistribution::keep_mass(float share) {
   const float last =
       last_kept_weight(tokens(), [wanted](const WeightMass& mass) { return mass.sum >= wanted; });
   if (last == 0) return;
-  const double missing = wanted - mass_above(tokens(), last).sum;
-  keep_from(last, std::max<int64_t>(1, std::llround(std::ceil(missing / last))));
+  const WeightMass heavier = kernels::mass_at_least(tokens(), std::nextafter(last, 2.0f));
+  const double missing = wanted - heavier.sum;
+  keep_from(last, heavier.count + std::max<int64_t>(1, std::llround(std::ceil(missing / last))));
 }
 
 TokenId TokenDistribution::draw(std::span<const float> logits, const SamplingParams& params,

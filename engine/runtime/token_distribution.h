@@ -22,7 +22,7 @@ class TokenDistribution {
   void weigh(std::span<const float> logits, const SamplingParams& params);
   void keep_best(int count);
   void keep_mass(float share);
-  void keep_from(float weight, int64_t equals);
+  void keep_from(float weight, int64_t count);
   kernels::TokenWeights tokens();
   double total() const;
 

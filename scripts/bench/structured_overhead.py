@@ -1,5 +1,5 @@
-"""What masking costs: eight clients at a time write 64 tokens each, freely and held to a schema, in turns. Greedy:
-drawing from all of a vocabulary costs more than from what a mask leaves, and would hide the mask's cost. Writes docs/benchmarks/structured_output.md.
+"""What masking costs: eight clients at a time write 64 tokens each, freely and held to a schema, in turns. Greedy, so
+that the mask is all that differs. Writes docs/benchmarks/structured_output.md.
 
     .venv/bin/python scripts/bench/structured_overhead.py
 """

@@ -136,10 +136,10 @@ class QwenVL:
         (r"visual$", "connector", False),
     ]
 
-    def __init__(self, name, stub):
+    def __init__(self, name, stand_in):
         self.name = name  # Qwen2VL or Qwen2_5_VL
         self.model_class = name + "ForConditionalGeneration"
-        self._stub = stub
+        self._stand_in = stand_in
 
     def tokens_of(self, spec):
         return ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
@@ -185,7 +185,7 @@ class QwenVL:
         )
 
     def _join(self, pictures, tokenizer, videos):
-        with self._stub():
+        with self._stand_in():
             processor_class = getattr(hf, self.name + "Processor")
         frames = PairsOfFrames(pictures, videos)
         return processor_class(pictures, tokenizer, frames, chat_template=TEMPLATE)

@@ -191,8 +191,8 @@ SAMPLING = _in(
     (
         "top_k_keeps_equals",
         "top_k keeps all that weigh as much as the last",
-        "count - mass_above(tokens(), last).count",
-        "count",
+        "if (last > 0) keep_from(last, count);",
+        "if (last > 0) keep_from(last, std::numeric_limits<int64_t>::max());",
     ),
 )
 

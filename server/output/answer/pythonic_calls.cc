@@ -153,7 +153,7 @@ class PythonReader {
     return std::string(kBytes.substr(std::min(known, kBytes.size()), 1));
   }
 
-  // Of \uXXXX; JSON writes what is beyond them as a pair.
+  // Behind \u, four digits; JSON writes what is beyond them as a pair.
   char32_t code_point() {
     const char32_t first = hex(4);
     const bool pair = first >= 0xd800 && first < 0xdc00 && text_.substr(at_).starts_with("\\u");

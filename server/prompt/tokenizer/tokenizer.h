@@ -26,9 +26,10 @@ struct EncodeOptions {
 // Immutable after load(); all members may be called from many threads at once.
 class Tokenizer {
  public:
-  // Of a folder or a GGUF file. Reads tokenizer.json, or tokenizer.model where there is none, and
-  // tokenizer_config.json, special_tokens_map.json and added_tokens.json if present. Throws
-  // LoadError naming file and field, and the type where one is not supported.
+  // Of a folder or a GGUF file. Reads tokenizer.json, or where there is none tokenizer.model,
+  // vocab.json with merges.txt, or vocab.txt; and tokenizer_config.json, special_tokens_map.json
+  // and added_tokens.json if present. Throws LoadError naming file and field, and the type where
+  // one is not supported.
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
   ~Tokenizer();
 
