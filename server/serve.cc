@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "server/api/messages.h"
 #include "server/api/routes.h"
 #include "server/commands.h"
 #include "server/logging.h"
@@ -109,6 +110,7 @@ int run_serve(const ServeOptions& options) {
   }
   http_options.api_keys = options.api_keys;
   http_options.cors_origins = options.cors_origins;
+  http_options.other_errors = {"/v1/messages", "anthropic-version", api::message_error_body};
   http_options.on_finished = [&slot](const http::AccessRecord& record) {
     log_access(record);
     if (api::Service* ready = slot.load()) {

@@ -72,9 +72,12 @@ http::HttpReply list_files(Service& service, http::HttpRequest& request, http::C
   const std::string purpose = http::query_value(request.query, "purpose");
   Json files = Json::array();
   for (const StoredFile& file : service.files.list(request.key)) {
-    if (purpose.empty() || purpose == file.purpose) files.push_back(file_json(file));
+    files.push_back(file_json(file));
   }
-  return list_page(std::move(files), *query);
+  const auto page = list_page(std::move(files), *query, [&](const Json& file) {
+    return purpose.empty() || file["purpose"] == purpose;
+  });
+  return page ? *page : error_response(page.status());
 }
 
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {

@@ -32,19 +32,21 @@ Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery de
   return query;
 }
 
-http::HttpReply list_page(Json items, const ListQuery& query) {
+Result<http::HttpReply> list_page(Json items, const ListQuery& query,
+                                  const std::function<bool(const Json&)>& shown) {
   if (query.oldest_first) std::reverse(items.begin(), items.end());
   Json data = Json::array();
   bool started = query.after.empty(), more = false;
   for (Json& item : items) {
     const bool last_before = item["id"] == query.after;
-    if (started) {
+    if (started && (!shown || shown(item))) {
       more = static_cast<int64_t>(data.size()) == query.limit;
       if (more) break;
       data.push_back(std::move(item));
     }
     started = started || last_before;
   }
+  if (!started) return invalid_argument("after names nothing that is in this list", "after");
   Json first = data.empty() ? Json() : data.front()["id"];
   Json last = data.empty() ? Json() : data.back()["id"];
   return http::json_reply(to_text({{"object", "list"},

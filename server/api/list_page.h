@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "server/api/json.h"
@@ -18,8 +19,10 @@ struct ListQuery {
 Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery defaults,
                                   int64_t max_limit);
 
-// That page of `items`, which come the newest first and each have an id.
-http::HttpReply list_page(Json items, const ListQuery& query);
+// That page of `items`, which come the newest first and each have an id. `shown` (null: all) says
+// which of them are wanted; `after` may be any. kInvalidArgument where it is none of them.
+Result<http::HttpReply> list_page(Json items, const ListQuery& query,
+                                  const std::function<bool(const Json&)>& shown = nullptr);
 
 // A number of the query or of a form, from 1 to `max`.
 Result<int64_t> positive_number(std::string_view text, const char* field, int64_t max);

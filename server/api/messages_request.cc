@@ -77,6 +77,51 @@ void read_tool_use(const Fields& block, Fields& fields, ChatMessage& message) {
 void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
                   Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results);
 
+// {"type": "text", "media_type": "text/plain", "data"} or {"type": "content", "content"}: texts and
+// pictures. Nobody here reads a PDF.
+void read_document_source(const Json& value, const std::string& path, const ModelLimits& limits,
+                          Fields& fields, ChatMessage& message) {
+  const Fields source(value, {kDocumentSourceFields}, limits, path);
+  fields.fail(source.status());
+  if (!fields.ok()) return;
+  const auto& type = source.find("type")->get_ref<const std::string&>();
+  const Json* media_type = source.find("media_type");
+  if ((type != "text" && type != "content") || (media_type && *media_type != "text/plain")) {
+    return fields.fail(source.path("type"),
+                       source.path("type") +
+                           ": PDF documents are not supported; send a document's "
+                           "text (text or content), or its pages as pictures");
+  }
+  const char* name = type == "text" ? "data" : "content";
+  const Json* content = source.find(name);
+  if (content == nullptr) return fields.fail(source.path(name), source.path(name) + " is missing");
+  ChatMessage document;
+  read_content(*content, source.path(name), limits, fields, document, nullptr);
+  std::move(document.parts.begin(), document.parts.end(), std::back_inserter(message.parts));
+}
+
+// A document is the text it holds, below its title and context and apart from what follows.
+void read_document(const Fields& block, const ModelLimits& limits, Fields& fields,
+                   ChatMessage& message) {
+  const Json* citations = block.find("citations");
+  const bool cites = citations != nullptr && citations->is_object();
+  if (cites && citations->value("enabled", Json()) == true) {
+    const std::string path = block.path("citations.enabled");
+    return fields.fail(path, path + ": citations are not supported");
+  }
+  const Json* source = block.find("source");
+  const std::string path = block.path("source");
+  if (source == nullptr) return fields.fail(path, path + " is missing");
+  for (const char* name : {"title", "context"}) {
+    const Json* text = block.find(name);
+    if (text == nullptr) continue;
+    message.parts.push_back(
+        {ContentPart::Kind::kText, text->get<std::string>() + "\n", block.path(name)});
+  }
+  read_document_source(*source, path, limits, fields, message);
+  message.parts.push_back({ContentPart::Kind::kText, "\n\n", path});
+}
+
 // What a tool gave back becomes a message of its own, before the user's words.
 void read_tool_result(const Fields& block, const ModelLimits& limits, Fields& fields,
                       std::vector<ChatMessage>* results) {
@@ -104,12 +149,14 @@ void read_block(const Json& value, const std::string& path, const ModelLimits& l
   const auto& type = block.find("type")->get_ref<const std::string&>();
   if (type == "text") return read_text(block, fields, message);
   if (type == "image") return read_image(block, limits, fields, message);
+  if (type == "document") return read_document(block, limits, fields, message);
   if (type == "tool_use") return read_tool_use(block, fields, message);
   if (type == "tool_result") return read_tool_result(block, limits, fields, results);
   if (type == "thinking") return read_thinking(block, message);
   if (type == "redacted_thinking") return;
-  fields.fail(block.path("type"), "unknown content block type '" + type.substr(0, 64) +
-                                      "'; known are text, image, tool_use and tool_result");
+  fields.fail(block.path("type"),
+              "unknown content block type '" + type.substr(0, 64) +
+                  "'; known are text, image, document, tool_use and tool_result");
 }
 
 // `results` null: a result inside a result is refused.

@@ -263,7 +263,8 @@ constexpr Field kResponses[] = {
     integer("top_logprobs", 0, max_top_logprobs),
     custom("include", "message.output_text.logprobs"),
     metadata(),
-    one_of("truncation", "auto|disabled"),
+    one_of("truncation", "auto|disabled",
+           "auto: the oldest turns are left out where all do not fit"),
     kServiceTier,
     object("text", {}),
     object("reasoning", kReasoning),
@@ -348,6 +349,9 @@ constexpr Field kMessageBlock[] = {
     string("tool_use_id", kMaxLabelBytes),
     custom("content"),
     flag("is_error"),
+    string("title", kNoMaximum, "of a document: stands before its text"),
+    string("context", kNoMaximum, "of a document, too"),
+    custom("citations", "of a document: enabled is refused"),
 };
 
 constexpr Field kMessageSource[] = {
@@ -356,6 +360,13 @@ constexpr Field kMessageSource[] = {
     string("data", kNoMaximum),
     string("url", kNoMaximum),
     string("file_id", kNoMaximum),
+};
+
+constexpr Field kDocumentSource[] = {
+    required(one_of("type", "text|content|base64|url|file", "the last three, PDF, are refused")),
+    one_of("media_type", "text/plain|application/pdf"),
+    string("data", kNoMaximum),
+    custom("content"),
 };
 
 constexpr Field kFileOfPart[] = {required(string("file_id", kNoMaximum))};
@@ -392,6 +403,7 @@ const FieldTable kOutputFormatFields = kOutputFormat;
 const FieldTable kMessageFields = kMessage;
 const FieldTable kMessageBlockFields = kMessageBlock;
 const FieldTable kMessageSourceFields = kMessageSource;
+const FieldTable kDocumentSourceFields = kDocumentSource;
 const FieldTable kTextPartFields = kTextPart;
 const FieldTable kImagePartFields = kImagePart;
 const FieldTable kFilePartFields = kFilePart;

@@ -24,6 +24,7 @@ extern const FieldTable kOutputFormatFields;
 extern const FieldTable kMessageFields;
 extern const FieldTable kMessageBlockFields;
 extern const FieldTable kMessageSourceFields;
+extern const FieldTable kDocumentSourceFields;
 
 extern const FieldTable kTextPartFields;
 extern const FieldTable kImagePartFields;

@@ -4,6 +4,7 @@
 
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
+#include "server/api/drop_oldest.h"
 #include "server/api/list_page.h"
 #include "server/api/logprobs.h"
 #include "server/api/prepare.h"
@@ -151,20 +152,27 @@ Result<Conversation> whole_conversation(Service& service, const ResponsesRequest
   return conversation;
 }
 
-Conversation with_instructions(const Conversation& conversation, const std::string& instructions) {
-  Conversation told = conversation;
-  if (instructions.empty()) return told;
-  ChatMessage system;
-  system.role = "system";
-  system.plain_string = true;
-  system.parts.push_back({ContentPart::Kind::kText, instructions, "instructions"});
-  told.messages.insert(told.messages.begin(), std::move(system));
-  return told;
-}
-
 // What chats call messages is the input here.
 Status named_as_here(const Status& status) {
   return status.param() == "messages" ? status.with_param("input") : status;
+}
+
+// What the model is told: the instructions, and as much of the conversation as was asked for.
+Result<Conversation> told_conversation(Call& call, const ResponsesRequest& request,
+                                       const Conversation& conversation) {
+  Conversation told = conversation;
+  if (!request.instructions.empty()) {
+    ChatMessage system;
+    system.role = "system";
+    system.plain_string = true;
+    system.parts.push_back({ContentPart::Kind::kText, request.instructions, "instructions"});
+    told.messages.insert(told.messages.begin(), std::move(system));
+  }
+  if (request.drops_oldest) {
+    const Status status = drop_oldest(call, request.tools, request.options, told);
+    if (!status.ok()) return named_as_here(status);
+  }
+  return told;
 }
 
 }  // namespace
@@ -176,8 +184,9 @@ http::HttpReply create_response(Call& call) {
   auto conversation = whole_conversation(service, *request, call.request.key);
   if (!conversation) return error_response(conversation.status());
   const bool stream = request->options.stream;
-  Conversation told = with_instructions(*conversation, request->instructions);
-  auto started = start_answer(call, told, request->tools, request->format, request->options);
+  auto told = told_conversation(call, *request, *conversation);
+  if (!told) return error_response(told.status());
+  auto started = start_answer(call, *told, request->tools, request->format, request->options);
   if (!started) return error_response(named_as_here(started.status()));
 
   const auto format = std::make_shared<ResponseFormat>(service, *started, *std::move(request),
@@ -218,7 +227,8 @@ http::HttpReply get_response(Service& service, http::HttpRequest& request, http:
     if (!data[i].contains("id")) data[i]["id"] = "msg_" + id.substr(5) + "_" + std::to_string(i);
   }
   std::reverse(data.begin(), data.end());
-  return list_page(std::move(data), *query);
+  const auto page = list_page(std::move(data), *query);
+  return page ? *page : error_response(page.status());
 }
 
 http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client&) {
@@ -247,9 +257,10 @@ http::HttpReply count_response_tokens(Call& call) {
   if (!request) return error_response(request.status());
   auto conversation = whole_conversation(call.service, *request, call.request.key);
   if (!conversation) return error_response(conversation.status());
-  Conversation told = with_instructions(*conversation, request->instructions);
-  show_tools(call.service, request->tools, told);
-  const auto prompt = count_chat(call.service, told, call.request.key);
+  auto told = told_conversation(call, *request, *conversation);
+  if (!told) return error_response(told.status());
+  show_tools(call.service, request->tools, *told);
+  const auto prompt = count_chat(call.service, *told, call.request.key);
   if (!prompt) return error_response(named_as_here(prompt.status()));
   return http::json_reply(
       to_text({{"object", "response.input_tokens"}, {"input_tokens", prompt->ids.size()}}));

@@ -117,6 +117,9 @@ Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLi
   fields.read("instructions", request.instructions);
   fields.read("previous_response_id", request.previous_response_id);
   fields.read("store", request.store);
+  std::string truncation;
+  fields.read("truncation", truncation);
+  request.drops_oldest = truncation == "auto";
   if (const Json* reasoning = fields.ok() ? fields.find("reasoning") : nullptr) {
     Fields(*reasoning, "reasoning").read("effort", request.conversation.reasoning_effort);
   }

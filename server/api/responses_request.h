@@ -18,8 +18,9 @@ struct ResponsesRequest {
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
   ToolOptions tools;
-  Json input;   // as items, for GET .../input_items
-  Json echoed;  // the fields that a response repeats, as sent
+  bool drops_oldest = false;  // truncation "auto"
+  Json input;                 // as items, for GET .../input_items
+  Json echoed;                // the fields that a response repeats, as sent
 };
 
 Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLimits& limits);

@@ -54,9 +54,8 @@ struct Exchange : BodyWriter {
   HttpReply error(int status, const std::string& message, const std::string& code = {}) const {
     HttpReply refusal;
     refusal.status = status;
-    refusal.body = route != nullptr && route->error_body != nullptr
-                       ? route->error_body(status, message, {}, code)
-                       : error_body(status, message, {}, code);
+    refusal.body =
+        shape != nullptr ? shape(status, message, {}, code) : error_body(status, message, {}, code);
     return refusal;
   }
 
@@ -76,6 +75,7 @@ struct Exchange : BodyWriter {
   RequestHead head;
   HttpRequest request;
   const Route* route = nullptr;
+  ErrorBody shape = nullptr;          // of refusals; null: OpenAI's
   httplib::DataSink* sink = nullptr;  // while streaming
   HttpReply reply;
   bool body_read = false;
@@ -172,7 +172,7 @@ class HttpServer::Impl : public httplib::Server {
       const Exchange& exchange = *current_exchange;
       response.headers.erase("Keep-Alive");
       response.set_header("X-Request-Id", exchange.request.id);
-      if (exchange.route != nullptr && exchange.route->error_body != nullptr) {
+      if (exchange.shape != nullptr) {
         response.set_header("Request-Id", exchange.request.id);  // as Anthropic's clients read it
       } else {
         response.set_header("Openai-Processing-Ms", std::to_string(exchange.milliseconds()));
@@ -262,6 +262,9 @@ class HttpServer::Impl : public httplib::Server {
     request.query = head.target.substr(std::min(question + 1, head.target.size()));
     request.content_type = head.header("Content-Type");
     request.remote_address = exchange.connection.remote_address();
+    const ErrorShape& other = options_.other_errors;
+    const bool below = request.path == other.path || request.path.starts_with(other.path + "/");
+    if (below || !head.header(other.header).empty()) exchange.shape = other.body;
   }
 
   // Only what the library needs to frame the body and the answer.
@@ -311,6 +314,9 @@ class HttpServer::Impl : public httplib::Server {
   bool refuse(Exchange& exchange, httplib::Response& response) const {
     std::string allowed;
     exchange.route = find_route(exchange, allowed);
+    if (exchange.route != nullptr && exchange.route->error_body != nullptr) {
+      exchange.shape = exchange.route->error_body;
+    }
     const bool open = exchange.route != nullptr && !exchange.route->needs_key;
     const RequestHead& head = exchange.head;
     exchange.request.key = key_of(exchange);

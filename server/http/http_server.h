@@ -87,10 +87,19 @@ struct AccessRecord {
   std::string failure;  // what was thrown, behind a 500
 };
 
+// How requests are refused that come to no route with a shape of its own: below this path, or with
+// this header.
+struct ErrorShape {
+  std::string path;
+  std::string header;
+  ErrorBody body = nullptr;
+};
+
 struct HttpServerOptions {
   ConnectionLimits limits;
   std::vector<std::string> api_keys;      // none: open to everybody
   std::vector<std::string> cors_origins;  // "*" or origins; none: no cross-origin requests
+  ErrorShape other_errors;                // null: OpenAI's everywhere
   std::function<void(const AccessRecord&)> on_finished;
 };
 

@@ -68,6 +68,27 @@ def test_an_unknown_file_is_to_be_sent_again(llava):
         assert error["param"].endswith("image_url.url")
 
 
+def test_pages_begin_behind_a_file_of_any_purpose(llava):
+    client = client_of(llava)
+    kinds = ("vision", "user_data", "vision", "user_data")
+    files = [client.files.create(file=PICTURE.open("rb"), purpose=kind) for kind in kinds]
+    newest = [file.id for file in reversed(files)]
+
+    def page(**query):
+        return [file.id for file in client.files.list(extra_query=query).data if file.id in newest]
+
+    assert page(purpose="vision", after=newest[0]) == [newest[1], newest[3]]
+    assert page(purpose="user_data", after=newest[1], order="desc") == [newest[2]]
+    assert page(purpose="vision", after=newest[2], order="asc") == [newest[1]]
+    assert [file.id for file in client.files.list(limit=1, purpose="user_data")][:2] == [newest[0], newest[2]]  # page by page
+    for file in files:
+        client.files.delete(file.id)
+    for gone in (newest[0], "file-nowhere"):
+        with pytest.raises(openai.BadRequestError) as error:
+            client.files.list(after=gone)
+        assert error.value.param == "after"
+
+
 def test_files_are_private_bounded_and_expire(tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("one\ntwo\n")

@@ -164,3 +164,51 @@ def test_requests_have_ids_and_a_tier(client):
     raw = client.messages.with_raw_response.create(model="tiny", max_tokens=1, messages=MESSAGES,
                                                    service_tier="standard_only")
     assert raw.parse()._request_id == raw.headers["request-id"] == raw.headers["x-request-id"]
+
+
+def test_documents_are_text(client):
+    """A document is its text below its title and context, and stands apart from the question."""
+    def count(*blocks):
+        return client.messages.count_tokens(model="tiny", messages=[{"role": "user", "content": list(blocks)}]).input_tokens
+
+    question, words = {"type": "text", "text": "What is it?"}, "The grass is green."
+    plain = {"type": "text", "media_type": "text/plain", "data": words}
+    document = {"type": "document", "source": plain, "title": "Grass", "context": "a poem", "citations": {"enabled": False}}
+    as_text = [{"type": "text", "text": text} for text in ("Grass\n", "a poem\n", words, "\n\n")]
+    assert count(document, question) == count(*as_text, question)
+    for content in (words, [{"type": "text", "text": words}]):
+        assert count({**document, "source": {"type": "content", "content": content}}, question) == count(*as_text, question)
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [document]}
+    turns = MESSAGES + [{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                        {"role": "user", "content": [result, {**question, "citations": [{"type": "char_location"}]}]}]
+    assert ask(client, messages=turns, max_tokens=2).usage.output_tokens == 2
+    pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
+    for source, field in ((pdf, "source.type"), ({"type": "url", "url": "http://a/b.pdf"}, "source.type"), ({}, "source.type"),
+                          ({**plain, "data": 5}, "source.data"), ({"type": "text"}, "source.data"),
+                          ({"type": "content", "content": [{"type": "sound"}]}, "source.content[0].type"),
+                          ({**plain, "media_type": "text/html"}, "source.media_type")):
+        with pytest.raises(anthropic.BadRequestError) as error:
+            count({"type": "document", "source": source})
+        assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
+    for block, field in (({"type": "document"}, "source"), ({**document, "citations": {"enabled": True}}, "citations.enabled")):
+        with pytest.raises(anthropic.BadRequestError) as error:
+            count(block)
+        assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
+
+
+def test_refusals_outside_of_the_routes_have_the_clients_shape(llama):
+    """Below /v1/messages, and where Anthropic's client says who it is; elsewhere OpenAI's."""
+    client, version = llama.client(), {"anthropic-version": "2023-06-01"}
+    for method, path, headers, status in (
+            ("POST", "/v1/messages/batches", {}, 404), ("GET", "/v1/messages/batches/a", {}, 404),
+            ("POST", "/v1/complete", version, 404), ("PUT", "/v1/messages", {}, 405), ("GET", "/v1/messages", {}, 405),
+            ("PUT", "/v1/models", version, 405)):
+        response = client.request(method, path, headers=headers)
+        body = response.json()
+        assert response.status_code == status and body["type"] == "error", (path, body)
+        assert set(body["error"]) == {"type", "message"} and response.headers["request-id"]
+    for path in ("/v1/message", "/v1/messagesbatches", "/v1/complete"):
+        assert set(client.post(path).json()["error"]) == {"message", "type", "param", "code"}
+    with pytest.raises(anthropic.NotFoundError) as error:
+        client_of(llama).messages.batches.list()
+    assert error.value.body["error"]["type"] == "not_found_error"

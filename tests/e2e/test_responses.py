@@ -208,3 +208,52 @@ def test_what_may_be_included(llama):
     assert status("message.output_text.logprobs").json()["error"]["param"] == "include"
     body = llama.post("/v1/responses", {"input": "a", "max_output_tokens": 1, "text": {"verbosity": "low"}}).json()
     assert body["text"] == {"verbosity": "low", "format": {"type": "text"}}
+
+
+def turns_of(*roles):
+    return [{"role": role, "content": f"{role} {i} says so and so and more"} for i, role in enumerate(roles)]
+
+
+def test_the_oldest_turns_are_dropped_on_request(client, llama):
+    """truncation auto: what is answered is the same input without its oldest turns, as few as make room."""
+    items = [{"role": "developer", "content": "Rules."}, *turns_of(*["user", "assistant"] * 12), {"role": "user", "content": "Last?"}]
+    ask = {"model": "tiny", "instructions": "Be brief.", "max_output_tokens": 20, **EXTRA}
+    with pytest.raises(openai.BadRequestError) as error:
+        client.responses.create(input=items, **ask)
+    assert error.value.param in ("input", "max_output_tokens")
+    made = client.responses.create(input=items, truncation="auto", **ask)
+    assert made.truncation == "auto" and made.usage.output_tokens == 20
+    fitting = [rest for first in range(1, len(items), 2)
+               if (rest := [items[0], *items[first:]]) and client.responses.input_tokens.count(
+                   model="tiny", instructions="Be brief.", input=rest).input_tokens + 20 <= 256]
+    assert 3 < len(fitting[0]) < len(items)  # more than one turn is left, and it begins with a user
+    by_hand = client.responses.create(input=fitting[0], **ask)
+    assert (by_hand.output_text, by_hand.usage.input_tokens) == (made.output_text, made.usage.input_tokens)
+    counted = client.responses.input_tokens.count(model="tiny", instructions="Be brief.", input=items, truncation="auto")
+    assert made.usage.input_tokens <= counted.input_tokens < 256  # there, no room is asked for the answer
+    # Nothing is lost: the next turn has its own choice of all that there was.
+    kept = client.responses.input_items.list(made.id, limit=100).data
+    assert len(kept) == len(items)
+    again = client.responses.create(input="And?", previous_response_id=made.id, truncation="auto", **ask)
+    assert 0 < again.usage.input_tokens <= 236
+
+
+def test_what_came_last_is_never_dropped(client):
+    ask = {"model": "tiny", "max_output_tokens": 20, "truncation": "auto", **EXTRA}
+    short = client.responses.create(input="Last?", **ask)
+    for before in ([], turns_of("user")):
+        made = client.responses.create(input=[*before, {"role": "user", "content": "Last?"}], **ask)
+        assert made.usage.input_tokens >= short.usage.input_tokens
+    with pytest.raises(openai.BadRequestError) as error:
+        client.responses.create(input=[*turns_of("user", "assistant"), {"role": "user", "content": "word " * 300}], **ask)
+    assert error.value.param in ("input", "max_output_tokens")
+    # Of a turn that called tools again and again: the oldest calls, each with its result.
+    calls = [item for i in range(12) for item in (
+        {"type": "function_call", "call_id": f"c{i}", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": f"c{i}", "output": f"result {i} and some more words"})]
+    items = [*turns_of("user", "assistant"), {"role": "user", "content": "Last?"}, *calls]
+    made = client.responses.create(input=items, **ask)
+    left = next(n for n in range(0, 24, 2) if client.responses.input_tokens.count(
+        model="tiny", input=[items[2], *calls[n:]]).input_tokens + 20 <= 256)
+    assert left > 0 and made.usage.input_tokens == client.responses.input_tokens.count(
+        model="tiny", input=[items[2], *calls[left:]]).input_tokens

@@ -59,11 +59,6 @@ void follow(GrammarSpec::Kind kind, const std::string& text) {
   }
 }
 
-// Patterns and grammars come out of JSON: their UTF-8 is well-formed.
-std::string well_formed(const std::string& input) {
-  return Json::parse(Json(input).dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 void compile_schema(const std::string& input) {
   const Json schema = Json::parse(input, nullptr, false);
   if (!schema.is_object() && !schema.is_boolean()) return;  // read_structured_output sees to it
@@ -148,12 +143,12 @@ std::vector<Target> text_targets() {
        {"^[a-z]{2,5}(foo|ba?r)*\\d+$", "(?:\\u{1F600}|[^\\s\"])+?", "\\p{L}.{0,100}x"},
        {"{0,100000}", "(", ")", "[", "]", "[^", "|", "*", "+?", "\\", "(?=", "(?<n>", "\\b", "\\x",
         "\\u", "{,", "(.{0,99}){0,99}"},
-       [](const std::string& input) { follow(GrammarSpec::Kind::kRegex, well_formed(input)); }},
+       [](const std::string& input) { follow(GrammarSpec::Kind::kRegex, input); }},
       {"grammar",
        {"root ::= \"a\" (item \",\")* item?\nitem ::= [a-z0-9]+ | \"\\\"\" [^\"]{1,4} \"\\\"\"\n"},
        {"::=", "root", "\"", "[", "]", "{1,", "}", "|", "(", ")", "*", "\\x", "\\u", "#", "\n",
         "x ::= x\n"},
-       [](const std::string& input) { follow(GrammarSpec::Kind::kGrammar, well_formed(input)); }},
+       [](const std::string& input) { follow(GrammarSpec::Kind::kGrammar, input); }},
       {"answer",
        {"<think>a</think>b<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, "
         "\"x\\\"\"]}}\n</tool_call>c",

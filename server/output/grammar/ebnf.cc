@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include "server/output/grammar/utf8.h"
+
 namespace saccade::grammar {
 namespace {
 
@@ -191,19 +193,16 @@ class EbnfParser {
   }
 
   char32_t character() {
-    const auto lead = static_cast<unsigned char>(text_[at_++]);
-    if (lead == '\\') return escape();
-    if (lead < 0x80) return lead;
-    int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    char32_t c = lead & (0x3f >> more);
-    for (; more > 0 && !done(); --more) c = (c << 6) | (text_[at_++] & 0x3f);
-    return c;
+    const auto c = take_code_point(text_, at_);
+    if (!c) fail("ill-formed UTF-8");
+    return *c == '\\' ? escape() : *c;
   }
 
   char32_t escape() {
     if (done()) fail("a \\ at the end");
-    const char c = text_[at_++];
-    switch (c) {
+    const auto c = take_code_point(text_, at_);
+    if (!c) fail("ill-formed UTF-8");
+    switch (*c) {
       case 'n':
         return '\n';
       case 'r':
@@ -225,8 +224,8 @@ class EbnfParser {
       case 'U':
         return hex(8);
       default:
-        if (std::isalnum(static_cast<unsigned char>(c))) fail("an unknown escape");
-        return static_cast<unsigned char>(c);
+        if (*c < 0x80 && std::isalnum(static_cast<int>(*c))) fail("an unknown escape");
+        return *c;
     }
   }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "server/output/grammar/numbers.h"
+#include "server/output/grammar/utf8.h"
 #include "server/python_literal.h"
 
 namespace saccade::grammar {
@@ -31,11 +32,9 @@ struct Node {
 void insert(Node& root, const std::string& name) {
   Node* node = &root;
   for (size_t i = 0; i < name.size();) {
-    const auto lead = static_cast<unsigned char>(name[i++]);
-    int more = lead < 0x80 ? 0 : lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    char32_t c = lead < 0x80 ? lead : lead & (0x3f >> more);
-    for (; more > 0 && i < name.size(); --more) c = (c << 6) | (name[i++] & 0x3f);
-    std::unique_ptr<Node>& child = node->children[c];
+    const auto c = take_code_point(name, i);
+    if (!c) throw GrammarError{"", "a member's name is ill-formed UTF-8"};
+    std::unique_ptr<Node>& child = node->children[*c];
     if (!child) child = std::make_unique<Node>();
     node = child.get();
   }

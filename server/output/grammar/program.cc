@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "server/output/grammar/expr_analysis.h"
-#include "server/output/grammar/utf8_ranges.h"
+#include "server/output/grammar/utf8.h"
 
 namespace saccade::grammar {
 namespace {

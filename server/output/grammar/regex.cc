@@ -4,6 +4,8 @@
 #include <cctype>
 #include <optional>
 
+#include "server/output/grammar/utf8.h"
+
 namespace saccade::grammar {
 namespace {
 
@@ -64,14 +66,10 @@ class RegexParser {
   }
   bool take(char c) { return take(std::string_view(&c, 1)); }
 
-  // One UTF-8 character; the pattern is well-formed, it comes out of parsed JSON.
   char32_t code_point() {
-    const auto lead = static_cast<unsigned char>(pattern_[at_++]);
-    if (lead < 0x80) return lead;
-    int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    char32_t c = lead & (0x3f >> more);
-    for (; more > 0 && !done(); --more) c = (c << 6) | (pattern_[at_++] & 0x3f);
-    return c;
+    const auto c = take_code_point(pattern_, at_);
+    if (!c) fail("ill-formed UTF-8");
+    return *c;
   }
 
   ExprPtr one_of(const CharSet& set) const { return character(set, context_); }

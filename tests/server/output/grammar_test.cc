@@ -132,6 +132,21 @@ TEST_CASE("Code points become well-formed UTF-8 only") {
   }
 }
 
+TEST_CASE("Patterns and grammars of ill-formed UTF-8 are refused") {
+  for (const std::string bad :
+       {"\x80", "\xc3", "\xc3(", "\xe2\x82", "\xf0\x9f\x98", "\xc0\x80", "\xed\xa0\x80",
+        "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff"}) {
+    for (const std::string& pattern :
+         {bad, "a" + bad, "[" + bad + "]", "[a-" + bad + "]", "\\" + bad}) {
+      CHECK_FALSE(compiler().compile({GrammarSpec::Kind::kRegex, pattern, "field"}).ok());
+    }
+    for (const std::string& rule : {"[" + bad + "]", "[a-" + bad + "]", "\"" + bad + "\""}) {
+      CHECK_FALSE(
+          compiler().compile({GrammarSpec::Kind::kGrammar, "root ::= " + rule, "field"}).ok());
+    }
+  }
+}
+
 TEST_CASE("Counters count") {
   const auto regex = GrammarSpec::Kind::kRegex;
   const auto times = [](int count) {

@@ -1,4 +1,4 @@
-#include "server/output/grammar/utf8_ranges.h"
+#include "server/output/grammar/utf8.h"
 
 #include <array>
 
@@ -42,6 +42,24 @@ void split(char32_t first, char32_t last, int length, std::vector<std::vector<By
 }
 
 }  // namespace
+
+std::optional<char32_t> take_code_point(std::string_view text, size_t& at) {
+  if (at >= text.size()) return std::nullopt;
+  const auto lead = static_cast<unsigned char>(text[at]);
+  const size_t more = lead < 0x80 ? 0 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
+  if (0x80 <= lead && lead < 0xc0) return std::nullopt;
+  char32_t c = more == 0 ? lead : lead & (0x3f >> more);
+  for (size_t i = at + 1; i <= at + more; ++i) {
+    const auto next = static_cast<unsigned char>(i < text.size() ? text[i] : 0);
+    if ((next & 0xc0) != 0x80) return std::nullopt;
+    c = (c << 6) | (next & 0x3f);
+  }
+  const bool overlong = more > 0 && c <= kLastOfLength[more - 1];
+  const bool surrogate = 0xd800 <= c && c <= 0xdfff;
+  if (overlong || surrogate || c > kLastOfLength.back()) return std::nullopt;
+  at += more + 1;
+  return c;
+}
 
 std::vector<std::vector<ByteRange>> utf8_ranges(char32_t first, char32_t last) {
   std::vector<std::vector<ByteRange>> out;
