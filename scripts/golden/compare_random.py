@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--count", type=int, default=5, help="shapes of each family")
     parser.add_argument("--seed", type=int, default=0, help="of the first shape; the next has the next")
     parser.add_argument("--shape", action="append", metavar="FAMILY:SEED", help="only these shapes; repeatable")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="of log-probabilities")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for the checkpoints that differ")
     arguments = parser.parse_args()
     shapes = [tuple(shape.split(":")) for shape in arguments.shape or ()] or [
@@ -43,19 +44,20 @@ def main():
         for family in arguments.family or random_shapes.FAMILIES
         for seed in range(arguments.seed, arguments.seed + arguments.count)
     ]
-    return min(sum(report(family, int(seed), arguments.keep) for family, seed in shapes), 1)
+    findings = [report(f, int(seed), arguments.tolerance, arguments.keep) for f, seed in shapes]
+    return min(sum(findings), 1)
 
 
-def report(family, seed, keep=None):
+def report(family, seed, tolerance, keep=None):
     """Prints what differs; how many findings."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = (keep or pathlib.Path(scratch)) / f"{family}_{seed}"
-        outcome, findings = compare(family, seed, folder)
+        outcome, findings = compare(family, seed, tolerance, folder)
     print(f"{family} {seed}: {outcome}", *findings, sep="\n    ", flush=True)
     return len(findings)
 
 
-def compare(family, seed, folder):
+def compare(family, seed, tolerance, folder):
     """(one line, findings) of one shape, whose checkpoint is made in `folder`."""
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
@@ -85,6 +87,8 @@ def compare(family, seed, folder):
             found, distance = _ask(server, Reference(model, family), Prompter(family, processor), prompt)
             asked, worst = asked + 1, max(worst, distance)
             findings += found
+            if distance > tolerance:
+                findings.append(f"log-probabilities differ by {distance:.1e} | {repr(prompt)[:200]}")
         return f"{asked} prompts, log-probabilities within {worst:.1e}", findings
     finally:
         server.stop()
@@ -166,7 +170,7 @@ def _differences(answer, expected):
         place = next((i for i, (a, b) in enumerate(zip(seen, ids)) if a != b), min(len(seen), len(ids)))
         near = slice(max(place - 2, 0), place + 6)
         return [f"prompt ids differ at {place}: {seen[near]} for {ids[near]} ({len(seen)} for {len(ids)})"], 0
-    findings, distance = _prompt_differences(choice, answer, expected)
+    findings, distance = [], _prompt_distance(choice, answer, expected)
     for step, (chosen, entry) in enumerate(zip(choice["token_ids"], _entries(choice))):
         row = expected.rows[step]
         best = row.topk(TOP).values.tolist()
@@ -178,20 +182,18 @@ def _differences(answer, expected):
             break
         values = [abs(a - b) for a, b in zip([entry[0], *sorted(entry[1])[::-1]], [row[chosen], *best])]
         distance = max(distance, float(max(values)))
-    if distance > TOLERANCE:
-        findings.append(f"log-probabilities differ by {distance:.1e}")
     return findings, distance
 
 
-def _prompt_differences(choice, answer, expected):
-    """Of those prompt tokens that are not pictures."""
+def _prompt_distance(choice, answer, expected):
+    """The largest of those prompt tokens that are not pictures."""
     given = answer.get("prompt_logprobs") or choice.get("prompt_logprobs")
     worst = 0.0
     for place, found in enumerate(given or []):
         token = str(expected.record["input_ids"][place])
         if found and token in found:
             worst = max(worst, abs(found[token]["logprob"] - float(expected.prompt[place - 1, int(token)])))
-    return ([f"prompt log-probabilities differ by {worst:.1e}"] if worst > TOLERANCE else []), worst
+    return worst
 
 
 def _entries(choice):

@@ -93,7 +93,7 @@ def _vary_config(rng, spec, folder):
 
     _edit(folder / "config.json", change)
     ends = [i for i in _tokens(folder, spec.eos) if i is not None]
-    if rng.maybe(0.2):  # the end tokens stand in config.json alone
+    if rng.maybe(0.2) and ends:  # they stand in config.json alone
         (folder / "generation_config.json").unlink(missing_ok=True)
         one = ends if rng.maybe() else ends[0]
 

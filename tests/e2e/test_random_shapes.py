@@ -10,20 +10,22 @@ import pytest
 from server_process import BINARY, ROOT
 
 SCRIPT = ROOT / "scripts" / "golden" / "compare_random.py"
-# Family: seeds. One process each half, as importing the library takes longer than a shape.
+# Family: seeds. One process for many, as importing the library takes longer than a shape.
 SHAPES = {
     "llama": (0, 2), "mistral": (0,), "qwen2": (1,), "qwen3": (0,), "phi3": (4,), "gemma2": (2,), "gemma3_text": (1,),
     "opt": (5,), "llava": (0, 6), "llava_next": (0,), "llava_next_video": (0,), "llava_onevision": (2,),
     "video_llava": (0,), "blip-2": (0,), "instructblip": (0,), "instructblipvideo": (0,), "idefics": (0,),
     "idefics2": (1,), "idefics3": (3,), "smolvlm": (0,), "qwen2_vl": (0,), "qwen2_5_vl": (0,),
 }
+ALL = [f"{family}:{seed}" for family, seeds in SHAPES.items() for seed in seeds]
+# Where an epsilon of a norm shows, by little.
+CLOSE = ["idefics3:1", "smolvlm:1"]
 
 
-@pytest.mark.parametrize("half", (0, 1))
-def test_random_shapes_equal_reference(half):
-    shapes = [f"{family}:{seed}" for family, seeds in SHAPES.items() for seed in seeds][half::2]
+@pytest.mark.parametrize("shapes, tolerance", [(ALL[::2], 1e-4), (ALL[1::2], 1e-4), (CLOSE, 1e-5)])
+def test_random_shapes_equal_reference(shapes, tolerance):
     ran = subprocess.run(
-        [sys.executable, SCRIPT, *[word for shape in shapes for word in ("--shape", shape)]],
+        [sys.executable, SCRIPT, "--tolerance", str(tolerance), *[w for shape in shapes for w in ("--shape", shape)]],
         capture_output=True, text=True, timeout=900, env={**os.environ, "SACCADE_BINARY": BINARY, "OMP_NUM_THREADS": "1"})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     # None was passed over, and every prompt was compared.

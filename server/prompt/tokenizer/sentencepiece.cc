@@ -126,7 +126,7 @@ void name_special_tokens(const SentencePieceProcessor& processor, TokenizerConfi
 }  // namespace
 
 void load_sentencepiece(std::string model, const std::string& where, TokenizerParts& parts) {
-  const bool legacy = parts.config.legacy;
+  const bool legacy = parts.config.legacy.value_or(true);
   auto processor = load_processor(std::move(model), where, legacy);
   Vocabulary vocabulary = read_pieces(*processor, where);
   name_special_tokens(*processor, parts.config);

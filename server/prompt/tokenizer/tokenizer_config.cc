@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
@@ -101,7 +102,7 @@ void read_main(TokenizerConfig& config, const JsonNode& node) {
   config.lowercase = read_flag(node, "do_lower_case");
   config.strip_accents = read_flag(node, "strip_accents");
   config.chinese_chars = read_flag(node, "tokenize_chinese_chars");
-  config.legacy = node.boolean_or("legacy", true);
+  config.legacy = read_flag(node, "legacy");
   // "No limit" is written as 1e30.
   if (const auto limit = node.find("model_max_length")) {
     const double value = limit->number();
@@ -121,27 +122,50 @@ void read_legacy_added(TokenizerConfig& config, const JsonNode& node) {
   for (auto& [id, content] : tokens) config.legacy_added.push_back(std::move(content));
 }
 
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 // As transformers' tokenization_auto.py has it.
 std::string class_of_model_type(std::string_view type) {
-  const auto is_one_of = [&](std::initializer_list<std::string_view> types) {
-    return std::find(types.begin(), types.end(), type) != types.end();
-  };
-  if (is_one_of({"llama", "mistral", "phi3", "llava", "llava_next", "llava_next_video",
-                 "llava_onevision", "video_llava", "idefics", "idefics2", "idefics3"})) {
+  if (is_one_of(type, {"llama", "mistral", "phi3", "llava", "llava_next", "llava_next_video",
+                       "llava_onevision", "video_llava", "idefics", "idefics2", "idefics3"})) {
     return "LlamaTokenizer";
   }
-  if (is_one_of({"gemma2", "gemma3_text"})) return "GemmaTokenizer";
-  if (is_one_of({"qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl"})) return "Qwen2Tokenizer";
-  if (is_one_of({"opt", "blip-2", "instructblip", "instructblipvideo"})) return "GPT2Tokenizer";
+  if (is_one_of(type, {"gemma2", "gemma3_text"})) return "GemmaTokenizer";
+  if (is_one_of(type, {"qwen2", "qwen3", "qwen2_vl", "qwen2_5_vl"})) return "Qwen2Tokenizer";
+  if (is_one_of(type, {"opt", "blip-2", "instructblip", "instructblipvideo"})) {
+    return "GPT2Tokenizer";
+  }
   return {};
 }
 
-// config.json, for folders whose tokenizer files do not name a class.
+// The same of transformers 5: `named` is the class that the files name. Some models have none of
+// their own, and what the files of some say does not count.
+std::string pipeline_class_of_fifth(const std::string& named, std::string_view type,
+                                    std::pair<int, int> version) {
+  if (is_one_of(type, {"mistral", "llava", "llava_next", "phi3", "smolvlm"})) return {};
+  if (type == "qwen2" && version >= std::pair(5, 8)) return "Qwen2Tokenizer";
+  if (!named.empty()) return named;
+  const bool has_none =
+      is_one_of(type, {"llama", "llava_next_video", "llava_onevision", "video_llava", "idefics3"});
+  return has_none ? std::string() : class_of_model_type(type);
+}
+
+// config.json: the library's version, and the class of folders whose tokenizer files name none.
 void read_model(TokenizerConfig& config, const JsonNode& node) {
+  if (config.tokenizer_class.empty()) {
+    config.tokenizer_class = without_fast(node.string_or("tokenizer_class", ""));
+  }
+  const std::string type = node.string_or("model_type", "");
+  int major = 0, minor = 0;
+  std::sscanf(node.string_or("transformers_version", "").c_str(), "%4d.%4d", &major, &minor);
+  config.of_fifth = major >= 5;
+  if (config.of_fifth) {
+    config.pipeline_class = pipeline_class_of_fifth(config.tokenizer_class, type, {major, minor});
+  }
   if (!config.tokenizer_class.empty()) return;
-  config.tokenizer_class = without_fast(node.string_or("tokenizer_class", ""));
-  if (!config.tokenizer_class.empty()) return;
-  config.tokenizer_class = class_of_model_type(node.string_or("model_type", ""));
+  config.tokenizer_class = class_of_model_type(type);
   config.class_of_model = true;
 }
 

@@ -14,6 +14,9 @@ namespace saccade {
 struct TokenizerConfig {
   std::string tokenizer_class;  // without "Fast"
   bool class_of_model = false;  // no file names it: transformers' own for config.json's model_type
+  // config.json is of transformers 5, whose classes obey other fields.
+  bool of_fifth = false;
+  std::string pipeline_class;  // of_fifth: as in class_pipeline.h; "": tokenizer.json says all
   std::string bos, eos, pad, unk;
   std::vector<AddedToken> named;    // special tokens by name, in transformers' order
   std::vector<AddedToken> decoder;  // added_tokens_decoder, by id
@@ -22,7 +25,8 @@ struct TokenizerConfig {
   std::optional<bool> add_bos, add_eos;
   std::optional<bool> add_prefix_space;
   std::optional<bool> lowercase, strip_accents, chinese_chars;  // BertTokenizer's
-  bool legacy = true;    // SentencePiece: a space before every part between added tokens
+  // SentencePiece: a space before every part between added tokens.
+  std::optional<bool> legacy;
   int max_length = 0;    // model_max_length; 0: no limit
   bool present = false;  // there is a tokenizer_config.json
 };

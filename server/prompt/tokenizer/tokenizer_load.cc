@@ -8,6 +8,7 @@
 
 #include "engine/core/status.h"
 #include "engine/weights/gguf.h"
+#include "server/prompt/tokenizer/class_pipeline.h"
 #include "server/prompt/tokenizer/gguf_tokenizer.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
 #include "server/prompt/tokenizer/vocabulary_files.h"
@@ -39,7 +40,8 @@ PreTokenizerChain load_pre_tokenizer(const JsonNode& root, const TokenizerConfig
   PreTokenizerOptions options;
   options.leave_bytes = keep_bytes;
   // PreTrainedTokenizerFast obeys this one, and takes an absent value for false.
-  if (config.present) options.add_prefix_space = config.add_prefix_space.value_or(false);
+  if (config.present && !config.of_fifth)
+    options.add_prefix_space = config.add_prefix_space.value_or(false);
   return make_pre_tokenizer(*node, options);
 }
 
@@ -148,12 +150,12 @@ void use_template(const TemplateClass& type, TokenizerParts& parts) {
 }
 
 // Of the slow classes that transformers converts: GPT2Tokenizer's begin token where it is asked
-// for, BertTokenizer's frame.
+// for (since 5 that of Qwen2Tokenizer, too), BertTokenizer's frame.
 void use_slow_template(TokenizerParts& parts) {
   const TokenizerConfig& config = parts.config;
   const bool bert = config.tokenizer_class == "BertTokenizer";
-  const bool adds_bos =
-      config.tokenizer_class != "Qwen2Tokenizer" && config.add_bos.value_or(false);
+  const bool may_add = config.tokenizer_class != "Qwen2Tokenizer" || config.of_fifth;
+  const bool adds_bos = may_add && config.add_bos.value_or(false);
   parts.post_processor =
       bert ? PostProcessor(frame_token(parts, true, "[CLS]", "cls_token"),
                            frame_token(parts, true, "[SEP]", "sep_token"))
@@ -184,7 +186,7 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   load_added_tokens(root, parts);
   load_config_tokens(parts);
   for (const TemplateClass& type : kTemplateClasses) {
-    if (parts.config.tokenizer_class != type.name) continue;
+    if (parts.config.tokenizer_class != type.name || parts.config.of_fifth) continue;
     // A class that no file names serves where its begin token is one.
     if (parts.config.class_of_model && !find_token(parts, type.bos)) continue;
     use_template(type, parts);
@@ -212,7 +214,9 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::exists(folder / "tokenizer.json", error)) {
     const std::filesystem::path file = folder / "tokenizer.json";
-    load_json(read_json_file(file, kMaxBytes), file.string(), parts);
+    nlohmann::json json = read_json_file(file, kMaxBytes);
+    use_class_pipeline(parts.config, json);
+    load_json(json, file.string(), parts);
   } else if (std::filesystem::exists(folder / "tokenizer.model", error)) {
     const std::filesystem::path file = folder / "tokenizer.model";
     load_sentencepiece(read_sentencepiece(file), file.string(), parts);

@@ -1,0 +1,98 @@
+#include "server/prompt/tokenizer/class_pipeline.h"
+
+#include <optional>
+#include <utility>
+
+#include "server/prompt/tokenizer/word_rules.h"
+
+namespace saccade {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kMark = "\u2581";  // SentencePiece's space
+
+// What a class brings along; the flags are those of its BPE.
+struct Pipeline {
+  Json normalizer = nullptr;
+  Json pre_tokenizer = nullptr;
+  Json decoder = nullptr;
+  bool fuse_unk = false;
+  bool byte_fallback = false;
+  Json unk = nullptr;
+};
+
+Json replace(const char* from, const char* to) {
+  return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+}
+
+// Marks become spaces, <0xNN> bytes.
+Json piece_decoder(bool strips_first) {
+  Json steps = {replace(kMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  if (strips_first) {
+    steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  }
+  return {{"type", "Sequence"}, {"decoders", std::move(steps)}};
+}
+
+Pipeline llama(const TokenizerConfig& config) {
+  const bool prefix = config.add_prefix_space.value_or(true);
+  const char* scheme = !prefix ? "never" : config.legacy.value_or(false) ? "always" : "first";
+  return {.pre_tokenizer = {{"type", "Metaspace"},
+                            {"replacement", kMark},
+                            {"prepend_scheme", scheme},
+                            {"split", false}},
+          .decoder = piece_decoder(prefix),
+          .fuse_unk = true,
+          .byte_fallback = true};
+}
+
+Pipeline gemma(const TokenizerConfig& config) {
+  return {.normalizer = replace(" ", kMark),
+          .pre_tokenizer = {{"type", "Split"},
+                            {"pattern", {{"String", " "}}},
+                            {"behavior", "MergedWithPrevious"},
+                            {"invert", false}},
+          .decoder = piece_decoder(false),
+          .fuse_unk = true,
+          .byte_fallback = true,
+          .unk = config.unk.empty() ? "<unk>" : config.unk};
+}
+
+Pipeline byte_level_words(const TokenizerConfig& config, bool qwen) {
+  Pipeline pipeline{.pre_tokenizer = qwen ? split_by_words(kQwen2Words) : byte_level(true),
+                    .decoder = byte_level(true)};
+  if (qwen) pipeline.normalizer = {{"type", "NFC"}};
+  Json& bytes = qwen ? pipeline.pre_tokenizer["pretokenizers"].back() : pipeline.pre_tokenizer;
+  bytes["add_prefix_space"] = config.add_prefix_space.value_or(false);
+  return pipeline;
+}
+
+std::optional<Pipeline> pipeline_of(const TokenizerConfig& config) {
+  const std::string& name = config.pipeline_class;
+  if (name == "LlamaTokenizer") return llama(config);
+  if (name == "GemmaTokenizer") return gemma(config);
+  if (name == "Qwen2Tokenizer") return byte_level_words(config, true);
+  if (name == "GPT2Tokenizer") return byte_level_words(config, false);
+  return std::nullopt;
+}
+
+}  // namespace
+
+void use_class_pipeline(const TokenizerConfig& config, Json& json) {
+  std::optional<Pipeline> pipeline = pipeline_of(config);
+  if (!pipeline || !json.is_object()) return;
+  const auto model = json.find("model");
+  if (model == json.end() || !model->is_object() || !model->contains("merges")) return;
+  json["normalizer"] = std::move(pipeline->normalizer);
+  json["pre_tokenizer"] = std::move(pipeline->pre_tokenizer);
+  json["decoder"] = std::move(pipeline->decoder);
+  (*model)["unk_token"] = std::move(pipeline->unk);
+  (*model)["fuse_unk"] = pipeline->fuse_unk;
+  (*model)["byte_fallback"] = pipeline->byte_fallback;
+  for (const char* absent : {"ignore_merges", "continuing_subword_prefix", "end_of_word_suffix"}) {
+    model->erase(absent);
+  }
+}
+
+}  // namespace saccade
