@@ -160,8 +160,9 @@ void print_text(const BenchCase& shape, const Timing& t, const Ceiling& ceiling)
   std::printf("\n");
 }
 
-Ceiling report_ceiling(const BenchConfig& config) {
-  const Ceiling ceiling = measure_ceiling();
+Ceiling report_ceiling(const BenchConfig& config, const LoadedModel& model) {
+  const Ceiling ceiling =
+      measure_ceiling(model.device == "cpu" ? at::Device(at::kCPU) : at::Device(at::kCUDA, 0));
   std::printf(config.json ? "{\"ceiling\":{\"read_gb_per_s\":%.2f,\"gemm_f32_gflop_per_s\":%.1f,"
                             "\"gemm_bf16_gflop_per_s\":%.1f}}\n"
                           : "ceiling  read %.1f GB/s  float32 product %.0f GFLOP/s  bfloat16 "
@@ -239,7 +240,7 @@ void run_bench(const BenchConfig& config) {
     throw LoadError("--prompt-tokens + --output-tokens: beyond the model's " +
                     std::to_string(model.info.max_model_len) + " positions");
   }
-  const Ceiling ceiling = config.ceiling ? report_ceiling(config) : Ceiling{};
+  const Ceiling ceiling = config.ceiling ? report_ceiling(config, model) : Ceiling{};
   run_case(model, config, {1, config.prompt_tokens.front(), 4});  // warm-up
   for (const int prompt : config.prompt_tokens) {
     for (const int batch : config.batches) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 namespace saccade {
 
-// What this machine can do at most, measured now with libtorch's threads and without our kernels.
+// What a device can do at most, measured now with libtorch and without our kernels.
 struct Ceiling {
-  double read_gb_per_s = 0;         // a sum over 512 MB
-  double gemm_f32_gflop_per_s = 0;  // at::mm, 1024 x 1024 x 1024
+  double read_gb_per_s = 0;  // CPU: a sum over 512 MB; GPU: a copy of 2 GB, both ways counted
+  double gemm_f32_gflop_per_s = 0;  // at::mm, 1024 x 1024 x 1024 (GPU: 8192)
   double gemm_bf16_gflop_per_s = 0;
   // The faster product: where the machine has no bf16 arithmetic, float32 is what bf16 weights are
   // multiplied in.
@@ -16,6 +18,6 @@ struct Ceiling {
 };
 
 // Takes about two seconds; the best of several rounds each.
-Ceiling measure_ceiling();
+Ceiling measure_ceiling(at::Device device);
 
 }  // namespace saccade

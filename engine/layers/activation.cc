@@ -6,6 +6,7 @@
 
 #include "engine/core/status.h"
 #include "engine/kernels/activation.h"
+#include "engine/layers/device_kernels.h"
 #include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
 
@@ -55,8 +56,8 @@ at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
   const std::optional<kernels::Gate> gate = gate_kernel(activation);
   if (gate && has_kernels(gate_up)) {
     at::Tensor out = at::empty({gate_up.size(0), inter}, gate_up.options());
-    kernels::gate_mul(*gate, element_type(gate_up), gate_up.size(0), inter,
-                      gate_up.const_data_ptr(), gate_up.stride(0), out.data_ptr(), out.stride(0));
+    device_kernels::gate_mul(gate_up, *gate, gate_up.size(0), inter, gate_up.const_data_ptr(),
+                             gate_up.stride(0), out.data_ptr(), out.stride(0));
     return out;
   }
   return activate(gate_up.narrow(1, 0, inter), activation) * gate_up.narrow(1, inter, inter);

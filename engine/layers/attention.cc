@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/kernels/rope.h"
+#include "engine/layers/device_kernels.h"
 #include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
 
@@ -61,21 +62,23 @@ void rotate_and_cache(const at::Tensor& qkv, const AttentionShape& shape, const 
   const int64_t tokens = qkv.size(0);
   const int64_t half = rope.defined() ? rope.size(2) : 0;
   const float* cos = rope.defined() ? rope.const_data_ptr<float>() : nullptr;
-  kernels::rope_and_write_kv({.type = element_type(qkv),
-                              .num_tokens = tokens,
-                              .heads = shape.heads,
-                              .kv_heads = shape.kv_heads,
-                              .head_dim = shape.head_dim,
-                              .rotary_dim = static_cast<int>(2 * half),
-                              .qkv = qkv.data_ptr(),
-                              .qkv_stride = qkv.size(1),
-                              .cos = cos,
-                              .sin = half > 0 ? cos + tokens * half : nullptr,
-                              .table_stride = half,
-                              .slots = input.slots.data(),
-                              .k_pool = cache.keys.data_ptr(),
-                              .v_pool = cache.values.data_ptr(),
-                              .block_size = input.block_size});
+  device_kernels::rope_and_write_kv(
+      qkv,
+      {.type = element_type(qkv),
+       .num_tokens = tokens,
+       .heads = shape.heads,
+       .kv_heads = shape.kv_heads,
+       .head_dim = shape.head_dim,
+       .rotary_dim = static_cast<int>(2 * half),
+       .qkv = qkv.data_ptr(),
+       .qkv_stride = qkv.size(1),
+       .cos = cos,
+       .sin = half > 0 ? cos + tokens * half : nullptr,
+       .table_stride = half,
+       .slots = qkv.is_cpu() ? input.slots.data() : input.device.slots.const_data_ptr<int64_t>(),
+       .k_pool = cache.keys.data_ptr(),
+       .v_pool = cache.values.data_ptr(),
+       .block_size = input.block_size});
 }
 
 // x [n, heads, t, d] with the heads of a row behind each other, copied only where they are not.
@@ -133,7 +136,7 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
   const at::Tensor k = rotate(heads.narrow(1, shape.heads, shape.kv_heads), rope);
   const at::Tensor v = heads.narrow(1, shape.heads + shape.kv_heads, shape.kv_heads);
 
-  at::Tensor slots = input.slots_device;
+  at::Tensor slots = input.device.slots;
   if (!slots.defined()) {
     slots = at::from_blob(const_cast<int64_t*>(input.slots.data()), {tokens}, at::kLong);
   }
@@ -168,7 +171,11 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
   const ProfileScope scope(KernelClass::kAttention);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
   at::Tensor out = at::empty({qkv.size(0), width}, qkv.options());
-  kernels::paged_attention(
+  const auto* sequences = qkv.is_cpu() ? input.sequences.data()
+                                       : reinterpret_cast<const kernels::PagedSequence*>(
+                                             input.device.sequences.const_data_ptr());
+  device_kernels::paged_attention(
+      qkv,
       {.type = element_type(qkv),
        .heads = shape.heads,
        .kv_heads = shape.kv_heads,
@@ -182,10 +189,11 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
        .v_pool = cache.values.const_data_ptr(),
        .kv_strides = kernels::pool_strides(shape.kv_heads, input.block_size, shape.head_dim),
        .block_size = input.block_size,
-       .sequences = input.sequences.data(),
+       .sequences = sequences,
        .num_sequences = static_cast<int>(input.sequences.size()),
        .out = out.data_ptr(),
-       .out_stride = width});
+       .out_stride = width},
+      input.sequences);
   return out;
 }
 
@@ -198,7 +206,7 @@ at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
 
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const ProfileScope scope(KernelClass::kAttention);
-  if (has_kernels(q)) return encoder_attention(q, k, v);
+  if (q.is_cpu() && has_kernels(q)) return encoder_attention(q, k, v);
   const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v);
   return mixed.transpose(1, 2).flatten(2);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/kernels/paged_attention.h"
+#include "engine/layers/device_layout.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/rope.h"
 
@@ -26,9 +27,9 @@ struct AttentionInput {
   std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
-  AdapterRuns adapters;     // ascending
-  MemoryRuns memories;      // ascending
-  at::Tensor slots_device;  // [num_tokens] int64; off the CPU only
+  AdapterRuns adapters;  // ascending
+  MemoryRuns memories;   // ascending
+  DeviceLayout device;   // off the CPU only
 };
 
 // Keys and values of one layer: two pools of [num_blocks, kv_heads, block_size, head_dim].

@@ -6,10 +6,17 @@
 
 namespace saccade {
 
-// True where our own kernels run: float32 and bfloat16 on a CPU. Elsewhere (a GPU, float64 checks)
-// layers use ATen's operators.
+#ifdef SACCADE_CUDA
+inline constexpr bool kCudaKernels = true;
+#else
+inline constexpr bool kCudaKernels = false;
+#endif
+
+// True where our own kernels run: float32 and bfloat16, on a CPU or, where they are built, on a
+// GPU. Elsewhere (float16, float64 checks) layers use ATen's operators.
 inline bool has_kernels(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+  const bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16;
+  return type && (x.is_cpu() || (kCudaKernels && x.is_cuda()));
 }
 
 inline kernels::ElementType element_type(const at::Tensor& x) {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/layers/device_kernels.h"
 #include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
 
@@ -101,7 +102,7 @@ bool Linear::pack_as_stored(const std::vector<Part>& parts) {
 }
 
 void Linear::pack(const at::Tensor& weight, Quantization quantization) {
-  if (!has_kernels(weight)) {
+  if (!weight.is_cpu() || !has_kernels(weight)) {
     weight_ = weight;
     return;
   }
@@ -116,7 +117,14 @@ void Linear::set_bias(const std::optional<at::Tensor>& bias) {
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
   const ProfileScope scope(KernelClass::kLinear);
-  return packed_ ? run_packed(x) : at::linear(x, weight_, bias_);
+  if (StepProfile* profile = ProfileCollection::current()) {
+    const int64_t bytes = packed_ ? static_cast<int64_t>(packed_->bytes()) : weight_.nbytes();
+    profile->weight_bytes += bytes;
+    profile->flops += 2 * (x.numel() / in_) * in_ * out_;
+  }
+  if (packed_) return run_packed(x);
+  const at::Tensor y = device_kernels::linear_few_rows(x, weight_, bias_.value_or(at::Tensor()));
+  return y.defined() ? y : at::linear(x, weight_, bias_);
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, const AdapterRuns& runs) const {
@@ -164,10 +172,6 @@ at::Tensor Linear::run_packed(const at::Tensor& x) const {
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = out_;
   at::Tensor y = at::empty(shape, x.options());
-  if (StepProfile* profile = ProfileCollection::current()) {
-    profile->weight_bytes += static_cast<int64_t>(packed_->bytes());
-    profile->flops += 2 * rows.size(0) * in_ * out_;
-  }
   packed_->run(rows.const_data_ptr(), element_type(rows), in_, rows.size(0),
                bias_ ? bias_->const_data_ptr<float>() : nullptr, y.data_ptr(), out_,
                element_type(y));

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "engine/layers/device_kernels.h"
 #include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
 
@@ -31,7 +32,7 @@ at::Tensor RmsNorm::operator()(const at::Tensor& x) const {
   const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(x);
-    kernels::rms_norm(kernel_args(x, out));
+    device_kernels::rms_norm(x, kernel_args(x, out));
     return out;
   }
   const at::Tensor wide = x.to(wide_type(x));
@@ -44,8 +45,8 @@ at::Tensor RmsNorm::add(at::Tensor& residual, const at::Tensor& x) const {
   const ProfileScope scope(KernelClass::kElementwise);
   if (has_kernels(x)) {
     at::Tensor out = at::empty_like(residual);
-    kernels::add_rms_norm(kernel_args(residual, out), residual.data_ptr(), residual.stride(0),
-                          x.const_data_ptr(), x.stride(0));
+    device_kernels::add_rms_norm(x, kernel_args(residual, out), residual.data_ptr(),
+                                 residual.stride(0), x.const_data_ptr(), x.stride(0));
     return out;
   }
   residual = residual + x;
@@ -58,7 +59,7 @@ void RmsNorm::normalize_heads(at::Tensor& x, int first, int count) const {
   if (has_kernels(x)) {
     kernels::RmsNormArgs args = kernel_args(heads, heads);
     args.width = dim;
-    return kernels::rms_norm_heads(args, count);
+    return device_kernels::rms_norm_heads(x, args, count);
   }
   at::Tensor rows = heads.unflatten(1, {count, dim});
   rows.copy_((*this)(rows));

@@ -63,10 +63,12 @@ class Rope {
  public:
   explicit Rope(const RopeConfig& config);
 
-  // cos and sin for a step's tokens: [2, num_tokens, rotary_dim / 2] float32 on the CPU.
-  at::Tensor tables(const std::vector<RopePosition>& tokens) const;
+  // cos and sin for a step's tokens: [2, num_tokens, rotary_dim / 2] float32 on `device`.
+  at::Tensor tables(const std::vector<RopePosition>& tokens, at::Device device) const;
 
  private:
+  at::Tensor host_tables(const std::vector<RopePosition>& tokens) const;
+  at::Tensor device_tables(const std::vector<RopePosition>& tokens, at::Device device) const;
   const std::vector<float>& frequencies(const RopePosition& place) const;
   const std::vector<float>& dynamic_frequencies(int64_t length) const;
 
@@ -76,6 +78,8 @@ class Rope {
   std::vector<float> long_freq_;             // longrope beyond the original length
   mutable std::vector<float> dynamic_freq_;  // for dynamic_length_, engine thread only
   mutable int64_t dynamic_length_ = -1;
+  mutable at::Tensor device_freq_;  // inv_freq_ and axis_of_ on the device, from the first use on
+  mutable at::Tensor device_axes_;
 };
 
 }  // namespace saccade

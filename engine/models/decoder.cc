@@ -148,14 +148,14 @@ at::Tensor Decoder::enter(at::Tensor h, const AttentionInput& input) const {
   for (const RopePosition& place : input.positions) {
     rows.push_back(place.index + config_.position_offset);
   }
-  return h + positions_.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
+  return h + positions_.index_select(0, upload(at::tensor(rows, at::kLong), h.device()));
 }
 
 Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device device) const {
   RopeTables tables;
   if (!rope_) return tables;
-  tables.full = rope_->tables(input.positions).to(device);
-  tables.sliding = sliding_rope_ ? sliding_rope_->tables(input.positions).to(device) : tables.full;
+  tables.full = rope_->tables(input.positions, device);
+  tables.sliding = sliding_rope_ ? sliding_rope_->tables(input.positions, device) : tables.full;
   return tables;
 }
 

@@ -35,6 +35,11 @@ Placement resolve_placement(DeviceKind device, DtypeKind dtype) {
   return placement;
 }
 
+void multiply_exactly() {
+  at::globalContext().setAllowTF32CuDNN(false);
+  at::globalContext().setAllowTF32CuBLAS(false);
+}
+
 std::string device_name(at::Device device) { return device.is_cuda() ? "cuda" : "cpu"; }
 
 std::string dtype_name(at::ScalarType dtype) {

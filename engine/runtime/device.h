@@ -21,6 +21,9 @@ Placement resolve_placement(DeviceKind device, DtypeKind dtype);
 
 bool cpu_computes_bfloat16();
 
+// float32 is float32: without this cuDNN rounds the inputs of convolutions to TF32's 10 bits.
+void multiply_exactly();
+
 // "cpu", "cuda"; "bfloat16", "float32", …
 std::string device_name(at::Device device);
 std::string dtype_name(at::ScalarType dtype);

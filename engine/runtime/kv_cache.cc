@@ -5,6 +5,8 @@
 #include <fstream>
 #include <string>
 
+#include "engine/layers/device_kernels.h"
+
 namespace saccade {
 
 int64_t cache_bytes_per_token(const CacheShape& shape, at::ScalarType dtype) {
@@ -25,8 +27,8 @@ KVCache make_kv_cache(const CacheShape& shape, int num_blocks, int block_size, a
 
 int64_t free_memory_bytes(at::Device device) {
   if (device.is_cuda()) {
-    // libtorch's CPU build has no such call; a CUDA build's memory is asked through the hooks.
-    return int64_t{16} << 30;
+    const int64_t free = device_kernels::free_gpu_memory();
+    return free > 0 ? free : int64_t{16} << 30;
   }
   std::ifstream meminfo("/proc/meminfo");
   std::string key;

@@ -21,13 +21,17 @@ namespace {
 // kDefaultPoolBytes: pages are only touched when used, but a machine has other tenants.
 constexpr double kDefaultPoolShare = 0.4;
 constexpr int64_t kDefaultPoolBytes = int64_t{4} << 30;
+// Of a GPU's memory, which the server has to itself.
+constexpr double kDefaultGpuShare = 0.85;
 
 // `wanted` in bytes; a double because a long model times many sequences passes an int64.
 int64_t pool_bytes(const ModelOptions& options, double wanted, at::Device device) {
   const auto free = static_cast<double>(free_memory_bytes(device));
   if (options.kv_cache_fraction > 0) return static_cast<int64_t>(free * options.kv_cache_fraction);
   if (options.kv_cache_bytes > 0) return options.kv_cache_bytes;
-  const double most = std::min<double>(kDefaultPoolBytes, free * kDefaultPoolShare);
+  const double most = device.is_cuda()
+                          ? free * kDefaultGpuShare
+                          : std::min<double>(kDefaultPoolBytes, free * kDefaultPoolShare);
   return static_cast<int64_t>(std::min(wanted, most));
 }
 
@@ -105,6 +109,7 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
     throw LoadError("--quantization: integer weights run on a CPU only");
   }
   if (options.num_threads > 0) at::set_num_threads(options.num_threads);
+  multiply_exactly();
 
   LoadedModel loaded;
   loaded.info = family.describe(folder);

@@ -71,13 +71,23 @@ PromptLogprob Sampler::score(std::span<const float> logits, TokenId token, int c
   }
   const float norm = kernels::log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
   const float own = logits[token];
-  if (!std::isfinite(norm)) throw std::runtime_error("the model's output is not finite");
+  check_finite(norm);
   PromptLogprob result;
   result.token = {token, own - norm};
   result.rank = 1 + static_cast<int>(std::count_if(logits.begin(), logits.end(),
                                                    [own](float other) { return other > own; }));
   if (count > 0) result.top = best_tokens(logits, count, norm);
   return result;
+}
+
+void Sampler::check_finite(float logit) {
+  if (!std::isfinite(logit)) throw std::runtime_error("the model's output is not finite");
+}
+
+bool Sampler::takes_best(std::span<const TokenId> tokens, int prompt_length,
+                         const SamplingParams& params) const {
+  const int generated = static_cast<int>(tokens.size()) - prompt_length;
+  return params.temperature <= 0 && !params.logprobs && !adjusts(params, generated);
 }
 
 bool Sampler::adjusts(const SamplingParams& params, int generated) const {
@@ -145,9 +155,7 @@ SampledToken Sampler::sample(std::span<const float> logits, std::span<const Toke
   const uint64_t step = static_cast<uint64_t>(generated);
   result.token = greedy ? argmax(chosen_by)
                         : distribution_.draw(chosen_by, params, uniform(params.seed, step));
-  if (!std::isfinite(logits[result.token])) {
-    throw std::runtime_error("the model's output is not finite");
-  }
+  check_finite(logits[result.token]);
   if (params.logprobs) {
     const float norm = kernels::log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
     result.logprob = logits[result.token] - norm;

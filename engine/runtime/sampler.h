@@ -22,6 +22,12 @@ class Sampler {
   SampledToken sample(std::span<const float> logits, std::span<const TokenId> tokens,
                       int prompt_length, const SamplingParams& params);
 
+  // Whether the next token is simply the best of the raw logits, and nothing else is asked for.
+  bool takes_best(std::span<const TokenId> tokens, int prompt_length,
+                  const SamplingParams& params) const;
+  // Throws where the logit of the chosen token is none.
+  static void check_finite(float logit);
+
   // How likely `token` is by raw `logits` [vocab], with the `count` best tokens.
   static PromptLogprob score(std::span<const float> logits, TokenId token, int count);
 

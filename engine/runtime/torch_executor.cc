@@ -10,6 +10,8 @@
 
 #include "engine/core/constraint_error.h"
 #include "engine/core/grid_positions.h"
+#include "engine/layers/device_kernels.h"
+#include "engine/layers/kernel_type.h"
 #include "engine/layers/step_profile.h"
 
 namespace saccade {
@@ -106,7 +108,8 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
     }
   }
   if (!options_.placement.device.is_cpu()) {
-    input.slots_device = at::tensor(input.slots, at::kLong).to(options_.placement.device);
+    input.device =
+        upload_layout(input.slots, input.sequences, input.block_size, options_.placement.device);
   }
   return input;
 }
@@ -126,7 +129,7 @@ at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
     }
     row += entry.length;
   }
-  return ids.to(options_.placement.device);
+  return upload(ids, options_.placement.device);
 }
 
 // Overwrites the rows of h that belong to visual positions with the encoder's output, and notes
@@ -173,7 +176,7 @@ bool TorchExecutor::splice_span(const BatchEntry& entry, const MediaSpan& span, 
 // Rows [n, H] -> logits [n, V] in float32 on the CPU.
 at::Tensor TorchExecutor::head(const at::Tensor& rows) const {
   const ProfileScope scope(KernelClass::kHead);
-  return model_->logits(rows).to(at::kCPU, at::kFloat).contiguous();
+  return download(model_->logits(rows));
 }
 
 // What requests want of their prompts' hidden states: log-probabilities and pooled vectors.
@@ -240,7 +243,9 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   }
   if (rows.empty()) return;
   const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
-  const at::Tensor picked = all ? h : h.index_select(0, at::tensor(rows, at::kLong).to(h.device()));
+  const at::Tensor picked =
+      all ? h : h.index_select(0, upload(at::tensor(rows, at::kLong), h.device()));
+  if (picked.is_cuda() && has_kernels(picked) && take_best(batch, picked, owners, output)) return;
   const at::Tensor logits = head(picked);
   const ProfileScope scope(KernelClass::kSampling);
   int64_t first = 0;
@@ -256,6 +261,30 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
     }
     first += count;
   }
+}
+
+// Where no more is asked for than the best token of each of `rows` [owners, H], a GPU finds it
+// where the logits are: the vocabulary's width does not cross the bus. False: nothing was done.
+bool TorchExecutor::take_best(const Batch& batch, const at::Tensor& rows,
+                              const std::vector<size_t>& owners, StepOutput& output) const {
+  const bool all_plain = std::all_of(owners.begin(), owners.end(), [&](size_t owner) {
+    const BatchEntry& entry = batch.entries[owner];
+    return entry.drafts == 0 &&
+           sampler_.takes_best(entry.tokens, entry.prompt_length, *entry.sampling);
+  });
+  if (!all_plain) return false;
+  const ProfileScope scope(KernelClass::kHead);
+  const auto best = device_kernels::best_tokens(model_->logits(rows));
+  for (size_t i = 0; i < best.size(); ++i) {
+    try {
+      Sampler::check_finite(best[i].second);
+      output.samples[owners[i]] = {SampledToken{best[i].first, 0, {}}};
+    } catch (const std::exception& error) {
+      output.failures.emplace_back(static_cast<int>(owners[i]),
+                                   Status(StatusCode::kInternal, error.what()));
+    }
+  }
+  return !best.empty();
 }
 
 // `logits` [drafts + 1, vocab]. Goes on behind a guess only while the sampled token is the guess.

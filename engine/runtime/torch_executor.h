@@ -36,6 +36,8 @@ class TorchExecutor : public ModelExecutor {
                    AttentionInput& input) const;
   at::Tensor head(const at::Tensor& rows) const;
   void sample(const Batch& batch, const at::Tensor& h, StepOutput& output);
+  bool take_best(const Batch& batch, const at::Tensor& rows, const std::vector<size_t>& owners,
+                 StepOutput& output) const;
   std::vector<SampledToken> sample_entry(const BatchEntry& entry, const at::Tensor& logits);
   void describe_prompts(const Batch& batch, const at::Tensor& h, StepOutput& output);
   std::vector<PromptLogprob> score(const BatchEntry& entry, const at::Tensor& rows);

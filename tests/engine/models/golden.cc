@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "engine/core/grid_positions.h"
+#include "engine/runtime/device.h"
 #include "engine/runtime/kv_cache.h"
 
 namespace saccade::testing {
@@ -184,6 +185,7 @@ GoldenWeights::GoldenWeights(const Golden& golden, at::ScalarType dtype)
           test_device()) {}
 
 at::Device test_device() {
+  multiply_exactly();
   const char* name = std::getenv("SACCADE_TEST_DEVICE");
   return name != nullptr && std::string(name) == "cuda" ? at::Device(at::kCUDA, 0)
                                                         : at::Device(at::kCPU);
@@ -221,7 +223,9 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
     input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
     input.positions.push_back({places.at(p), p, length, length});
   }
-  if (!test_device().is_cpu()) input.slots_device = at::tensor(input.slots).to(test_device());
+  if (!test_device().is_cpu()) {
+    input.device = upload_layout(input.slots, input.sequences, input.block_size, test_device());
+  }
   for (const MediaSpan& span : c.spans) {
     if (!span.looks()) ids.narrow(0, span.position, span.length).zero_();
   }

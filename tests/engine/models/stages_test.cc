@@ -14,7 +14,7 @@
 namespace saccade::testing {
 namespace {
 
-constexpr double kStage = 2e-6;
+const double kStage = test_device().is_cpu() ? 2e-6 : 4e-6;  // a GPU sums in another order
 // The patch convolution sums 588 products of pixels up to 2.2: the order of the sum alone moves it
 // by a few units in the last place of values around 10.
 constexpr double kPatches = 6e-6;

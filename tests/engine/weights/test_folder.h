@@ -21,10 +21,7 @@ class TestFolder {
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
     path_ = pattern;
   }
-  ~TestFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
+  ~TestFolder() { remove_tree(path_); }
   TestFolder(const TestFolder&) = delete;
   TestFolder& operator=(const TestFolder&) = delete;
 
@@ -36,6 +33,18 @@ class TestFolder {
   }
 
  private:
+  // Not std::filesystem::remove_all: CUDA builds of libtorch export that of the compiler they were
+  // made with, which breaks on the iterators of another.
+  static void remove_tree(const std::filesystem::path& place) {
+    std::error_code ignored;
+    if (std::filesystem::is_directory(std::filesystem::symlink_status(place, ignored))) {
+      for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {
+        remove_tree(entry.path());
+      }
+    }
+    std::filesystem::remove(place, ignored);
+  }
+
   std::filesystem::path path_;
 };
 
