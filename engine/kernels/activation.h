@@ -6,14 +6,22 @@
 
 namespace saccade::kernels {
 
-enum class Gate {
-  kSilu,      // x / (1 + e^-x)
-  kGeluTanh,  // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+enum class Activation {
+  kNone,
+  kGelu,       // x / 2 (1 + erf(x / sqrt(2)))
+  kGeluTanh,   // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kQuickGelu,  // x / (1 + e^(-1.702 x))
+  kRelu,
+  kSilu,  // x / (1 + e^-x)
 };
 
-// out[i] = round(round(gate(x[i])) * up[i]), the gate in float32: where the reference rounds.
+// out[i] = round(activation(x[i])), in float32 inside; x may be out. Strides in elements.
+void activate(Activation activation, ElementType type, int64_t rows, int64_t width, const void* x,
+              int64_t x_stride, void* out, int64_t out_stride);
+
+// out[i] = round(round(activation(x[i])) * up[i]): where the reference rounds.
 // gate_up [rows, 2 * width]: x first. Strides in elements.
-void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
-              int64_t gate_up_stride, void* out, int64_t out_stride);
+void gate_mul(Activation activation, ElementType type, int64_t rows, int64_t width,
+              const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride);
 
 }  // namespace saccade::kernels

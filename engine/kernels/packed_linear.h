@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "engine/kernels/element.h"
+#include "engine/kernels/epilogue.h"
 #include "engine/kernels/weight_format.h"
 
 namespace saccade::kernels {
@@ -39,7 +40,7 @@ class PackedLinear {
   // `out`, rows y_stride elements apart. float32 weights take and give float32 only, bf16 weights
   // take bf16 only.
   void run(const void* x, ElementType in, int64_t x_stride, int64_t m, const float* bias, void* y,
-           int64_t y_stride, ElementType out) const;
+           int64_t y_stride, ElementType out, const Epilogue& epilogue = {}) const;
 
   WeightFormat format() const { return format_; }
   int64_t out_features() const { return n_; }

@@ -2,7 +2,7 @@
 
 #include <ATen/ATen.h>
 
-#include <optional>
+#include <vector>
 
 #include "engine/core/status.h"
 #include "engine/kernels/activation.h"
@@ -13,28 +13,7 @@
 namespace saccade {
 namespace {
 
-// The activations that have a kernel together with the product behind them.
-std::optional<kernels::Gate> gate_kernel(Activation activation) {
-  if (activation == Activation::kSilu) return kernels::Gate::kSilu;
-  if (activation == Activation::kGeluTanh) return kernels::Gate::kGeluTanh;
-  return std::nullopt;
-}
-
-}  // namespace
-
-Activation parse_activation(const std::string& name, const std::string& field) {
-  if (name == "gelu") return Activation::kGelu;
-  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") {
-    return Activation::kGeluTanh;
-  }
-  if (name == "quick_gelu") return Activation::kQuickGelu;
-  if (name == "relu") return Activation::kRelu;
-  if (name == "silu" || name == "swish") return Activation::kSilu;
-  throw LoadError(field + ": activation \"" + name + "\" is not supported");
-}
-
-at::Tensor activate(const at::Tensor& x, Activation activation) {
-  const ProfileScope scope(KernelClass::kElementwise);
+at::Tensor activated_by_operators(const at::Tensor& x, Activation activation) {
   switch (activation) {
     case Activation::kGelu:
       return at::gelu(x);
@@ -50,17 +29,64 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
   return x;
 }
 
+}  // namespace
+
+kernels::Activation kernel_activation(Activation activation) {
+  switch (activation) {
+    case Activation::kGelu:
+      return kernels::Activation::kGelu;
+    case Activation::kGeluTanh:
+      return kernels::Activation::kGeluTanh;
+    case Activation::kQuickGelu:
+      return kernels::Activation::kQuickGelu;
+    case Activation::kRelu:
+      return kernels::Activation::kRelu;
+    case Activation::kSilu:
+      return kernels::Activation::kSilu;
+  }
+  return kernels::Activation::kNone;
+}
+
+Activation parse_activation(const std::string& name, const std::string& field) {
+  if (name == "gelu") return Activation::kGelu;
+  if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") {
+    return Activation::kGeluTanh;
+  }
+  if (name == "quick_gelu") return Activation::kQuickGelu;
+  if (name == "relu") return Activation::kRelu;
+  if (name == "silu" || name == "swish") return Activation::kSilu;
+  throw LoadError(field + ": activation \"" + name + "\" is not supported");
+}
+
+at::Tensor activate(const at::Tensor& x, Activation activation) {
+  const ProfileScope scope(KernelClass::kElementwise);
+  const kernels::Activation kernel = kernel_activation(activation);
+  if (!x.is_cpu() || !has_kernels(x) || kernel == kernels::Activation::kNone) {
+    return activated_by_operators(x, activation);
+  }
+  const at::Tensor from = x.contiguous();
+  at::Tensor out = at::empty_like(from);
+  const int64_t width = from.size(-1), rows = width > 0 ? from.numel() / width : 0;
+  kernels::activate(kernel, element_type(from), rows, width, from.const_data_ptr(), width,
+                    out.data_ptr(), width);
+  return out;
+}
+
 at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
   const ProfileScope scope(KernelClass::kElementwise);
-  const int64_t inter = gate_up.size(1) / 2;
-  const std::optional<kernels::Gate> gate = gate_kernel(activation);
-  if (gate && has_kernels(gate_up)) {
-    at::Tensor out = at::empty({gate_up.size(0), inter}, gate_up.options());
-    device_kernels::gate_mul(gate_up, *gate, gate_up.size(0), inter, gate_up.const_data_ptr(),
-                             gate_up.stride(0), out.data_ptr(), out.stride(0));
-    return out;
+  const int64_t width = gate_up.size(-1), inter = width / 2;
+  const kernels::Activation kernel = kernel_activation(activation);
+  if (!has_kernels(gate_up) || kernel == kernels::Activation::kNone) {
+    return activated_by_operators(gate_up.narrow(-1, 0, inter), activation) *
+           gate_up.narrow(-1, inter, inter);
   }
-  return activate(gate_up.narrow(1, 0, inter), activation) * gate_up.narrow(1, inter, inter);
+  const at::Tensor from = gate_up.contiguous();
+  std::vector<int64_t> shape = from.sizes().vec();
+  shape.back() = inter;
+  at::Tensor out = at::empty(shape, from.options());
+  device_kernels::gate_mul(from, kernel, from.numel() / width, inter, from.const_data_ptr(), width,
+                           out.data_ptr(), inter);
+  return out;
 }
 
 }  // namespace saccade

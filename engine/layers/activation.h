@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "engine/kernels/activation.h"
+
 namespace saccade {
 
 enum class Activation { kGelu, kGeluTanh, kQuickGelu, kRelu, kSilu };
@@ -11,9 +13,12 @@ enum class Activation { kGelu, kGeluTanh, kQuickGelu, kRelu, kSilu };
 // Hugging Face's `hidden_act` names. Throws LoadError naming `field` for an unknown one.
 Activation parse_activation(const std::string& name, const std::string& field);
 
+// What the kernels call it; kNone where they have none of it.
+kernels::Activation kernel_activation(Activation activation);
+
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
-// activation(gate) * up of rows [gate | up]: [n, 2 * inter] -> [n, inter]. The activation is
+// activation(gate) * up of rows [gate | up]: [..., 2 * inter] -> [..., inter]. The activation is
 // rounded to the run's dtype before the product, as the reference's separate operators do.
 at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation);
 

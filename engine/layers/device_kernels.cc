@@ -57,15 +57,16 @@ void rope_and_write_kv(const at::Tensor& on, const kernels::RopeArgs& args) {
   kernels::rope_and_write_kv(args);
 }
 
-void gate_mul(const at::Tensor& on, kernels::Gate gate, int64_t rows, int64_t width,
+void gate_mul(const at::Tensor& on, kernels::Activation activation, int64_t rows, int64_t width,
               const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride) {
 #ifdef SACCADE_CUDA
   if (on.is_cuda()) {
-    return kernels::cuda::gate_mul(gate, element_type(on), rows, width, gate_up, gate_up_stride,
-                                   out, out_stride, stream());
+    return kernels::cuda::gate_mul(activation, element_type(on), rows, width, gate_up,
+                                   gate_up_stride, out, out_stride, stream());
   }
 #endif
-  kernels::gate_mul(gate, element_type(on), rows, width, gate_up, gate_up_stride, out, out_stride);
+  kernels::gate_mul(activation, element_type(on), rows, width, gate_up, gate_up_stride, out,
+                    out_stride);
 }
 
 void paged_attention(const at::Tensor& on, const kernels::PagedAttentionArgs& args,

@@ -19,7 +19,7 @@ void rms_norm_heads(const at::Tensor& on, const kernels::RmsNormArgs& args, int 
 void add_rms_norm(const at::Tensor& on, const kernels::RmsNormArgs& args, void* residual,
                   int64_t residual_stride, const void* delta, int64_t delta_stride);
 void rope_and_write_kv(const at::Tensor& on, const kernels::RopeArgs& args);
-void gate_mul(const at::Tensor& on, kernels::Gate gate, int64_t rows, int64_t width,
+void gate_mul(const at::Tensor& on, kernels::Activation activation, int64_t rows, int64_t width,
               const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride);
 
 // args.sequences as the device reads them, `sequences` the same as the host does.

@@ -33,6 +33,14 @@ std::optional<at::Tensor> read_biases(const std::vector<Linear::Part>& parts, Bi
   return joined(biases);
 }
 
+// Weights read and multiplications made, for measurements.
+void note_work(int64_t weight_bytes, int64_t products) {
+  if (StepProfile* profile = ProfileCollection::current()) {
+    profile->weight_bytes += weight_bytes;
+    profile->flops += 2 * products;
+  }
+}
+
 kernels::WeightFormat weight_format(kernels::ElementType type, Quantization quantization) {
   switch (quantization) {
     case Quantization::kInt8:
@@ -116,13 +124,9 @@ void Linear::set_bias(const std::optional<at::Tensor>& bias) {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  const ProfileScope scope(KernelClass::kLinear);
-  if (StepProfile* profile = ProfileCollection::current()) {
-    const int64_t bytes = packed_ ? static_cast<int64_t>(packed_->bytes()) : weight_.nbytes();
-    profile->weight_bytes += bytes;
-    profile->flops += 2 * (x.numel() / in_) * in_ * out_;
-  }
   if (packed_) return run_packed(x);
+  const ProfileScope scope(KernelClass::kLinear);
+  note_work(weight_.nbytes(), x.numel() * out_);
   const at::Tensor y = device_kernels::linear_few_rows(x, weight_, bias_.value_or(at::Tensor()));
   return y.defined() ? y : at::linear(x, weight_, bias_);
 }
@@ -139,6 +143,23 @@ at::Tensor Linear::operator()(const at::Tensor& x, const AdapterRuns& runs) cons
     }
   }
   return y;
+}
+
+bool Linear::fuses(Activation activation, const AdapterRuns& runs) const {
+  return packed_ && (updates_.empty() || runs.empty()) &&
+         kernel_activation(activation) != kernels::Activation::kNone;
+}
+
+at::Tensor Linear::activated(const at::Tensor& x, Activation activation,
+                             const AdapterRuns& runs) const {
+  if (!fuses(activation, runs)) return activate((*this)(x, runs), activation);
+  return run_packed(x, {.activation = kernel_activation(activation)});
+}
+
+at::Tensor Linear::added_to(const at::Tensor& residual, const at::Tensor& x) const {
+  if (!packed_) return residual + (*this)(x);
+  const at::Tensor rows = residual.contiguous();
+  return run_packed(x, {.residual = rows.const_data_ptr(), .residual_stride = out_});
 }
 
 void Linear::add_update(int adapter, const Row& part, const at::Tensor& down,
@@ -167,14 +188,16 @@ void Linear::repeat_bias(int adapter) {
   if (bias_) replace_bias(adapter, {"", 0, out_}, *bias_ * 2);
 }
 
-at::Tensor Linear::run_packed(const at::Tensor& x) const {
+at::Tensor Linear::run_packed(const at::Tensor& x, const kernels::Epilogue& epilogue) const {
+  const ProfileScope scope(KernelClass::kLinear);
+  note_work(static_cast<int64_t>(packed_->bytes()), x.numel() * out_);
   const at::Tensor rows = x.reshape({-1, in_}).contiguous();
   std::vector<int64_t> shape = x.sizes().vec();
   shape.back() = out_;
   at::Tensor y = at::empty(shape, x.options());
   packed_->run(rows.const_data_ptr(), element_type(rows), in_, rows.size(0),
                bias_ ? bias_->const_data_ptr<float>() : nullptr, y.data_ptr(), out_,
-               element_type(y));
+               element_type(y), epilogue);
   return y;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/kernels/packed_linear.h"
+#include "engine/layers/activation.h"
 #include "engine/weights/weight_map.h"
 
 namespace saccade {
@@ -47,6 +48,13 @@ class Linear {
   // x [T, in] -> [T, out], with the updates of the adapters that rows belong to.
   at::Tensor operator()(const at::Tensor& x, const AdapterRuns& runs) const;
 
+  // The same with what follows it done on the way, where there is a kernel for that:
+  // activation(x W^T + b)
+  at::Tensor activated(const at::Tensor& x, Activation activation,
+                       const AdapterRuns& runs = {}) const;
+  // residual + (x W^T + b), both [..., out]
+  at::Tensor added_to(const at::Tensor& residual, const at::Tensor& x) const;
+
   // Outputs [first, first + out) stem from the weights called `name`.
   struct Row {
     std::string name;
@@ -69,7 +77,8 @@ class Linear {
   bool pack_as_stored(const std::vector<Part>& parts);
   void pack(const at::Tensor& weight, Quantization quantization);
   void set_bias(const std::optional<at::Tensor>& bias);
-  at::Tensor run_packed(const at::Tensor& x) const;
+  bool fuses(Activation activation, const AdapterRuns& runs) const;
+  at::Tensor run_packed(const at::Tensor& x, const kernels::Epilogue& epilogue = {}) const;
 
   std::optional<kernels::PackedLinear> packed_;
   std::optional<at::Tensor> bias_;  // float32 beside packed_, else of the run's dtype

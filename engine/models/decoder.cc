@@ -180,9 +180,9 @@ at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rop
 
 at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x,
                         const AdapterRuns& adapters) const {
-  const at::Tensor up = layer.up(x, adapters);
-  const at::Tensor active =
-      config_.gated_mlp ? activate_gated(up, config_.activation) : activate(up, config_.activation);
+  const at::Tensor active = config_.gated_mlp
+                                ? activate_gated(layer.up(x, adapters), config_.activation)
+                                : layer.up.activated(x, config_.activation, adapters);
   const at::Tensor out = layer.down(active, adapters);
   return layer.mlp_output_norm ? (*layer.mlp_output_norm)(out) : out;
 }

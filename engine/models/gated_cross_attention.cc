@@ -58,9 +58,8 @@ at::Tensor GatedCrossAttention::operator()(const at::Tensor& h, const AttentionI
 }
 
 at::Tensor GatedCrossAttention::mlp(const at::Tensor& x) const {
-  const at::Tensor up = up_(x);
-  return down_(config_.gated_mlp ? activate_gated(up, config_.activation)
-                                 : activate(up, config_.activation));
+  return down_(config_.gated_mlp ? activate_gated(up_(x), config_.activation)
+                                 : up_.activated(x, config_.activation));
 }
 
 // [T, H] -> [T, H]; zero where a token is in no run, as the output projection has no bias.

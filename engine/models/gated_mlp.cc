@@ -11,8 +11,7 @@ GatedMlp::GatedMlp(const WeightScope& scope, int64_t in, int64_t inner, int64_t 
       activation_(activation) {}
 
 at::Tensor GatedMlp::operator()(const at::Tensor& x) const {
-  const std::vector<at::Tensor> gate_up = gate_up_(x).chunk(2, -1);
-  return down_(activate(gate_up[0], activation_) * gate_up[1]);
+  return down_(activate_gated(gate_up_(x), activation_));
 }
 
 }  // namespace saccade

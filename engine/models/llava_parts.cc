@@ -141,7 +141,7 @@ LlavaProjector::LlavaProjector(const LlavaConfig& config, const WeightScope& sco
                projector_bias(config)) {}
 
 at::Tensor LlavaProjector::operator()(const at::Tensor& features) const {
-  return linear2_(activate(linear1_(features), activation_));
+  return linear2_(linear1_.activated(features, activation_));
 }
 
 std::vector<Rename> llava_renames() {

@@ -51,7 +51,7 @@ at::Tensor QFormer::Attention::operator()(const at::Tensor& x, const at::Tensor&
   const std::vector<at::Tensor> kv = key_value(context).chunk(2, -1);
   const at::Tensor mixed = full_attention(split_heads(query(x), heads), split_heads(kv[0], heads),
                                           split_heads(kv[1], heads));
-  return norm(dense(mixed) + x);
+  return norm(dense.added_to(x, mixed));
 }
 
 QFormer::FeedForward::FeedForward(const QFormerConfig& c, const WeightScope& intermediate,
@@ -61,7 +61,7 @@ QFormer::FeedForward::FeedForward(const QFormerConfig& c, const WeightScope& int
       norm(output("LayerNorm"), c.hidden_size, c.layer_norm_eps) {}
 
 at::Tensor QFormer::FeedForward::operator()(const at::Tensor& x, Activation activation) const {
-  return norm(down(activate(up(x), activation)) + x);
+  return norm(down.added_to(x, up.activated(x, activation)));
 }
 
 QFormer::Layer::Layer(const QFormerConfig& c, const WeightScope& scope, bool crosses)

@@ -239,10 +239,8 @@ at::Tensor QwenVit::attend(const Block& block, const at::Tensor& x, const at::Te
 }
 
 at::Tensor QwenVit::mlp(const Block& block, const at::Tensor& x) const {
-  const at::Tensor wide = block.up(x);
-  if (!config_.gated_mlp) return block.down(activate(wide, config_.activation));
-  const std::vector<at::Tensor> gate_up = wide.chunk(2, -1);
-  return block.down(activate(gate_up[0], config_.activation) * gate_up[1]);
+  return block.down(config_.gated_mlp ? activate_gated(block.up(x), config_.activation)
+                                      : block.up.activated(x, config_.activation));
 }
 
 at::Tensor QwenVit::block(int i, const at::Tensor& x, const PatchLayout& layout) const {
@@ -257,7 +255,7 @@ at::Tensor QwenVit::block(int i, const at::Tensor& x, const PatchLayout& layout)
 at::Tensor QwenVit::merge(const at::Tensor& x, const PatchLayout& layout) const {
   const int64_t width = merger1_.in_features();
   const at::Tensor rows = normalized(merger_norm_, x).reshape({-1, width});
-  const at::Tensor tokens = merger2_(activate(merger1_(rows), Activation::kGelu));
+  const at::Tensor tokens = merger2_(merger1_.activated(rows, Activation::kGelu));
   return layout.restore.defined() ? tokens.index_select(0, layout.restore.to(x.device())) : tokens;
 }
 

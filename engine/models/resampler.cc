@@ -73,7 +73,7 @@ at::Tensor Resampler::operator()(const at::Tensor& context) const {
   at::Tensor x = latents_.unsqueeze(0).expand({context.size(0), -1, -1});
   for (const Layer& layer : layers_) {
     x = x + attend(layer, context, x);
-    x = x + layer.down(activate(layer.up(layer.mlp_norm(x)), config_.activation));
+    x = layer.down.added_to(x, layer.up.activated(layer.mlp_norm(x), config_.activation));
   }
   return norm_(x);
 }

@@ -204,12 +204,12 @@ VitBlock::VitBlock(const VitConfig& c, const WeightScope& scope)
 at::Tensor VitBlock::attend(const at::Tensor& x) const {
   const int64_t n = x.size(0), t = x.size(1), d = x.size(2) / heads_;
   const at::Tensor qkv = qkv_(x).view({n, t, 3, heads_, d}).permute({2, 0, 3, 1, 4});
-  return projection_(full_attention(qkv[0], qkv[1], qkv[2]));
+  return full_attention(qkv[0], qkv[1], qkv[2]);
 }
 
 at::Tensor VitBlock::operator()(const at::Tensor& x) const {
-  const at::Tensor h = x + attend(norm1_(x));
-  return h + fc2_(activate(fc1_(norm2_(h)), activation_));
+  const at::Tensor h = projection_.added_to(x, attend(norm1_(x)));
+  return fc2_.added_to(h, fc1_.activated(norm2_(h), activation_));
 }
 
 Vit::Vit(const VitConfig& config, const WeightScope& scope, int blocks, bool with_post_norm)

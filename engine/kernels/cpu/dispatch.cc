@@ -144,9 +144,13 @@ void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stri
                   const void* delta, int64_t delta_stride) {
   kernel_table().add_rms_norm(args, residual, residual_stride, delta, delta_stride);
 }
-void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
-              int64_t gate_up_stride, void* out, int64_t out_stride) {
-  kernel_table().gate_mul(gate, type, rows, width, gate_up, gate_up_stride, out, out_stride);
+void activate(Activation activation, ElementType type, int64_t rows, int64_t width, const void* x,
+              int64_t x_stride, void* out, int64_t out_stride) {
+  kernel_table().activate(activation, type, rows, width, x, x_stride, out, out_stride);
+}
+void gate_mul(Activation activation, ElementType type, int64_t rows, int64_t width,
+              const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride) {
+  kernel_table().gate_mul(activation, type, rows, width, gate_up, gate_up_stride, out, out_stride);
 }
 float max_value(const float* values, int64_t n) { return kernel_table().max_value(values, n); }
 float log_sum_exp(const float* logits, int64_t n) { return kernel_table().log_sum_exp(logits, n); }

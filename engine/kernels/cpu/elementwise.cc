@@ -1,3 +1,4 @@
+#include "engine/kernels/cpu/activated.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/simd.h"
 
@@ -59,25 +60,22 @@ void add_rms_norm_rows(const RmsNormArgs& args, T* residual, int64_t residual_st
   }
 }
 
-static inline Vec gate_of(Gate gate, Vec x) {
-  if (gate == Gate::kSilu) return x / (1.0f + vexp(-x));
-  constexpr float kSqrtTwoOverPi = 0.797884561f;
-  const Vec inner = kSqrtTwoOverPi * (x + 0.044715f * x * x * x);
-  return x / (1.0f + vexp(-2.0f * inner));  // the same as with tanh, without its cancellation
+template <typename T>
+void activate_rows(Activation activation, int64_t rows, int64_t width, const T* x, int64_t x_stride,
+                   T* out, int64_t out_stride) {
+#pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
+  for (int64_t row = 0; row < rows; ++row) {
+    activate_row(activation, x + row * x_stride, out + row * out_stride, width);
+  }
 }
 
 template <typename T>
-void gate_mul_rows(Gate gate_kind, int64_t rows, int64_t width, const T* gate_up,
+void gate_mul_rows(Activation activation, int64_t rows, int64_t width, const T* gate_up,
                    int64_t gate_up_stride, T* out, int64_t out_stride) {
 #pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
   for (int64_t row = 0; row < rows; ++row) {
-    const T* gate = gate_up + row * gate_up_stride;
-    T* to = out + row * out_stride;
-    for (int64_t i = 0; i < width; i += kLanes) {
-      const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
-      const Vec opened = round_to(gate, gate_of(gate_kind, load_part(gate + i, n)));
-      store_part(to + i, opened * load_part(gate + width + i, n), n);
-    }
+    const T* x = gate_up + row * gate_up_stride;
+    gate_row(activation, x, x + width, out + row * out_stride, width);
   }
 }
 
@@ -146,13 +144,24 @@ void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stri
   }
 }
 
-void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
-              int64_t gate_up_stride, void* out, int64_t out_stride) {
+void activate(Activation activation, ElementType type, int64_t rows, int64_t width, const void* x,
+              int64_t x_stride, void* out, int64_t out_stride) {
   if (type == ElementType::kFloat32) {
-    gate_mul_rows(gate, rows, width, static_cast<const float*>(gate_up), gate_up_stride,
+    activate_rows(activation, rows, width, static_cast<const float*>(x), x_stride,
                   static_cast<float*>(out), out_stride);
   } else {
-    gate_mul_rows(gate, rows, width, static_cast<const Bf16*>(gate_up), gate_up_stride,
+    activate_rows(activation, rows, width, static_cast<const Bf16*>(x), x_stride,
+                  static_cast<Bf16*>(out), out_stride);
+  }
+}
+
+void gate_mul(Activation activation, ElementType type, int64_t rows, int64_t width,
+              const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride) {
+  if (type == ElementType::kFloat32) {
+    gate_mul_rows(activation, rows, width, static_cast<const float*>(gate_up), gate_up_stride,
+                  static_cast<float*>(out), out_stride);
+  } else {
+    gate_mul_rows(activation, rows, width, static_cast<const Bf16*>(gate_up), gate_up_stride,
                   static_cast<Bf16*>(out), out_stride);
   }
 }

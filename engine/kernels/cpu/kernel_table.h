@@ -5,6 +5,7 @@
 
 #include "engine/kernels/activation.h"
 #include "engine/kernels/element.h"
+#include "engine/kernels/epilogue.h"
 #include "engine/kernels/norm.h"
 #include "engine/kernels/paged_attention.h"
 #include "engine/kernels/rope.h"
@@ -32,6 +33,7 @@ struct LinearArgs {
   const float* bias;
   void* y;
   int64_t y_stride;
+  Epilogue epilogue;
 };
 
 // One compilation of the kernels. The sources compiled per instruction set (kernels_*.cc) include
@@ -42,7 +44,8 @@ struct KernelTable {
   void (*rms_norm)(const RmsNormArgs&);
   void (*rms_norm_heads)(const RmsNormArgs&, int);
   void (*add_rms_norm)(const RmsNormArgs&, void*, int64_t, const void*, int64_t);
-  void (*gate_mul)(Gate, ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
+  void (*activate)(Activation, ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
+  void (*gate_mul)(Activation, ElementType, int64_t, int64_t, const void*, int64_t, void*, int64_t);
   void (*linear)(const LinearArgs&);
   float (*max_value)(const float*, int64_t);
   float (*log_sum_exp)(const float*, int64_t);

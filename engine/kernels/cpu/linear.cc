@@ -1,3 +1,4 @@
+#include "engine/kernels/cpu/epilogue.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/microkernel.h"
 
@@ -60,6 +61,7 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t row_begin, in
                         args.n - column - part);
     }
   });
+  run_epilogue<Out>(args, row_begin, row_end, column, kStrip);
 }
 
 template <class Unit, typename Out>

@@ -1,5 +1,6 @@
 // bf16 linear layers through AMX tiles. Compiled for the instruction set `amx` alone.
 #include "engine/kernels/cpu/amx_tiles.h"
+#include "engine/kernels/cpu/epilogue.h"
 #include "engine/kernels/cpu/isa_functions.h"
 
 namespace saccade::kernels::SACCADE_ISA {
@@ -42,6 +43,7 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t begin, int64_
     finish(sums, rows, bias, static_cast<Out*>(args.y) + row * args.y_stride + column,
            args.y_stride, args.n - column);
   }
+  run_epilogue<Out>(args, begin, end, column, kBlockColumns);
 }
 
 template <typename Out>

@@ -1,5 +1,6 @@
 // Linear layers with int8 and int4 weights: activations rounded to int8 by groups, integer
 // products, one float32 multiplication per group.
+#include "engine/kernels/cpu/epilogue.h"
 #include "engine/kernels/cpu/int8_dot.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/microkernel.h"
@@ -177,6 +178,7 @@ void multiply_panel(const LinearArgs& args, const Activations& x, int64_t panel,
     finish<Out, R>(sums, bias, static_cast<Out*>(args.y) + row * args.y_stride + column,
                    args.y_stride, args.n - column);
   });
+  run_epilogue<Out>(args, row_begin, row_end, column, kStrip);
 }
 
 template <class Format, typename Out>

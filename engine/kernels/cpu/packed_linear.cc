@@ -176,7 +176,8 @@ PackedLinear PackedLinear::pack(const QuantizedRows& rows) {
 }
 
 void PackedLinear::run(const void* x, ElementType in, int64_t x_stride, int64_t m,
-                       const float* bias, void* y, int64_t y_stride, ElementType out) const {
+                       const float* bias, void* y, int64_t y_stride, ElementType out,
+                       const Epilogue& epilogue) const {
   LinearArgs args{.format = format_,
                   .in = in,
                   .out = out,
@@ -189,7 +190,8 @@ void PackedLinear::run(const void* x, ElementType in, int64_t x_stride, int64_t 
                   .weight = data_.get(),
                   .bias = bias,
                   .y = y,
-                  .y_stride = y_stride};
+                  .y_stride = y_stride,
+                  .epilogue = epilogue};
   if (format_ == WeightFormat::kBFloat16) {
     const bool tiles = active_isa() == Isa::kAmx && m >= kAmxRows;
     const bool pairs = tiles || active_isa() == Isa::kAvx512Bf16 || active_isa() == Isa::kAmx;

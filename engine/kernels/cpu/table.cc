@@ -8,6 +8,7 @@ const KernelTable kTable = {
     .rms_norm = rms_norm,
     .rms_norm_heads = rms_norm_heads,
     .add_rms_norm = add_rms_norm,
+    .activate = activate,
     .gate_mul = gate_mul,
     .linear = linear,
     .max_value = max_value,

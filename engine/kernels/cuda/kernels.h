@@ -24,8 +24,9 @@ void add_rms_norm(const RmsNormArgs& args, void* residual, int64_t residual_stri
 
 void rope_and_write_kv(const RopeArgs& args, Stream stream);
 
-void gate_mul(Gate gate, ElementType type, int64_t rows, int64_t width, const void* gate_up,
-              int64_t gate_up_stride, void* out, int64_t out_stride, Stream stream);
+void gate_mul(Activation activation, ElementType type, int64_t rows, int64_t width,
+              const void* gate_up, int64_t gate_up_stride, void* out, int64_t out_stride,
+              Stream stream);
 
 // What the host knows of a step's sequences: the grids' sizes come from it.
 struct AttentionExtent {

@@ -211,6 +211,30 @@ TEST_CASE("the best token of each row, the first of equals") {
   }
 }
 
+TEST_CASE("a linear layer with what follows it") {
+  const c10::InferenceMode guard;
+  at::manual_seed(7);
+  const int64_t in = 80;
+  for (const int64_t out : {7, 64, 96}) {
+    const at::Tensor weight = random_values({out, in}) * 0.125, x = random_values({2, 3, in});
+    const at::Tensor bias = random_values({out}), residual = random_values({2, 3, out});
+    const at::Tensor plain = at::linear(x, weight, bias);
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      INFO("out " << out << " " << type);
+      const at::Tensor own_x = on_device(x, type);
+      const Linear linear(on_device(weight, type), on_device(bias, type));
+      for (const Activation activation :
+           {Activation::kGelu, Activation::kGeluTanh, Activation::kQuickGelu, Activation::kRelu,
+            Activation::kSilu}) {
+        CHECK(relative_error(linear.activated(own_x, activation), activate(plain, activation)) <
+              2 * bound(type));
+      }
+      CHECK(relative_error(linear.added_to(on_device(residual, type), own_x), residual + plain) <
+            bound(type));
+    }
+  }
+}
+
 TEST_CASE("gated activations") {
   const c10::InferenceMode guard;
   at::manual_seed(4);
