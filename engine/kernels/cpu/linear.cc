@@ -43,7 +43,8 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t row_begin, in
   for_row_groups(row_end - row_begin, [&]<int R>(int64_t first) {
     constexpr int V = kTileVecs<R>;
     for (int64_t part = 0; part < min_of<int64_t>(kStrip, args.n - column); part += V * kLanes) {
-      Vec sums[R][V] = {};
+      Vec sums[R][V];
+      clear(sums);
       const auto run = [&](auto prefetch) {
         multiply<Unit, R, V>(x + first * x_stride, x_stride, weight + part * 4, kStrip * 4, used,
                              prefetch, sums);

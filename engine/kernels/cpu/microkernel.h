@@ -123,6 +123,16 @@ using Bf16Unit = PairUnit;
 using Bf16Unit = WidenedUnit;
 #endif
 
+// As loops: g++ clears a whole array in memory, by an instruction that costs more than a short k.
+template <int R, int V>
+static inline void clear(Vec (&sums)[R][V]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sums[r][v] = splat(0);
+  }
+}
+
 // sums[r][v] += sum over k of a[r][k] * b[k][v]. Strides in bytes.
 template <class Unit, int R, int V, class Prefetch>
 static inline void multiply(const char* a, int64_t a_stride, const char* b, int64_t b_stride,
