@@ -164,8 +164,8 @@ IDEFICS = [
         (
             "resampler_gelu",
             "gelu for relu",
-            "activate(layer.up(layer.mlp_norm(x)), config_.activation)",
-            "activate(layer.up(layer.mlp_norm(x)), Activation::kGelu)",
+            "layer.up.activated(layer.mlp_norm(x), config_.activation)",
+            "layer.up.activated(layer.mlp_norm(x), Activation::kGelu)",
         ),
         ("resampler_no_final_norm", "the last norm left out", "return norm_(x);", "return x;"),
     ),

@@ -26,6 +26,10 @@ KERNEL = (
         "engine/kernels/cpu/elementwise.cc",
         (STAGES,),
         ("rope_interleaved", "rope turns neighbours instead of halves", ROTATION, INTERLEAVED),
+    )
+    + _in(
+        "engine/kernels/cpu/activated.h",
+        (STAGES,),
         (
             "llama_gelu",
             "the decoder's MLP with quick_gelu for silu",
@@ -37,6 +41,16 @@ KERNEL = (
             "Gemma: quick_gelu for tanh gelu",
             "x / (1.0f + vexp(-2.0f * inner))",
             "x / (1.0f + vexp(-1.702f * x) + 0.0f * inner)",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/epilogue.h",
+        (STAGES,),
+        (
+            "residual_of_first_row",
+            "each row of a task gets the residual of its first",
+            "static_cast<const Out*>(epilogue.residual) + row * epilogue.residual_stride + column",
+            "static_cast<const Out*>(epilogue.residual) + begin * epilogue.residual_stride + column",
         ),
     )
     + _in(

@@ -26,7 +26,7 @@ LLAVA = mutants_in(
     (
         "llava_projector_activation",
         "projector: quick_gelu for gelu",
-        "activate(linear1_(features), activation_)",
-        "activate(linear1_(features), Activation::kQuickGelu)",
+        "linear1_.activated(features, activation_)",
+        "linear1_.activated(features, Activation::kQuickGelu)",
     ),
 )

@@ -50,8 +50,8 @@ PERCEIVER = _in(
     (
         "gated_mlp_swapped",
         "gate and up exchanged",
-        "activate(gate_up[0], activation_) * gate_up[1]",
-        "activate(gate_up[1], activation_) * gate_up[0]",
+        "activate_gated(gate_up_(x), activation_)",
+        "activate_gated(gate_up_(x).unflatten(-1, {2, -1}).flip(-2).flatten(-2), activation_)",
     ),
 )
 
@@ -103,8 +103,8 @@ QWEN = _in(
     (
         "qwen_merger_tanh_gelu",
         "merger: tanh gelu for erf gelu",
-        "activate(merger1_(rows), Activation::kGelu)",
-        "activate(merger1_(rows), Activation::kGeluTanh)",
+        "merger1_.activated(rows, Activation::kGelu)",
+        "merger1_.activated(rows, Activation::kGeluTanh)",
     ),
 ) + _in(
     "engine/core/grid_positions.cc",
