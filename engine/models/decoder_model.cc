@@ -1,7 +1,8 @@
 #include "engine/models/decoder_model.h"
 
 #include <algorithm>
-#include <utility>
+
+#include "engine/models/library_release.h"
 
 namespace saccade {
 namespace {
@@ -24,10 +25,7 @@ int media_token_id(const ModelFolder& folder, const char* old_name, const char* 
 DecoderConfig parse_text_config(const ModelFolder& folder, const std::string& default_type) {
   const JsonView text = folder.section("text_config");
   DecoderConfig config = parse_decoder_config(text, text.string("model_type", default_type));
-  // Since 5.4 Gemma 2 scales its word embeddings; before, visual tokens as well.
-  if (folder.library_version() >= std::pair(5, 4)) {
-    config.embedding_scale *= std::exchange(config.input_scale, 1);
-  }
+  follow_release(folder.library_version(), config);
   if (config.embedding_size != config.hidden_size) {
     text.fail("word_embed_proj_dim",
               "a decoder that reads visual tokens needs embeddings of hidden_size");

@@ -10,6 +10,7 @@
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
 #include "engine/models/gated_cross_attention.h"
+#include "engine/models/library_release.h"
 #include "engine/models/resampler.h"
 #include "engine/models/vit.h"
 
@@ -35,6 +36,7 @@ struct IdeficsConfig {
 DecoderConfig parse_text(const ModelFolder& folder) {
   const JsonView config = folder.config();
   DecoderConfig text = parse_decoder_config(config, "llama");
+  follow_release(folder.library_version(), text);
   text.type = "idefics";
   text.num_kv_heads = text.num_heads;
   text.qkv_bias = text.output_bias = text.mlp_bias = false;

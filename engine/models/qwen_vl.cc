@@ -11,6 +11,7 @@
 #include "engine/models/decoder_model.h"
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
+#include "engine/models/library_release.h"
 #include "engine/models/qwen_vit.h"
 
 namespace saccade {
@@ -73,6 +74,7 @@ QwenVlConfig parse_config(const ModelFolder& folder) {
   }
   qwen.of_fifth = folder.library_version().first >= 5;
   qwen.text = parse_decoder_config(text, "qwen2_vl_text");
+  follow_release(folder.library_version(), qwen.text);
   if (qwen.text.rope.sections == std::array<int, 3>{}) {
     text.fail(text.has("rope_parameters") ? "rope_parameters" : "rope_scaling",
               "has no mrope_section");

@@ -4,6 +4,7 @@
 
 #include "engine/models/decoder_model.h"
 #include "engine/models/family.h"
+#include "engine/models/library_release.h"
 
 namespace saccade {
 namespace {
@@ -18,7 +19,9 @@ class TextModel : public DecoderModel {
 };
 
 DecoderConfig parse_config(const ModelFolder& folder) {
-  return parse_decoder_config(folder.config(), folder.model_type());
+  DecoderConfig config = parse_decoder_config(folder.config(), folder.model_type());
+  follow_release(folder.library_version(), config);
+  return config;
 }
 
 ModelInfo describe(const ModelFolder& folder) {
