@@ -306,6 +306,8 @@ def make_tokenizer(kind):
         return tt.sentencepiece_bpe("prepend", 140, bos="</s>"), "</s>", "</s>", "</s>"
     if kind == "metaspace":
         return tt.sentencepiece_bpe("metaspace", 120), "<s>", "</s>", "<unk>"
+    if kind in ("words", "unigram"):
+        return tt.word_level() if kind == "words" else tt.unigram(), "<s>", "</s>", "<unk>"
     if kind == "qwen":  # no begin token at all
         return tt.byte_level_bpe(320, "<|begin|>", adds_bos=False), None, "<|end|>", None
     if kind == "smol":  # the begin token stands in the template alone

@@ -166,6 +166,8 @@ def gemma3_text(rng):
     if "layer_types" not in text:
         text["sliding_window_pattern"] = rng.one(2, 3, 6)
     scaling = rope_of(rng, 8, (None, "linear"))
+    if scaling:
+        scaling["rope_type"] = scaling.pop("type", "linear")
     return text | rng.some(rope_local_base_freq=rng.one(50.0, 1e4)) | (
         {"rope_scaling": scaling} if scaling else {}
     )

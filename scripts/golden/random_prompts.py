@@ -94,6 +94,10 @@ def _noise(rng, width, height):
 
 def _size(rng):
     side = lambda: rng.one(rng.randint(9, 40), rng.randint(30, 120), rng.randint(100, 400))
+    if rng.maybe(0.15):  # strips; of still longer ones the library takes rows for channels on the way
+        strip = [rng.randint(12, 20), rng.randint(60, 120)]
+        rng.shuffle(strip)
+        return tuple(strip)
     return side(), side()
 
 

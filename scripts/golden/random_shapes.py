@@ -8,6 +8,7 @@ from random_decoders import ACTIVATIONS, DECODERS, Draw, heads_of, text_of, wind
 
 # Tokenizers whose end token is "</s>", and those with "<|end|>".
 PIECES, BYTES = ("prepend", "metaspace"), ("bytes",)
+OTHERS = ("words", "unigram")
 
 
 def draw(family, seed):
@@ -18,7 +19,7 @@ def draw(family, seed):
 
 def dialect(rng, kinds=PIECES + BYTES):
     """Tokenizer, end tokens and how the weights are stored."""
-    kind = rng.choice(kinds)
+    kind = rng.choice(OTHERS) if kinds == PIECES + BYTES and rng.maybe(0.2) else rng.choice(kinds)
     ends = ("<|end|>",) if kind in ("bytes", "qwen") else ("</s>",)
     if kind == "prepend" and rng.maybe():
         ends += ("<|im_end|>",)

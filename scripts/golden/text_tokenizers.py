@@ -2,6 +2,7 @@
 
 import collections
 import json
+import math
 
 import transformers as hf
 from tokenizers import (
@@ -104,6 +105,32 @@ def byte_level_bpe(size=340, bos="<|begin|>", end="<|end|>", adds_bos=True):
     tok.post_processor = (
         processors.Sequence([bytes_only, _with_bos(tok, bos)]) if adds_bos else bytes_only
     )
+    return tok
+
+
+def word_level():
+    """A word is a token, or unknown. No decoder: words are joined with spaces."""
+    split = pre_tokenizers.Whitespace()
+    words = _most_frequent([word for word, _ in split.pre_tokenize_str(TEXT)], 90)
+    vocab = {token: i for i, token in enumerate(["<unk>", "<s>", "</s>", *words])}
+    tok = Tokenizer(models.WordLevel(vocab=vocab, unk_token="<unk>"))
+    tok.pre_tokenizer = split
+    tok.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in ("<unk>", "<s>", "</s>")])
+    tok.post_processor = _with_bos(tok, "<s>")
+    return tok
+
+
+def unigram():
+    """Pieces with the logarithms of their frequencies, without a begin token of its own."""
+    trained, _ = _trained_merges(160)
+    counts = [max(TEXT.count(piece.replace(SPACE, " ")), 1) for piece in trained]
+    scores = [math.log(count / len(TEXT)) for count in counts]
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), *zip(trained, scores)]
+    tok = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tok.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tok.pre_tokenizer = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")
+    tok.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+    tok.add_special_tokens([AddedToken(t, normalized=False, special=True) for t in ("<unk>", "<s>", "</s>")])
     return tok
 
 

@@ -80,12 +80,15 @@ AnyresRule::AnyresRule(const ProcessorFields& fields, Filter filter,
 void AnyresRule::read_sizes(const ProcessorFields& fields, bool crops) {
   if (const auto* size = fields.find("size")) {
     ImageSize exact{};
-    if (fields.has_keys(*size, {"shortest_edge"})) {
+    if (size->is_number()) {
+      tile_ = fields.side("size", *size);
+    } else if (fields.has_keys(*size, {"shortest_edge"})) {
       tile_ = fields.side("size.shortest_edge", (*size)["shortest_edge"]);
     } else if (fields.read_exact("size", *size, &exact) && exact.height == exact.width) {
       tile_ = exact.height;
     } else {
-      fields.fail("size", "must be {\"shortest_edge\"} or {\"height\", \"width\"} of a square");
+      fields.fail("size",
+                  "must be a number, {\"shortest_edge\"} or {\"height\", \"width\"} of a square");
     }
   }
   if (!crops) return;

@@ -9,11 +9,11 @@ namespace {
 
 using namespace saccade;
 
-ImageProcessor processor() {
+ImageProcessor processor(const std::string& size = R"({"shortest_edge": 28})") {
   std::string name = (std::filesystem::temp_directory_path() / "saccade_anyres_XXXXXX").string();
   const std::filesystem::path folder = mkdtemp(name.data());
   std::ofstream(folder / "preprocessor_config.json")
-      << R"({"image_processor_type": "LlavaNextImageProcessor", "size": {"shortest_edge": 28},
+      << R"({"image_processor_type": "LlavaNextImageProcessor", "size": )" << size << R"(,
              "crop_size": 28, "do_normalize": false, "resample": 0,
              "image_grid_pinpoints": [[28, 56], [56, 28], [56, 56], [84, 28], [28, 84]]})";
   ImageProcessor made = ImageProcessor::load(folder);
@@ -47,6 +47,13 @@ TEST_CASE("the resolution that keeps most, then wastes least") {
   CHECK(grid(10, 10) == ImageSize{1, 2});
   CHECK(grid(224, 31) == ImageSize{3, 1});
   CHECK(grid(1, 3000) == ImageSize{1, 2});  // where the reference finds none
+}
+
+TEST_CASE("a tile's size in other words") {
+  const std::string plain = processor().description();
+  for (const char* size : {"28", R"({"height": 28, "width": 28})", "[28, 28]"}) {
+    CHECK(processor(size).description() == plain);
+  }
 }
 
 TEST_CASE("the picture lies in the middle of black") {
