@@ -28,6 +28,7 @@ from converting import (
     copy_tokenizer,
     crop_pictures,
     generation_config,
+    heads_halved,
     load_pth,
     read_clip,
     read_llama,
@@ -61,7 +62,6 @@ TUNED_NAMES = [
 ]
 LORA = re.compile(r"llama\.layers\.(\d+)\.(attention|feed_forward)\.lora_(w[qkvo123])_l([12])\.weight")
 GATE = re.compile(r"llama\.layers\.(\d+)\.attention\.(gate|new_gate)")
-ROTATED = (".q_proj.", ".k_proj.")
 
 
 def main():
@@ -128,14 +128,6 @@ def convert(arguments):
         generation_config=generation_config(arguments.llm, llm_config),
         preprocessor_config=crop_pictures(vision["image_size"], CLIP_MEAN[::-1], CLIP_STD[::-1]),
     )
-
-
-def heads_halved(name, tensor, config):
-    """Outputs of q and k in Hugging Face's order: of each head first the even ones, then the odd ones."""
-    if not any(part in name for part in ROTATED):
-        return tensor
-    pairs = tensor.unflatten(0, (config["num_attention_heads"], -1, 2))
-    return pairs.transpose(1, 2).flatten(0, 2)
 
 
 def keep_prompt_projections(tensors, llm, layers):

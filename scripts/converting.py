@@ -15,6 +15,7 @@ MESSAGE_TEXT = (
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
 )
 DTYPES = ["float16", "bfloat16", "float32"]
+ROTATED = (".q_proj.", ".k_proj.")
 
 
 def load_pth(path, key="model"):
@@ -110,6 +111,14 @@ def picture_token(folder):
     if text not in ids or not tokenizer["model"].get("byte_fallback"):
         raise SystemExit(f"{folder}/tokenizer.json: has no unknown token beside bytes, as LLaMA's have")
     return ids[text], text
+
+
+def heads_halved(name, tensor, config):
+    """Outputs of q and k in Hugging Face's order: of each head first the even ones, then the odd ones."""
+    if not any(part in name for part in ROTATED):
+        return tensor
+    pairs = tensor.unflatten(0, (config["num_attention_heads"], -1, 2))
+    return pairs.transpose(1, 2).flatten(0, 2)
 
 
 def add_product(weight, down, up, scale=1.0):

@@ -46,6 +46,7 @@ EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model
   scheduler.max_encode_per_step = cpu ? kCpuEncodesPerStep : kGpuEncodesPerStep;
   scheduler.prefix_caching = model.info.prefix_cacheable;
   scheduler.recompute_beyond = model.info.recompute_beyond;
+  scheduler.keys = model.info.keys;
   scheduler.encoder_cache_tokens = encoder_cache_tokens(options, model.info, max_model_len);
   scheduler.eos_ids = model.info.eos_ids;
   scheduler.vocab_size = model.info.vocab_size;

@@ -46,7 +46,7 @@ int64_t GridPositions::jump(std::span<const MediaSpan> spans, int64_t prompt_len
 
 std::array<int64_t, 3> GridPositions::at(int64_t index) {
   pass_spans_before(index);
-  const int64_t place = index + shift_ + (index >= prompt_length_ ? jump() : 0);
+  const int64_t place = index + shift_ + (index >= prompt_length_ ? jump() + answer_shift_ : 0);
   if (next_ == spans_.size() || index < spans_[next_].position || !has_grid(spans_[next_])) {
     return {place, place, place};
   }

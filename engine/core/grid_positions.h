@@ -16,8 +16,9 @@ namespace saccade {
 class GridPositions {
  public:
   // `spans` are those of the whole request and outlive this; its prompt has `prompt_length` tokens.
-  GridPositions(std::span<const MediaSpan> spans, int64_t prompt_length)
-      : spans_(spans), prompt_length_(prompt_length) {}
+  // `answer_shift` is added to the answer's positions (KeyRules).
+  GridPositions(std::span<const MediaSpan> spans, int64_t prompt_length, int64_t answer_shift = 0)
+      : spans_(spans), prompt_length_(prompt_length), answer_shift_(answer_shift) {}
 
   // Of the token with `index` tokens before it. Indices must not fall from call to call.
   std::array<int64_t, 3> at(int64_t index);
@@ -32,6 +33,7 @@ class GridPositions {
 
   std::span<const MediaSpan> spans_;
   int64_t prompt_length_;
+  int64_t answer_shift_;
   size_t next_ = 0;       // first span that does not end before the last index asked for
   int64_t shift_ = 0;     // position minus index of text after the spans before next_
   int64_t furthest_ = 0;  // behind the largest position of these spans

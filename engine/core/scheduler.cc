@@ -183,7 +183,7 @@ void Scheduler::fail_stuck_head() {
 bool Scheduler::take_blocks(Sequence& sequence) {
   const int needed = blocks_for(sequence.length());
   const int shareable = config_.prefix_caching ? sequence.cacheable() / config_.block_size : 0;
-  sequence.hash_blocks(shareable, config_.block_size);
+  sequence.hash_blocks(shareable, config_.block_size, config_.keys);
   int shared = 0;
   for (; shared < shareable; ++shared) {
     const std::optional<int> block = blocks_.find(sequence.hashes[shared]);
@@ -214,7 +214,7 @@ void Scheduler::plan_chunk(Sequence& sequence) {
   if (end == sequence.computed) return;
   if (config_.prefix_caching && !waiting_.empty()) {
     const int full = end / config_.block_size;
-    sequence.hash_blocks(full, config_.block_size);
+    sequence.hash_blocks(full, config_.block_size, config_.keys);
     for (int i = sequence.published; i < full; ++i) computing_.push_back(sequence.hashes[i]);
   }
   add_entry(sequence, end - sequence.computed);

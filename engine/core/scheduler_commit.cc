@@ -206,7 +206,7 @@ void Scheduler::publish_blocks(Sequence& sequence) {
   if (!config_.prefix_caching) return;
   const int full = sequence.computed / config_.block_size;
   if (sequence.published >= full) return;
-  sequence.hash_blocks(full, config_.block_size);
+  sequence.hash_blocks(full, config_.block_size, config_.keys);
   for (; sequence.published < full; ++sequence.published) {
     blocks_.publish(sequence.blocks[sequence.published], sequence.hashes[sequence.published]);
   }

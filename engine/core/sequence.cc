@@ -34,11 +34,12 @@ ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, 
 }
 
 // The parent of a sequence's first block: an adapter makes other keys and values of the same
-// tokens.
-ContentHash root_hash(int adapter) {
-  if (adapter == 0) return {};
+// tokens, and so may a picture somewhere in the request.
+ContentHash root_hash(int adapter, bool media_changes_text) {
+  if (adapter == 0 && !media_changes_text) return {};
   Sha256 hash;
   hash.update_u32(static_cast<uint32_t>(adapter));
+  if (media_changes_text) hash.update_u32(1);
   return hash.finish();
 }
 
@@ -85,13 +86,14 @@ std::span<const MediaSpan> Sequence::spans_after(int from) const {
   return {first, request.spans.end()};
 }
 
-void Sequence::hash_blocks(int count, int block_size) {
+void Sequence::hash_blocks(int count, int block_size, const KeyRules& rules) {
+  const bool changed = rules.media_changes_text && !request.media.empty();
   while (static_cast<int>(hashes.size()) < count) {
     const int start = static_cast<int>(hashes.size()) * block_size;
-    ContentHash parent = hashes.empty() ? root_hash(request.adapter) : hashes.back();
+    ContentHash parent = hashes.empty() ? root_hash(request.adapter, changed) : hashes.back();
     if (start + block_size > prompt_length) {
-      const int64_t jump = GridPositions::jump(request.spans, prompt_length);
-      if (jump > 0) parent = jumped(parent, prompt_length - start, jump);
+      const int64_t jump = GridPositions::jump(request.spans, prompt_length) + rules.answer_shift;
+      if (jump != 0) parent = jumped(parent, prompt_length - start, jump);
     }
     hashes.push_back(hash_block(parent, std::span(tokens).subspan(start, block_size), start,
                                 spans_after(start), request.media));

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/core/key_rules.h"
 #include "engine/core/prompt_lookup.h"
 #include "engine/core/request.h"
 #include "engine/core/request_queue.h"
@@ -34,7 +35,7 @@ struct Sequence {
   std::span<const MediaSpan> spans_after(int from) const;
 
   // Extends `hashes` to the first `blocks` blocks, all of which must be full of known tokens.
-  void hash_blocks(int blocks, int block_size);
+  void hash_blocks(int blocks, int block_size, const KeyRules& rules = {});
 
   Request request;  // its prompt has moved to `tokens`
   AdmissionTicket ticket;

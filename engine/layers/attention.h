@@ -21,15 +21,22 @@ struct MemoryRun {
 };
 using MemoryRuns = std::vector<MemoryRun>;
 
+// Rows [first, first + count) of a step's tokens.
+struct RowRun {
+  int64_t first;
+  int64_t count;
+};
+
 // The layout of one step, made once by the executor and read by every layer.
 struct AttentionInput {
   std::vector<kernels::PagedSequence> sequences;
   std::vector<int64_t> slots;           // [num_tokens] block * block_size + offset of each token
   std::vector<RopePosition> positions;  // [num_tokens]
   int block_size = 0;
-  AdapterRuns adapters;  // ascending
-  MemoryRuns memories;   // ascending
-  DeviceLayout device;   // off the CPU only
+  AdapterRuns adapters;            // ascending
+  MemoryRuns memories;             // ascending
+  std::vector<RowRun> with_media;  // of requests that hold media, ascending
+  DeviceLayout device;             // off the CPU only
 };
 
 // Keys and values of one layer: two pools of [num_blocks, kv_heads, block_size, head_dim].

@@ -162,7 +162,8 @@ Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device
 at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rope,
                            const AttentionInput& input, const LayerCache& cache) const {
   const Layer& layer = layers_[index];
-  at::Tensor qkv = layer.qkv(x, input.adapters);
+  at::Tensor qkv =
+      layer.qkv(layer.before_attention ? (*layer.before_attention)(x, input) : x, input.adapters);
   if (config_.qk_norm) {
     layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
     layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
@@ -219,6 +220,10 @@ at::Tensor Decoder::next_input(size_t layer, at::Tensor& h, const at::Tensor& ch
 void Decoder::insert_before(int layer, std::shared_ptr<const DecoderInsert> insert) {
   if (!config_.norm_first) throw std::logic_error("inserts need a decoder with norms in front");
   inserts_.at(static_cast<size_t>(layer)) = std::move(insert);
+}
+
+void Decoder::insert_before_attention(int layer, std::shared_ptr<const DecoderInsert> insert) {
+  layers_.at(static_cast<size_t>(layer)).before_attention = std::move(insert);
 }
 
 void Decoder::insert_into_attention(int layer, std::shared_ptr<const AttentionInsert> insert) {

@@ -16,8 +16,9 @@
 
 namespace saccade {
 
-// Something between two layers of a decoder that changes the residual stream, h [T, H] -> [T, H].
-// A token's row depends on that row and on what the step's layout says of it alone.
+// Something between two layers of a decoder that changes the residual stream, or between a layer's
+// norm and attention that changes what the latter reads, h [T, H] -> [T, H]. A token's row depends
+// on that row and on what the step's layout says of it alone.
 class DecoderInsert {
  public:
   virtual ~DecoderInsert() = default;
@@ -47,6 +48,9 @@ class Decoder {
   at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const;
   // From now on `insert` runs before that layer. At load only; norms stand before the sublayers.
   void insert_before(int layer, std::shared_ptr<const DecoderInsert> insert);
+  // From now on that layer's attention reads what `insert` makes of its normalised input. At load
+  // only.
+  void insert_before_attention(int layer, std::shared_ptr<const DecoderInsert> insert);
   // From now on `insert` takes part in that layer's attention. At load only.
   void insert_into_attention(int layer, std::shared_ptr<const AttentionInsert> insert);
   // What that layer's projections make of rows [n, hidden], unrotated: [n, 2 * kv_heads *
@@ -67,6 +71,7 @@ class Decoder {
     Layer(const DecoderConfig& config, const WeightScope& scope);
 
     Norm attention_norm;
+    std::shared_ptr<const DecoderInsert> before_attention;  // of the family; null: none
     Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
     std::optional<RmsNorm> query_norm;
     std::optional<RmsNorm> key_norm;

@@ -36,6 +36,7 @@ const ModelFamily& llava_next_video_family();
 const ModelFamily& llava_onevision_family();
 const ModelFamily& video_llava_family();
 const ModelFamily& instructblip_family();
+const ModelFamily& lavin_family();
 const ModelFamily& llama_adapter_family();
 const ModelFamily& medvint_family();
 const ModelFamily& minigpt_v2_family();

@@ -20,6 +20,7 @@ std::vector<const ModelFamily*> all_families() {
   families.push_back(&minigpt_v2_family());
   families.push_back(&openflamingo_family());
   families.push_back(&llama_adapter_family());
+  families.push_back(&lavin_family());
   families.push_back(&medvint_family());
   families.push_back(&idefics_family());
   families.push_back(&idefics2_family());

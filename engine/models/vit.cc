@@ -208,7 +208,8 @@ at::Tensor VitBlock::attend(const at::Tensor& x) const {
 }
 
 at::Tensor VitBlock::operator()(const at::Tensor& x) const {
-  const at::Tensor h = projection_.added_to(x, attend(norm1_(x)));
+  const at::Tensor read = insert_ ? insert_(norm1_(x)) : norm1_(x);
+  const at::Tensor h = projection_.added_to(x, attend(read));
   return fc2_.added_to(h, fc1_.activated(norm2_(h), activation_));
 }
 

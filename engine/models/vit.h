@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,13 +69,18 @@ class VitBlock {
   VitBlock(const VitConfig& config, const WeightScope& scope);
   at::Tensor operator()(const at::Tensor& x) const;  // [n, positions, hidden] -> the same
 
+  // From now on attention reads what `insert` makes of its normalised input, row by row.
+  using Insert = std::function<at::Tensor(const at::Tensor&)>;
+  void insert_before_attention(Insert insert) { insert_ = std::move(insert); }
+
  private:
   at::Tensor attend(const at::Tensor& x) const;
 
   int64_t heads_;
   Activation activation_;
   LayerNorm norm1_;
-  Linear qkv_;  // [3 * hidden, hidden], rows q | k | v
+  Insert insert_;  // empty: none
+  Linear qkv_;     // [3 * hidden, hidden], rows q | k | v
   Linear projection_;
   LayerNorm norm2_;
   Linear fc1_;
@@ -93,6 +99,10 @@ class Vit {
   // Hidden state i -> i + 1, both [n, positions, hidden].
   at::Tensor block(int i, const at::Tensor& x) const { return blocks_[i](x); }
   at::Tensor post_norm(const at::Tensor& x) const { return post_norm_.front()(x); }
+  // At load only.
+  void insert_before_attention(int block, VitBlock::Insert insert) {
+    blocks_.at(static_cast<size_t>(block)).insert_before_attention(std::move(insert));
+  }
 
   // Hidden states by index (ascending, at most `blocks`), 0 being the embeddings.
   std::vector<at::Tensor> hidden_states(const at::Tensor& pixels,

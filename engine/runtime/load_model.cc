@@ -128,7 +128,8 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
     loaded.executor = std::make_unique<TorchExecutor>(
         std::move(built.model),
         TorchExecutor::Options{placement, loaded.num_blocks, options.block_size,
-                               options.num_threads, loaded.info.eos_ids});
+                               options.num_threads, loaded.info.eos_ids,
+                               loaded.info.keys.answer_shift});
   } catch (const c10::Error& error) {
     throw LoadError(path.string() + ": " + error.what_without_backtrace());
   }

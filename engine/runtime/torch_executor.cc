@@ -98,7 +98,8 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
       input.sequences.push_back(
           {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
     }
-    GridPositions places(entry.spans, entry.prompt_length);
+    if (!entry.media.empty()) input.with_media.push_back({first_row, entry.length});
+    GridPositions places(entry.spans, entry.prompt_length, options_.answer_shift);
     for (int p = entry.start; p < entry.start + entry.length; ++p) {
       const int64_t block = entry.block_table[p / options_.block_size];
       input.slots.push_back(block * options_.block_size + p % options_.block_size);

@@ -21,6 +21,7 @@ class TorchExecutor : public ModelExecutor {
     int block_size = 0;
     int num_threads = 0;  // 0: libtorch's own choice
     std::vector<TokenId> eos_ids;
+    int answer_shift = 0;  // KeyRules
   };
 
   TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options options);

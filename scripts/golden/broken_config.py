@@ -308,8 +308,12 @@ CONVERTED = [  # what only our converters write
     *_bad_values("medvint", "vision_config.", ["width"], [*NO_SIZE[:2], *NO_SIZE[3:6], ("odd", 3), ("wide", 1 << 20)]),
     *_bad_values("medvint", "vision_config.", ["layers"], [("none", []), ("zero", [0]), ("five", [1] * 5), ("text", "1")]),
     *_bad_values("medvint", "vision_config.", ["image_size"], [*NO_SIZE[:2], ("no_multiple", 40)]),
+    *_bad_values("lavin", "", ["vision_feature_interval"], [*NO_SIZE[:6], ("more_than_layers", 9)]),
+    *_bad_values("lavin", "", ["adapter_dim", "hidden_proj"], NO_SIZE[:6]),
+    *_bad_values("lavin", "", ["router_temperature"], [("zero", 0), ("negative", -1), ("text", "10")]),
     *_bad_values("medvint", "query_config.", ["num_queries", "num_hidden_layers"], NO_SIZE[:6]),
     weights_row("llama_adapter_gates_missing", drop_tensor("adapter_gates"), "adapter_gates", base="llama_adapter"),
+    weights_row("lavin_routes_missing", drop_tensor("router_weights"), "router_weights", base="lavin"),
     weights_row("medvint_downsample_missing", drop_tensor("vision_model.layers.1.0.downsample.bias"), "downsample",
                 base="medvint"),
 ]

@@ -7,6 +7,7 @@ import blip_video  # noqa: F401  its family is known from here on
 import cases
 import decoders
 import idefics
+import lavin
 import llama_adapter
 import llama_checkpoints
 import llava_line  # noqa: F401  its families are known from here on
@@ -32,6 +33,7 @@ def all_checkpoints():
         + minigpt.checkpoints(Checkpoint)
         + openflamingo.checkpoints(Checkpoint)
         + llama_adapter.checkpoints(Checkpoint)
+        + lavin.checkpoints(Checkpoint)
         + medvint.checkpoints(Checkpoint)
         + tile_checkpoints.idefics2()
         + tile_checkpoints.qwen_vl()
@@ -239,7 +241,7 @@ def _second_dialect():
         return Checkpoint(source + "_v5", family, cases, source=source, **options)
 
     return [
-        Checkpoint("llama_v5", "llama", few, source="llama_tied"),
+        Checkpoint("llama_v5", "llama", few, source="llama_tied", weights="bfloat16"),
         Checkpoint(
             "llama_yarn_v5",
             "llama",

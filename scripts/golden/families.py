@@ -15,6 +15,7 @@ from transformers.utils import PushToHubMixin
 
 import prompts
 from idefics import Idefics
+from lavin import Lavin
 from llama_adapter import LlamaAdapter
 from medvint import Medvint
 from minigpt import MiniGptV2
@@ -251,6 +252,7 @@ class NoVideos(types.SimpleNamespace, PushToHubMixin):  # 5.x saves what is one 
 
 FAMILIES = {
     "idefics": Idefics(),
+    "lavin": Lavin(),
     "llama_adapter": LlamaAdapter(),
     "medvint": Medvint(),
     "minigpt_v2": MiniGptV2(),

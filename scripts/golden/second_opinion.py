@@ -14,6 +14,7 @@ import plain_medvint
 from plain_models import Decoder, QFormer, Tower, gelu, layer_norm, linear, read_checkpoint
 from plain_idefics import IdeficsModel
 from plain_idefics2 import Idefics2Model
+from plain_lavin import LavinModel
 from plain_llama_adapter import AdapterModel
 from plain_openflamingo import FlamingoModel
 from plain_qwen import QwenModel
@@ -121,6 +122,7 @@ FAMILIES = {  # written in files of their own
     "idefics2": Idefics2Model,
     "idefics3": TilesModel,
     "smolvlm": TilesModel,
+    "lavin": LavinModel,
     "llama_adapter": AdapterModel,
     "openflamingo": FlamingoModel,
     "qwen2_vl": QwenModel,

@@ -37,7 +37,7 @@ def check_answer(answer, case, model=""):
 
 
 OF_VIDEOS = ["instructblipvideo", "smolvlm", "qwen2_vl", "qwen2_5_vl"]
-CONVERTED = ["minigpt_v2", "openflamingo", "llama_adapter", "medvint"]
+CONVERTED = ["minigpt_v2", "openflamingo", "llama_adapter", "medvint", "lavin"]
 LLAVA_LINE = ["llava_siglip", "llava_next", "llava_next_video", "llava_onevision", "video_llava"]
 
 

@@ -4,11 +4,12 @@ import pathlib
 import sys
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
 ROOT = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT.parents[1] / "scripts" / "golden"))
+sys.path[:0] = [str(ROOT.parents[1] / "scripts" / "golden"), str(ROOT.parents[1] / "scripts")]
 
 import build  # noqa: E402
 from checkpoints import all_checkpoints  # noqa: E402
@@ -29,27 +30,60 @@ def test_the_committed_folder_is_what_the_converter_makes(spec, tmp_path):
         assert_close(tensor, committed[name], rtol=2**-7, atol=1e-6, msg=name)
 
 
-def test_what_a_checkpoint_lacks_or_holds_besides_is_named(tmp_path):
-    [spec] = [spec for spec in SPECS if spec.name == "minigpt_v2"]
+def stopped(name, file, change, out):
+    """What the converter says of the parts of `name` where `change` was made to the tensors of one file."""
+    [spec] = [spec for spec in SPECS if spec.name == name]
     family = build.FAMILIES[spec.family]
     parts = family.parts
 
-    def with_change(change):
-        def changed(spec):
-            made = parts(spec)
-            change(made["minigptv2.pth"]["model"])
-            return made
+    def changed(spec):
+        made = parts(spec)
+        change(made[file]["model"])
+        return made
 
-        family.parts = changed
-        try:
-            with pytest.raises(SystemExit) as stop:
-                build.build(spec, tmp_path / "out")
-        finally:
-            del family.parts
-        return str(stop.value)
+    family.parts = changed
+    try:
+        with pytest.raises(SystemExit) as stop:
+            build.build(spec, out)
+    finally:
+        del family.parts
+    return str(stop.value)
+
+
+def test_what_a_checkpoint_lacks_or_holds_besides_is_named(tmp_path):
+    def with_change(change):
+        return stopped("minigpt_v2", "minigptv2.pth", change, tmp_path / "out")
 
     assert "llama_proj.weight" in with_change(lambda model: model.pop("llama_proj.weight"))
     lora = "llama_model.base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     assert "layers.0.self_attn.q_proj.weight" in with_change(lambda model: model.pop(lora))
     head = "llama_model.base_model.model.lm_head.weight"
     assert head in with_change(lambda model: model.update({head: model["llama_proj.bias"]}))
+
+
+def test_adapters_of_lavin_that_are_others_are_named(tmp_path):
+    def with_change(change):
+        return stopped("lavin", "adapter.pth", change, tmp_path / "out")
+
+    expert = "module.layers.1.adapter_attn.conv_D.weight"
+    assert "layers.1.adapter_attn.conv_D.weight" in with_change(lambda model: model.pop(expert))
+    mlp = "module.layers.0.adapter_mlp.conv_A.weight"
+    assert mlp in with_change(lambda model: model.update({mlp: model[expert]}))
+    kinds = "module.adapter_modality_embedding.weight"
+    assert "width 8" in with_change(lambda model: model.update({kinds: model[kinds][:, :8]}))
+
+
+def test_vicunas_delta_is_added_as_lavin_adds_it():
+    """Its rows of q and k, each head's halves one after the other, onto rows that stand in pairs."""
+    import convert_lavin
+    from llama_adapter import interleaved
+
+    generator = torch.Generator().manual_seed(1)
+    names = ["model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.v_proj.weight"]
+    llm, delta = ({name: torch.randn(12, 5, generator=generator) for name in names} for _ in range(2))
+    added = dict(llm)
+    convert_lavin.add_delta(added, delta | {"rotary_emb.inv_freq": torch.ones(3)}, {"num_attention_heads": 2})
+    assert_close(interleaved(added[names[0]], 2), interleaved(llm[names[0]], 2) + delta[names[0]])
+    assert_close(added[names[1]], llm[names[1]] + delta[names[1]])
+    with pytest.raises(SystemExit, match="q_proj"):
+        convert_lavin.add_delta(added, {names[0]: torch.ones(13, 5)}, {"num_attention_heads": 2})

@@ -1,6 +1,6 @@
 """Deliberate bugs of what acts inside the decoder (mutants.py says how they are written)."""
 
-from mutant import ALONE, CORE, mutants_in
+from mutant import ALONE, BATCHED, CORE, mutants_in
 
 ADAPTERS = ("lora_test", "")
 CROSS = ("cross_attention_test", "")
@@ -128,6 +128,58 @@ IDEFICS = [
             "text without a picture looks at nothing",
             "add_run(mixed, queries, {done, mixed.size(0) - done, *blank_});",
             "",
+        ),
+    ),
+    *mutants_in(
+        "engine/models/lavin.cc",
+        (ALONE,),
+        (
+            "lavin_routes_of_text",
+            "prompts with pictures take the experts of text",
+            "modality.narrow(0, run.first, run.count).fill_(1)",
+            "modality.narrow(0, run.first, run.count).fill_(0)",
+        ),
+        (
+            "lavin_tower_routed_by_class_token",
+            "all rows of a picture take the class token's experts",
+            "router_(x) / temperature_",
+            "router_(x.narrow(1, 0, 1)) / temperature_",
+        ),
+        (
+            "lavin_answer_not_shifted",
+            "the answer's positions go on behind the prompt's",
+            ".answer_shift = -1",
+            ".answer_shift = 0",
+        ),
+    ),
+    *mutants_in(
+        "engine/models/routed_adapter.cc",
+        (ALONE,),
+        (
+            "routed_adapter_no_sum",
+            "an adapter in the place of its input",
+            "up_.added_to(x, routed)",
+            "up_(routed)",
+        ),
+    ),
+    *mutants_in(
+        "engine/runtime/torch_executor.cc",
+        (BATCHED,),
+        (
+            "modality_of_other_rows",
+            "the first rows of a step are those of a picture's request",
+            "input.with_media.push_back({first_row, entry.length})",
+            "input.with_media.push_back({0, entry.length})",
+        ),
+    ),
+    *mutants_in(
+        "engine/core/sequence.cc",
+        (CORE,),
+        (
+            "text_shared_with_pictures",
+            "text before a picture shares the blocks of text alone where their keys differ",
+            "rules.media_changes_text && !request.media.empty()",
+            "false",
         ),
     ),
     *mutants_in(

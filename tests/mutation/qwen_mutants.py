@@ -124,7 +124,7 @@ QWEN = _in(
     (
         "answer_without_jump",
         "an answer goes on where the prompt's text left off",
-        "index >= prompt_length_ ? jump() : 0",
-        "0",
+        "jump() + answer_shift_",
+        "answer_shift_",
     ),
 )

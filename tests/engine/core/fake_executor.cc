@@ -47,12 +47,14 @@ bool splices(const BatchEntry& entry, const ContentHash& key) {
 }  // namespace
 
 std::vector<uint64_t> digests(std::span<const TokenId> tokens, std::span<const MediaSpan> spans,
-                              std::span<const EncoderInput> media, int count) {
+                              std::span<const EncoderInput> media, int count, const KeyRules& rules,
+                              int prompt_length) {
   std::vector<uint64_t> result(count);
-  uint64_t state = 0;
+  uint64_t state = rules.media_changes_text && !media.empty() ? 1 : 0;
   size_t span = 0;
   for (int i = 0; i < count; ++i) {
     state = mix(state, tokens[i]);
+    if (i >= prompt_length && rules.answer_shift != 0) state = mix(state, 1);
     while (span < spans.size() && spans[span].position + spans[span].length <= i) ++span;
     if (span < spans.size() && spans[span].position <= i) {
       const ContentHash& key = media[spans[span].media].key;
@@ -78,15 +80,17 @@ Answer solo_run(const Request& original, const SchedulerConfig& config) {
   if (sampling.max_tokens == 0) answer.finish = FinishReason::kLength;
   if (sampling.prompt_logprobs) {
     const int length = static_cast<int>(tokens.size());
-    const std::vector<uint64_t> states = digests(tokens, request.spans, request.media, length);
+    const std::vector<uint64_t> states =
+        digests(tokens, request.spans, request.media, length, config.keys, prompt_length);
     for (int i = sampling.prompt_logprobs_from; i < length; ++i) {
       answer.prompt_logprobs.push_back(fake_logprob(states[i - 1], tokens[i]));
     }
   }
   while (answer.finish == FinishReason::kNone) {
     const int generated = static_cast<int>(answer.tokens.size());
-    const uint64_t state =
-        digests(tokens, request.spans, request.media, static_cast<int>(tokens.size())).back();
+    const uint64_t state = digests(tokens, request.spans, request.media,
+                                   static_cast<int>(tokens.size()), config.keys, prompt_length)
+                               .back();
     const TokenId token = choose(state, sampling, generated, config);
     tokens.push_back(token);
     answer.tokens.push_back(token);
@@ -227,8 +231,8 @@ void FakeExecutor::check_entry(const BatchEntry& entry) const {
   std::set<int> table(entry.block_table.begin(), entry.block_table.end());
   require(table.size() == entry.block_table.size(), "a block is twice in one table");
   require(*table.begin() >= 0 && *table.rbegin() < config_.num_blocks, "a block out of range");
-  const std::vector<uint64_t> expected =
-      digests(entry.tokens, entry.spans, entry.media, entry.start);
+  const std::vector<uint64_t> expected = digests(entry.tokens, entry.spans, entry.media,
+                                                 entry.start, config_.keys, entry.prompt_length);
   for (int i = 0; i < entry.start; ++i) {
     require(memory_[entry.block_table[i / bs] * bs + i % bs] == expected[i],
             "position " + std::to_string(i) + " of request " + std::to_string(entry.sequence) +
@@ -244,7 +248,8 @@ void FakeExecutor::check_entry(const BatchEntry& entry) const {
 
 void FakeExecutor::compute(const BatchEntry& entry) {
   const int end = entry.start + entry.length;
-  const std::vector<uint64_t> content = digests(entry.tokens, entry.spans, entry.media, end);
+  const std::vector<uint64_t> content =
+      digests(entry.tokens, entry.spans, entry.media, end, config_.keys, entry.prompt_length);
   for (int i = entry.start; i < end; ++i) {
     memory_[entry.block_table[i / config_.block_size] * config_.block_size +
             i % config_.block_size] = content[i];

@@ -66,9 +66,10 @@ class FakeExecutor : public ModelExecutor {
   std::unordered_map<ContentHash, int> resident_;  // encoder outputs: rows
 };
 
-// What the model sees of positions [0, count): [count] digests.
+// What the model sees of positions [0, count), of which prompt_length are prompt: [count] digests.
 std::vector<uint64_t> digests(std::span<const TokenId> tokens, std::span<const MediaSpan> spans,
-                              std::span<const EncoderInput> media, int count);
+                              std::span<const EncoderInput> media, int count, const KeyRules& rules,
+                              int prompt_length);
 
 // What the fake model says of `token` behind a position whose digest is `state`.
 float fake_logprob(uint64_t state, TokenId token);

@@ -95,4 +95,11 @@ TEST_CASE("text behind a video where the span says, the answer behind all of it"
   CHECK(decode.at(7)[1] == 11);
 }
 
+TEST_CASE("an answer that is shifted") {
+  GridPositions walk({}, 3, -1);
+  std::vector<int64_t> places;
+  for (int i = 0; i < 6; ++i) places.push_back(walk.at(i)[0]);
+  CHECK(places == std::vector<int64_t>{0, 1, 2, 2, 3, 4});
+}
+
 }  // namespace saccade::testing

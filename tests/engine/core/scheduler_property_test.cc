@@ -79,6 +79,8 @@ SchedulerConfig Scenario::random_config() {
   config.vocab_size = between(6, 20);
   config.prefix_caching = chance(85);
   if (chance(70)) config.eos_ids = {0};
+  config.keys.media_changes_text = chance(30);
+  config.keys.answer_shift = chance(30) ? -1 : 0;
   return config;
 }
 
@@ -227,7 +229,7 @@ void Scenario::run() {
 }
 
 // Each position counts once for the mean, the last one's state is there in any case.
-void check_pooled(const Request& request, const std::vector<float>& pooled) {
+void check_pooled(const Request& request, const std::vector<float>& pooled, const KeyRules& rules) {
   if (request.pooling == Pooling::kNone) {
     REQUIRE(pooled.empty());
     return;
@@ -236,7 +238,7 @@ void check_pooled(const Request& request, const std::vector<float>& pooled) {
   REQUIRE(pooled[0] == 1.0f);
   if (request.pooling == Pooling::kMean) return;  // made of the chunks' ends, wherever they were
   const int length = static_cast<int>(request.prompt.size());
-  const auto states = digests(request.prompt, request.spans, request.media, length);
+  const auto states = digests(request.prompt, request.spans, request.media, length, rules, length);
   REQUIRE(pooled[1] == fake_logprob(states.back(), 0));
 }
 
@@ -270,7 +272,7 @@ void Scenario::check_end() {
       REQUIRE(got.tokens == client.alone.tokens);
       REQUIRE(got.finish == client.alone.finish);
       REQUIRE(got.prompt_logprobs == client.alone.prompt_logprobs);
-      check_pooled(client.request, client.events.back().pooled);
+      check_pooled(client.request, client.events.back().pooled, bench_.config.keys);
     }
   }
   REQUIRE(stats.ended_stop == by_reason[static_cast<int>(FinishReason::kStop)]);

@@ -69,6 +69,39 @@ TEST_CASE("frames at another pace, and answers whose positions jump, name differ
   CHECK(paced(2, 1, 8)[1] != paced(2, 1, 6)[1]);
 }
 
+TEST_CASE("where media change text, the blocks before a picture are not those of text alone") {
+  const auto named = [](Request request) {
+    Sequence sequence(queued(std::move(request)));
+    sequence.hash_blocks(2, 4, {.media_changes_text = true});
+    return sequence.hashes;
+  };
+  const auto text = named(with_spans({}, {}));
+  const auto late = named(with_spans({{5, 3, 0, 0}}, {picture(1, 3)}));
+  CHECK(text == hashes(with_spans({}, {})));
+  CHECK(text[0] != late[0]);
+  // Another picture at the same place: the text before it is as before.
+  CHECK(late[0] == named(with_spans({{5, 3, 0, 0}}, {picture(2, 3)}))[0]);
+  Request adapted = with_spans({{5, 3, 0, 0}}, {picture(1, 3)});
+  adapted.adapter = 1;
+  CHECK(late[0] != named(std::move(adapted))[0]);
+}
+
+TEST_CASE("an answer at shifted positions names other blocks than a prompt of its tokens") {
+  const auto named = [](int prompt, int shift) {
+    Sequence sequence(
+        queued(make_request(1, std::vector<TokenId>(static_cast<size_t>(prompt), 1), 8)));
+    sequence.tokens.resize(8, 1);
+    sequence.hash_blocks(2, 4, {.answer_shift = shift});
+    return sequence.hashes;
+  };
+  CHECK(named(8, 0) == named(3, 0));
+  CHECK(named(8, -1) == named(8, 0));
+  CHECK(named(6, -1)[0] == named(8, -1)[0]);
+  CHECK(named(6, -1)[1] != named(8, -1)[1]);
+  CHECK(named(6, -1)[1] != named(5, -1)[1]);
+  CHECK(named(3, -1)[1] != named(8, -1)[1]);
+}
+
 TEST_CASE("a picture that starts in a later block leaves the earlier ones shareable") {
   const auto text = hashes(with_spans({}, {}));
   const auto late = hashes(with_spans({{5, 3, 0, 0}}, {picture(1, 3)}));

@@ -52,6 +52,7 @@ class RunningModel {
                         .eos_ids = loaded.info.eos_ids,
                         .prefix_caching = shape.prefix_caching && loaded.info.prefix_cacheable,
                         .recompute_beyond = loaded.info.recompute_beyond,
+                        .keys = loaded.info.keys,
                         .vocab_size = loaded.info.vocab_size};
     max_model_len_ = loaded.info.max_model_len;
     prefix_cacheable_ = loaded.info.prefix_cacheable;

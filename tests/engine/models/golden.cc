@@ -226,6 +226,7 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
   if (!test_device().is_cpu()) {
     input.device = upload_layout(input.slots, input.sequences, input.block_size, test_device());
   }
+  if (!c.spans.empty()) input.with_media.push_back({0, length});
   for (const MediaSpan& span : c.spans) {
     if (!span.looks()) ids.narrow(0, span.position, span.length).zero_();
   }
