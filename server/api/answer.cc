@@ -44,27 +44,42 @@ void append(ChoiceDelta next, ChoiceDelta& answer) {
   answer.stop_token = next.stop_token;
 }
 
-void write_stream(Generation& generation, const StreamFormat& format, http::BodyWriter& writer) {
+// False when the stream has ended before the generation did.
+bool write_deltas(Generation& generation, const StreamFormat& format, http::BodyWriter& writer) {
   TimePoint last_write = Clock::now();
-  const bool named = format.named_events;
-  if (!write_events(writer, format.first(), named)) return;
   while (!generation.done()) {
     const auto wait = std::min<Clock::duration>(kClientCheck, generation.keepalive());
     const auto delta = generation.next(Clock::now() + wait);
     if (!delta) {
-      return write_failure(delta.status(), format, writer);
+      write_failure(delta.status(), format, writer);
+      return false;
     }
     if (*delta) {
-      if (!write_events(writer, format.delta(**delta), named)) return;
+      if (!write_events(writer, format.delta(**delta), format.named_events)) return false;
       last_write = Clock::now();
     } else if (writer.gone()) {
-      return;
+      return false;
     } else if (Clock::now() - last_write >= generation.keepalive()) {
-      if (!writer.write(http::sse_keepalive())) return;
+      if (!writer.write(http::sse_keepalive())) return false;
       last_write = Clock::now();
     }
   }
-  if (write_events(writer, format.last(), named) && !named) writer.write(http::sse_done());
+  return true;
+}
+
+void write_stream(std::shared_ptr<Generation>& generation, const StreamFormat& format,
+                  http::BodyWriter& writer) {
+  const bool named = format.named_events;
+  if (!write_events(writer, format.first(), named)) return;
+  while (write_deltas(*generation, format, writer)) {
+    auto following = format.next ? format.next() : std::unique_ptr<Generation>();
+    if (!following) return write_failure(following.status(), format, writer);
+    if (*following == nullptr) {
+      if (write_events(writer, format.last(), named) && !named) writer.write(http::sse_done());
+      return;
+    }
+    generation = *std::move(following);
+  }
 }
 
 }  // namespace
@@ -174,8 +189,8 @@ http::HttpReply stream_reply(std::unique_ptr<Generation> generation, StreamForma
   reply.content_type = std::string(http::kEventStreamType);
   // std::function wants a copyable target.
   reply.stream = [generation = std::shared_ptr<Generation>(std::move(generation)),
-                  format = std::move(format)](http::BodyWriter& writer) {
-    write_stream(*generation, format, writer);
+                  format = std::move(format)](http::BodyWriter& writer) mutable {
+    write_stream(generation, format, writer);
   };
   return reply;
 }

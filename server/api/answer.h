@@ -48,6 +48,9 @@ struct StreamFormat {
   std::function<std::vector<Json>()> first;  // before any delta
   std::function<std::vector<Json>(const ChoiceDelta&)> delta;
   std::function<std::vector<Json>()> last;  // when every choice has finished
+  // The generation that goes on where one is done, its deltas in the same stream; null, or none
+  // given: nothing does.
+  std::function<Result<std::unique_ptr<Generation>>()> next = nullptr;
   // Instead, when the request fails on the way. None: OpenAI's error body.
   std::function<std::vector<Json>(const Status&)> failure = nullptr;
   // Events are named by their `type`, and the last one is the end; else [DONE] follows.

@@ -39,13 +39,25 @@ Status check_format(Service& service, const std::optional<GrammarSpec>& format) 
   return format ? service.grammars.compile(*format).status() : Status();
 }
 
+// What the calls of an answer must match.
+std::optional<GrammarSpec> format_of_calls(Service& service, const ToolOptions& tools,
+                                           StartedAnswer& plan) {
+  const ToolStyle style = *plan.syntax.tools;
+  auto calls = tool_grammar(tools, style);
+  if (!calls || tools.forced() || !tools.strict_by_default()) return calls;
+  allow_reasoning(plan.syntax, *calls);
+  plan.loosened = !service.grammars.compile(*calls).ok();
+  return plan.loosened ? tool_grammar(tools.loosened(), style) : calls;
+}
+
 // How the answer to `prompt` is to be read. Sets what has to be known of it in `options`.
-Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
+Result<StartedAnswer> plan_answer(Service& service, const ToolOptions& tools,
                                  std::optional<GrammarSpec> format, const PreparedPrompt& prompt,
                                  GenerationOptions& options) {
   const Tokenizer& tokenizer = *service.tokenizer;
   const ToolStyle style = service.options.tool_style;
-  AnswerSyntax syntax;
+  StartedAnswer plan;
+  AnswerSyntax& syntax = plan.syntax;
   syntax.reasoning = service.options.reasoning;
   std::vector<std::string> markers;
   if (syntax.reasoning) {
@@ -58,8 +70,9 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
     for (const char* other : {"</tool_call>", "[ARGS]", "<|python_tag|>"}) markers.push_back(other);
     markers.emplace_back(call_marker(style));
     if (style == ToolStyle::kReact) options.stop.push_back(kObservation);
-    const auto calls = tool_grammar(tools, style);
-    if (calls && (tools.forced() || !format)) format = calls;
+    if (tools.forced() || !format) {
+      if (const auto calls = format_of_calls(service, tools, plan)) format = calls;
+    }
   }
   std::vector<MarkerTokens::Marker> tokens;
   for (const std::string& marker : markers) {
@@ -68,7 +81,7 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
     options.shown_tokens.push_back(*id);
     tokens.emplace_back(*id, marker);
   }
-  if (!format) return syntax;
+  if (!format) return plan;
   allow_reasoning(syntax, *format);
   const auto grammar = service.grammars.compile(*format);
   if (!grammar) return grammar.status();
@@ -76,7 +89,7 @@ Result<AnswerSyntax> plan_answer(Service& service, const ToolOptions& tools,
     return std::make_shared<MarkerTokens>(tokens, grammar->start(credit));
   };
   options.constraint_field = format->param;
-  return syntax;
+  return plan;
 }
 
 }  // namespace
@@ -97,13 +110,14 @@ Result<StartedAnswer> start_answer(Call& call, Conversation& conversation, const
   const LengthOptions length{options.max_tokens, options.truncate_prompt, options.max_tokens_field};
   Result<PreparedPrompt> prompt = prepare_chat(service, conversation, length, call.admission.get());
   if (!prompt) return prompt.status();
-  Result<AnswerSyntax> syntax = plan_answer(service, tools, format, *prompt, options);
-  if (!syntax) return syntax.status();
+  Result<StartedAnswer> answer = plan_answer(service, tools, format, *prompt, options);
+  if (!answer) return answer.status();
   std::vector<PreparedPrompt> prompts;
   prompts.push_back(*std::move(prompt));
   auto generation = Generation::start(service, call.admission, std::move(prompts), options);
   if (!generation) return generation.status();
-  return StartedAnswer{*std::move(generation), *std::move(syntax)};
+  answer->generation = *std::move(generation);
+  return answer;
 }
 
 }  // namespace saccade::api

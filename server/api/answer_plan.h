@@ -16,6 +16,7 @@ void show_tools(const Service& service, const ToolOptions& tools, Conversation& 
 struct StartedAnswer {
   std::unique_ptr<Generation> generation;
   AnswerSyntax syntax;
+  bool loosened = false;  // a schema of the tools that were strict by default cannot be enforced
 };
 
 // From a conversation to the engine: shows the tools, builds the prompt, plans what of the answer

@@ -1,6 +1,7 @@
 #include "server/api/chat.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
@@ -36,12 +37,9 @@ std::vector<ChatChoice> make_choices(const Generation& generation, const ChatReq
 // Writes whole answers, and the chunks of a stream.
 class ChatFormat {
  public:
-  ChatFormat(const Service& service, const Generation& generation, const ChatRequest& chat,
-             const AnswerSyntax& syntax, Steps steps)
+  ChatFormat(const Service& service, const ChatRequest& chat)
       : service_(service),
-        steps_(std::move(steps)),
-        generation_(generation),
-        choices_(make_choices(generation, chat, syntax)),
+        n_(chat.options.n),
         model_(service.name_of(chat.model)),
         service_tier_(chat.options.service_tier),
         echoed_(echoed_text(chat)),
@@ -51,6 +49,25 @@ class ChatFormat {
         with_timings_(chat.options.timings),
         with_usage_(chat.options.include_usage),
         continuous_usage_(chat.options.continuous_usage) {}
+
+  // The steps before the answer, as far as they are written.
+  void set_steps(const Steps& steps) { steps_ = steps; }
+
+  // The chunk of a piece of them.
+  Json thought(const std::string& text) const {
+    Json delta = Json::object();
+    add_reasoning(text, delta);
+    return chunk({{"index", 0},
+                  {"delta", std::move(delta)},
+                  {"logprobs", nullptr},
+                  {"finish_reason", nullptr}});
+  }
+
+  // From here on the answer comes, of `started`, which outlives this.
+  void begin(const StartedAnswer& started, const ChatRequest& chat) {
+    generation_ = started.generation.get();
+    choices_ = make_choices(*generation_, chat, started.syntax);
+  }
 
   // A piece of a whole answer: piece by piece, so that each token counts where it belongs.
   void take(const ChoiceDelta& delta) { choices_[delta.choice].take(delta); }
@@ -72,26 +89,23 @@ class ChatFormat {
     body["choices"] = std::move(choices);
     body["usage"] = usage();
     if (with_prompt_logprobs_) {
-      body["prompt_logprobs"] = prompt_logprobs_json(*service_.tokenizer, generation_.prompt(0),
+      body["prompt_logprobs"] = prompt_logprobs_json(*service_.tokenizer, generation_->prompt(0),
                                                      answers.front().prompt_logprobs);
     }
-    if (with_token_ids_) body["prompt_token_ids"] = generation_.prompt(0).ids;
-    if (with_timings_) body["timings"] = timings_json(generation_);
+    if (with_token_ids_) body["prompt_token_ids"] = generation_->prompt(0).ids;
+    if (with_timings_) body["timings"] = timings_json(*generation_);
     return body;
   }
 
-  std::vector<Json> first() const {
+  std::vector<Json> first() {
     std::vector<Json> chunks;
-    for (int i = 0; i < generation_.choices(); ++i) {
-      Json begun = {{"role", "assistant"}, {"content", echoed_}};
-      add_steps(begun);
-      Json start = chunk({{"index", i},
-                          {"delta", std::move(begun)},
-                          {"logprobs", nullptr},
-                          {"finish_reason", nullptr}});
-      if (with_token_ids_ && i == 0) start["prompt_token_ids"] = generation_.prompt(0).ids;
-      chunks.push_back(std::move(start));
+    for (int i = 0; i < n_; ++i) {
+      chunks.push_back(chunk({{"index", i},
+                              {"delta", {{"role", "assistant"}, {"content", echoed_}}},
+                              {"logprobs", nullptr},
+                              {"finish_reason", nullptr}}));
     }
+    if (generation_ != nullptr) add_prompt(chunks.front());
     return chunks;
   }
 
@@ -106,8 +120,9 @@ class ChatFormat {
     if (delta.finish) choice["stop_reason"] = stop_reason_json(delta);
     if (with_token_ids_) choice["token_ids"] = token_ids_json(delta.logprobs);
     Json made = chunk(std::move(choice));
-    if (with_timings_ && !with_usage_ && generation_.done()) {
-      made["timings"] = timings_json(generation_);
+    add_prompt(made);
+    if (with_timings_ && !with_usage_ && generation_->done()) {
+      made["timings"] = timings_json(*generation_);
     }
     return {std::move(made)};
   }
@@ -117,7 +132,7 @@ class ChatFormat {
     Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array();
     chunk["usage"] = usage();
-    if (with_timings_) chunk["timings"] = timings_json(generation_);
+    if (with_timings_) chunk["timings"] = timings_json(*generation_);
     return {std::move(chunk)};
   }
 
@@ -141,8 +156,14 @@ class ChatFormat {
     return chunk;
   }
 
+  // Once, in the first chunk of an answer.
+  void add_prompt(Json& chunk) {
+    if (!with_token_ids_ || std::exchange(prompt_told_, true)) return;
+    chunk["prompt_token_ids"] = generation_->prompt(0).ids;
+  }
+
   Json usage() const {
-    Usage counted = generation_.usage();
+    Usage counted = generation_ != nullptr ? generation_->usage() : Usage();
     if (steps_.tokens > 0) {  // what was thought is part of the answer, not of the prompt
       counted.prompt_tokens = steps_.prompt_tokens;
       counted.cached_tokens = std::min(counted.cached_tokens, counted.prompt_tokens);
@@ -156,15 +177,15 @@ class ChatFormat {
   }
 
   // Under the names that vLLM's clients read.
-  void add_steps(Json& message) const {
-    if (steps_.text.empty()) return;
-    message["reasoning_content"] = steps_.text;
-    message["reasoning"] = steps_.text;
+  static void add_reasoning(const std::string& text, Json& message) {
+    if (text.empty()) return;
+    message["reasoning_content"] = text;
+    message["reasoning"] = text;
   }
 
   Json message(const ChatChoice& taken) const {
     Json message = taken.message(echoed_);
-    add_steps(message);
+    add_reasoning(steps_.text, message);
     return message;
   }
 
@@ -173,8 +194,10 @@ class ChatFormat {
   }
 
   const Service& service_;
-  const Steps steps_;
-  const Generation& generation_;  // lives as long as the reply that streams it
+  const int n_;
+  Steps steps_;
+  const Generation* generation_ = nullptr;  // of the answer; null while steps are written
+  bool prompt_told_ = false;
   std::vector<ChatChoice> choices_;
   const std::string id_ = response_id("chatcmpl-");
   const int64_t created_ = unix_time();
@@ -189,37 +212,85 @@ class ChatFormat {
   const bool continuous_usage_;
 };
 
+// A chat on its way to an answer: its steps, if it has some, then the answer itself, one generation
+// after the other.
+class ChatRun {
+ public:
+  ChatRun(const Call& call, ChatRequest chat)
+      : call_(call), chat_(std::move(chat)), format_(call.service, chat_) {
+    if (chat_.steps) steps_.emplace(call_, chat_);
+  }
+  ChatRun(const ChatRun&) = delete;
+  ChatRun& operator=(const ChatRun&) = delete;
+
+  ChatFormat& format() { return format_; }
+
+  // The next generation; null: the last one was the answer.
+  Result<std::unique_ptr<Generation>> next() {
+    if (answering_) return std::unique_ptr<Generation>();
+    if (steps_) {
+      auto step = steps_->next();
+      if (!step || *step) return step;
+    }
+    auto started = start_answer(call_, chat_.conversation, chat_.tools, chat_.format, chat_.options);
+    if (!started) return started.status();
+    format_.begin(*started, chat_);
+    answering_ = true;
+    return std::move(started->generation);
+  }
+
+  void take(const ChoiceDelta& delta) {
+    if (answering_) return format_.take(delta);
+    steps_->take(delta);
+    format_.set_steps(steps_->written());
+  }
+
+  std::vector<Json> chunks(const ChoiceDelta& delta) {
+    if (answering_) return format_.delta(delta);
+    const std::string text = steps_->take(delta);
+    format_.set_steps(steps_->written());
+    return {format_.thought(text)};
+  }
+
+ private:
+  Call call_;
+  ChatRequest chat_;
+  ChatFormat format_;
+  std::optional<StepChain> steps_;
+  bool answering_ = false;
+};
+
+http::HttpReply whole_answer(ChatRun& run, std::unique_ptr<Generation> generation,
+                             http::Client& client) {
+  while (true) {
+    const auto answers =
+        collect(*generation, client, [&](const ChoiceDelta& delta) { run.take(delta); });
+    if (!answers) return error_response(answers.status());
+    auto following = run.next();
+    if (!following) return error_response(following.status());
+    if (*following == nullptr) return http::json_reply(to_text(run.format().whole(*answers)));
+    generation = *std::move(following);
+  }
+}
+
 }  // namespace
 
 http::HttpReply chat_completions(Call& call) {
-  Service& service = call.service;
-  Result<ChatRequest> chat = read_request(service, call.request, parse_chat_request);
+  Result<ChatRequest> chat = read_request(call.service, call.request, parse_chat_request);
   if (!chat) return error_response(chat.status());
   if (chat->captions) {
     if (const Status status = tell_videos(call, *chat); !status.ok()) return error_response(status);
   }
-  Steps steps;
-  if (chat->steps) {
-    Result<Steps> thought = think_in_steps(call, *chat);
-    if (!thought) return error_response(thought.status());
-    steps = *std::move(thought);
-  }
-  Result<StartedAnswer> started =
-      start_answer(call, chat->conversation, chat->tools, chat->format, chat->options);
-  if (!started) return error_response(started.status());
-  std::unique_ptr<Generation>& generation = started->generation;
-  const auto format =
-      std::make_shared<ChatFormat>(service, *generation, *chat, started->syntax, std::move(steps));
-  if (!chat->options.stream) {
-    const Result<std::vector<ChoiceDelta>> answers =
-        collect(*generation, call.client, [&](const ChoiceDelta& delta) { format->take(delta); });
-    if (!answers) return error_response(answers.status());
-    return http::json_reply(to_text(format->whole(*answers)));
-  }
-  return stream_reply(std::move(generation),
-                      {[format] { return format->first(); },
-                       [format](const ChoiceDelta& delta) { return format->delta(delta); },
-                       [format] { return format->last(); }});
+  const bool stream = chat->options.stream;
+  const auto run = std::make_shared<ChatRun>(call, *std::move(chat));
+  auto generation = run->next();
+  if (!generation) return error_response(generation.status());
+  if (!stream) return whole_answer(*run, *std::move(generation), call.client);
+  StreamFormat format{[run] { return run->format().first(); },
+                      [run](const ChoiceDelta& delta) { return run->chunks(delta); },
+                      [run] { return run->format().last(); }};
+  format.next = [run] { return run->next(); };
+  return stream_reply(*std::move(generation), std::move(format));
 }
 
 }  // namespace saccade::api

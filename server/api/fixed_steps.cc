@@ -1,7 +1,7 @@
 #include "server/api/fixed_steps.h"
 
-#include "server/api/answer.h"
-#include "server/api/generation.h"
+#include <utility>
+
 #include "server/api/prepare.h"
 
 namespace saccade::api {
@@ -18,7 +18,7 @@ std::string prefix_of(const std::string& pattern, int step) {
 }
 
 // The assistant's turn that the chat is about to make.
-std::string& open_turn(Conversation& conversation) {
+void open_turn(Conversation& conversation) {
   ChatMessage turn;
   turn.role = "assistant";
   turn.plain_string = true;
@@ -26,41 +26,45 @@ std::string& open_turn(Conversation& conversation) {
   conversation.messages.push_back(std::move(turn));
   conversation.continue_final_message = true;
   conversation.add_generation_prompt = false;
-  return conversation.messages.back().parts.front().text;
 }
 
 }  // namespace
 
-Result<Steps> think_in_steps(Call& call, ChatRequest& chat) {
-  const FixedSteps& wanted = *chat.steps;
-  Steps steps;
-  std::string& said = open_turn(chat.conversation);
-  GenerationOptions options;
-  options.sampling = chat.options.sampling;
-  options.sampling.logprobs.reset();
-  options.sampling.prompt_logprobs.reset();
-  options.sampling.min_tokens = 0;
-  options.seed = chat.options.seed;
-  options.adapter = chat.options.adapter;
-  options.stop = {wanted.stop};
-  const LengthOptions length{wanted.max_tokens, std::nullopt, "reasoning.step_max_tokens"};
-  for (int step = 1; step <= wanted.steps; ++step) {
-    said += prefix_of(wanted.step_prefix, step);
-    auto prompt = prepare_chat(call.service, chat.conversation, length, call.admission.get());
-    if (!prompt) return prompt.status();
-    if (step == 1) steps.prompt_tokens = static_cast<int>(prompt->ids.size());
-    std::vector<PreparedPrompt> prompts;
-    prompts.push_back(*std::move(prompt));
-    auto generation = Generation::start(call.service, call.admission, std::move(prompts), options);
-    if (!generation) return generation.status();
-    auto answer = collect(**generation, call.client);
-    if (!answer) return answer.status();
-    said += answer->front().text + "\n";
-    steps.tokens += (*generation)->usage().completion_tokens;
+StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
+  open_turn(chat.conversation);
+  options_.sampling = chat.options.sampling;
+  options_.sampling.logprobs.reset();
+  options_.sampling.prompt_logprobs.reset();
+  options_.sampling.min_tokens = 0;
+  options_.seed = chat.options.seed;
+  options_.adapter = chat.options.adapter;
+  options_.stream = chat.options.stream;
+  options_.stop = {chat.steps->stop};
+}
+
+Result<std::unique_ptr<Generation>> StepChain::next() {
+  if (begun_ == chat_.steps->steps) {
+    said() += chat_.steps->answer_prefix;
+    return std::unique_ptr<Generation>();
   }
-  steps.text = said;
-  said += wanted.answer_prefix;
-  return steps;
+  prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
+  said() += prefix_;
+  const LengthOptions length{chat_.steps->max_tokens, std::nullopt, "reasoning.step_max_tokens"};
+  auto prompt = prepare_chat(call_.service, chat_.conversation, length, call_.admission.get());
+  if (!prompt) return prompt.status();
+  if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());
+  std::vector<PreparedPrompt> prompts;
+  prompts.push_back(*std::move(prompt));
+  return Generation::start(call_.service, call_.admission, std::move(prompts), options_);
+}
+
+std::string StepChain::take(const ChoiceDelta& delta) {
+  const std::string text = delta.finish ? delta.text + "\n" : delta.text;
+  said() += text;
+  steps_.tokens += static_cast<int>(delta.logprobs.size());
+  const std::string shown = std::exchange(prefix_, {}) + text;
+  steps_.text += shown;
+  return shown;
 }
 
 }  // namespace saccade::api

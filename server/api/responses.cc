@@ -39,7 +39,13 @@ class ResponseFormat {
         request_(std::move(request)),
         conversation_(std::move(conversation)),
         owner_(owner),
-        items_(answer.syntax, request_.tools.parallel) {}
+        items_(answer.syntax, request_.tools.parallel) {
+    Json& tools = request_.echoed["tools"];
+    for (Json& tool : tools) {
+      if (tool["strict"].is_null()) tool["strict"] = !answer.loosened;
+    }
+    if (tools.is_null()) tools = Json::array();
+  }
 
   // Takes the next part of the answer; the events that tell it.
   std::vector<Json> take(const ChoiceDelta& delta) {
@@ -130,7 +136,7 @@ class ResponseFormat {
 
   Service& service_;
   const Generation& generation_;  // lives as long as the reply that streams it
-  const ResponsesRequest request_;
+  ResponsesRequest request_;
   const Conversation conversation_;  // with what came before, without instructions
   const int owner_;
   const std::string id_ = response_id("resp_");

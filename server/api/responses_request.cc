@@ -62,9 +62,9 @@ Json echoed_fields(const Fields& fields) {
   }
   const Json* tools = fields.find("tools");
   if (tools == nullptr) return echoed;
-  for (Json tool : *tools) {  // the response's schema wants these two in any case
+  for (Json tool : *tools) {  // the response's schema wants these two; ResponseFormat knows strict
     tool.emplace("parameters", nullptr);
-    tool.emplace("strict", false);
+    tool.emplace("strict", nullptr);
     echoed["tools"].push_back(std::move(tool));
   }
   return echoed;

@@ -19,22 +19,30 @@ bool adopt(Fields& outer, const Fields& inner) {
   return inner.ok();
 }
 
+// The member of a function that holds the arguments' schema.
+const char* schema_name_of(ToolForm form) {
+  return form == ToolForm::kMessages ? "input_schema" : "parameters";
+}
+
 bool known_name(const std::string& name, const ToolOptions& options) {
   return std::any_of(options.tools.begin(), options.tools.end(),
                      [&](const ToolDefinition& tool) { return tool.name == name; });
 }
 
-// `schema_name`: the member that holds the arguments' schema.
-void read_function(Fields& fields, const Json& value, const std::string& path,
-                   const char* schema_name, ToolOptions& options) {
+void read_function(Fields& fields, const Json& value, const std::string& path, ToolForm form,
+                   ToolOptions& options) {
+  const char* schema_name = schema_name_of(form);
   if (!value.is_object()) return fields.fail(path, path + " must be an object");
   Fields function(value, path);
   ToolDefinition tool;
   std::string description;
   function.read("name", tool.name);
   function.read("description", description);
-  function.read("strict", tool.strict);
+  std::optional<bool> strict;
+  function.read("strict", strict);
   if (!adopt(fields, function)) return;
+  tool.by_default = !strict && form == ToolForm::kResponses;
+  tool.strict = strict.value_or(tool.by_default);
   const std::string name_path = function.path("name");
   if (!valid_name(tool.name)) {
     return fields.fail(name_path, name_path + " must be 1 to 64 letters, digits, _ or -");
@@ -83,13 +91,12 @@ void read_tool(Fields& fields, const Json& value, const std::string& path, ToolF
   const Json* member = tool.find(needed);
   if (member == nullptr) return fields.fail(tool.path(needed), tool.path(needed) + " is missing");
   if (form == ToolForm::kChat) {
-    read_function(fields, *member, tool.path(needed), "parameters", options);
+    read_function(fields, *member, tool.path(needed), form, options);
     options.listed.push_back({{"type", "function"}, {"function", *member}});
   } else {
-    const char* schema_name = anthropic ? "input_schema" : "parameters";
-    read_function(fields, value, path, schema_name, options);
+    read_function(fields, value, path, form, options);
     options.listed.push_back(
-        {{"type", "function"}, {"function", listed_function(tool, schema_name)}});
+        {{"type", "function"}, {"function", listed_function(tool, schema_name_of(form))}});
   }
 }
 
@@ -108,7 +115,7 @@ void read_list(Fields& fields, const char* name, const Json& list, const FieldLi
       read_tool(fields, list[i], path, form, options);
       continue;
     }
-    read_function(fields, list[i], path, "parameters", options);
+    read_function(fields, list[i], path, form, options);
     options.listed.push_back({{"type", "function"}, {"function", list[i]}});
   }
 }
@@ -126,6 +133,17 @@ std::vector<std::string> ToolOptions::names() const {
   std::vector<std::string> names;
   for (const ToolDefinition& tool : tools) names.push_back(tool.name);
   return names;
+}
+
+bool ToolOptions::strict_by_default() const {
+  return std::any_of(tools.begin(), tools.end(),
+                     [](const ToolDefinition& tool) { return tool.by_default; });
+}
+
+ToolOptions ToolOptions::loosened() const {
+  ToolOptions options = *this;
+  for (ToolDefinition& tool : options.tools) tool.strict = tool.strict && !tool.by_default;
+  return options;
 }
 
 ToolOptions read_tools(Fields& fields, const FieldLimits& limits, ToolForm form) {

@@ -16,12 +16,13 @@ struct ToolDefinition {
   Json parameters;   // a JSON Schema, or null: none
   std::string path;  // of the parameters in the request
   bool strict = false;
+  bool by_default = false;  // strict, because the request does not say
 };
 
 // How a route writes its tools.
 enum class ToolForm {
   kChat,       // {"type": "function", "function": {"name", "parameters", ...}}
-  kResponses,  // {"type": "function", "name", "parameters", ...}
+  kResponses,  // {"type": "function", "name", "parameters", ...}, strict unless it says false
   kMessages,   // Anthropic's: {"name", "input_schema", ...}
 };
 
@@ -42,6 +43,9 @@ struct ToolOptions {
   bool active() const { return choice != Choice::kNone && !tools.empty(); }
   bool forced() const { return choice == Choice::kRequired || choice == Choice::kNamed; }
   std::vector<std::string> names() const;
+  bool strict_by_default() const;
+  // The same, but strict where the request says so alone.
+  ToolOptions loosened() const;
 };
 
 // Mistakes are kept in `fields`, with paths as tools[3].function.parameters.

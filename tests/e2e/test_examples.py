@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import scripted
-from server_process import ROOT, Server
+from server_process import ROOT, Server, request_bytes
 
 
 BLOCK = 16  # tokens of a KV block: what the prefix cache holds are whole ones
@@ -106,6 +106,39 @@ def test_fixed_steps_as_one_request(tmp_path):
                                                               "step_prefix": "Step", "answer_prefix": ""}}).json()
     assert shorter["choices"][0]["message"]["reasoning_content"] == "Step 1: t\n"
     assert server.stop() == 0
+
+
+def test_fixed_steps_are_streamed_as_they_are_written(tmp_path, llama):
+    server = Server(scripted.make(tmp_path, {"": CHAIN}, scripted.PLAIN))
+    body = {"messages": [{"role": "user", "content": "Is it?"}], "stream": True, "return_token_ids": True, **FIXED,
+            "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+    events = [json.loads(event) for event in server.events("/v1/chat/completions", body)[:-1]]
+    deltas = [event["choices"][0]["delta"] for event in events[:-1]]
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    steps = [i for i, delta in enumerate(deltas) if "reasoning_content" in delta]
+    answer = [i for i, delta in enumerate(deltas) if delta.get("content")]
+    assert len(steps) > 40 and steps == list(range(1, len(steps) + 1)) and min(answer) > max(steps)
+    assert deltas[1]["reasoning_content"].startswith("Step 1:") and deltas[1]["reasoning"] == deltas[1]["reasoning_content"]
+    counts = [event["usage"]["completion_tokens"] for event in events]
+    assert counts == sorted(counts) and counts[steps[9]] == 10  # the tenth piece comes with the tenth token
+    assert {event["usage"]["prompt_tokens"] for event in events[1:]} == {events[-1]["usage"]["prompt_tokens"]}
+    assert {event["id"] for event in events} == {events[0]["id"]}
+    assert [i for i, event in enumerate(events) if "prompt_token_ids" in event] == [max(steps) + 1]
+    whole = server.chat("Is it?", **FIXED).json()
+    assert events[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+    assert server.stop() == 0
+    # Who leaves within a step leaves nothing behind; what is wrong with a later one is told in the stream.
+    long = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "ignore_eos": True, "temperature": 0,
+            "reasoning": {"mode": "fixed", "steps": 3, "step_stop": "\0", "step_max_tokens": 100}, "max_tokens": 5}
+    before = llama.metric("saccade_generation_tokens_total")
+    with llama.connect() as connection:
+        connection.sendall(request_bytes("/v1/chat/completions", long))
+        data = b""
+        while b"reasoning_content" not in data:
+            data += connection.recv(4096)
+    assert llama.wait_idle() and llama.metric("saccade_generation_tokens_total") - before < 290
+    last = json.loads(llama.events("/v1/chat/completions", long)[-1])  # no [DONE]: 256 tokens are all there are
+    assert last["error"]["param"] == "reasoning.step_max_tokens"
 
 
 def test_fixed_steps_that_cannot_be(llama):

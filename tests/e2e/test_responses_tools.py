@@ -54,7 +54,7 @@ def test_calls_are_items(client):
     call = response.output[1]
     assert call.name == "get_weather" and json.loads(call.arguments) == ARGUMENTS and call.status == "completed"
     assert call.id.startswith("fc_") and call.call_id.startswith("call_")
-    assert [tool.name for tool in response.tools] == ["get_weather", "get_time"] and response.tools[0].strict is False
+    assert [tool.name for tool in response.tools] == ["get_weather", "get_time"] and response.tools[0].strict is True
 
     first, second = ask(client, "Both?").output
     assert (first.name, second.name) == ("get_weather", "get_time") and first.call_id != second.call_id
@@ -103,6 +103,35 @@ def test_the_events_of_calls_and_reasoning(client):
     assert [item.to_dict() for item in final.output] == [item.to_dict() for item in done]
     details = final.usage.output_tokens_details
     assert 5 < details.reasoning_tokens < final.usage.output_tokens - 20
+
+
+def test_tools_are_strict_unless_they_say_no(tmp_path):
+    """As OpenAI has it on this route: without `strict` arguments follow the schema, where it can be enforced."""
+    call = '<tool_call>\n{"name": "get", "arguments": {"city": 5, "other": 1}}\n</tool_call>'
+    server = Server(scripted.make(tmp_path, {"": call}))
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+    schema = {"type": "object", "properties": {"city": {"enum": ["Rome"]}}, "required": ["city"], "additionalProperties": False}
+    hard = {"type": "object", "properties": {"city": {}}, "not": {"required": ["a"]}}  # not enforced here
+
+    def arguments(parameters, **fields):
+        tool = {"type": "function", "name": "get", "parameters": parameters, **fields}
+        events = list(client.responses.create(model="", input="Hi", tools=[tool], temperature=0, stream=True))
+        made = events[-1].response
+        assert {event.response.tools[0].strict for event in (events[0], events[-1])} == {made.tools[0].strict}
+        return json.loads(made.output[0].arguments), made.tools[0].strict
+
+    for fields in ({}, {"strict": None}, {"strict": True}):
+        assert arguments(schema, **fields) == ({"city": "Rome"}, True)
+    loose = {"city": 5, "other": 1}
+    assert arguments(schema, strict=False) == (loose, False)
+    assert arguments(hard) == (loose, False) == arguments(hard, strict=False)
+    with pytest.raises(openai.BadRequestError) as error:
+        arguments(hard, strict=True)
+    assert error.value.param == "tools[0].parameters.not"
+    chat = client.chat.completions.create(model="", messages=[{"role": "user", "content": "Hi"}], temperature=0, tools=[
+        {"type": "function", "function": {"name": "get", "parameters": schema}}])
+    assert json.loads(chat.choices[0].message.tool_calls[0].function.arguments) == loose  # there the default is false
+    assert server.stop() == 0
 
 
 class get_weather(pydantic.BaseModel):

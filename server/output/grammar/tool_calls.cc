@@ -166,7 +166,7 @@ ExprPtr tool_calls(Grammar& grammar, const Json& description) {
   if (!description.at("among_text").get<bool>()) return sequence({literal(marker), calls});
   const ExprPtr among = sequence({text_until(grammar, marker), calls});
   const ExprPtr tail = text_without(grammar, marker);
-  if (!parallel) return sequence({optional(among), tail});
+  if (!parallel) return choice({among, tail});  // the answer ends with the call
   return sequence({repeat(among, 0, kUnbounded), tail});
 }
 
