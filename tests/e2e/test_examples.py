@@ -77,6 +77,42 @@ def test_an_interrupted_answer_goes_on_as_if_it_had_been_prompted(llama):
     assert fresh_server.stop() == 0
 
 
+def test_an_interrupted_chat_goes_on_with_its_pictures_and_its_cache(llava, picture):
+    """A decode-time interrupt: stopped at a marker, a result's text put behind it, gone on. Of the whole conversation,
+    its picture included, nothing is computed again but the block that was not full; the ids are those of a server
+    that gets the same text uninterrupted."""
+    question = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "How many shapes are left?"}]
+    ask = {"temperature": 0, "ignore_eos": True, "return_token_ids": True, "timings": True}
+
+    def answer(server, said=None, **fields):
+        messages = [{"role": "user", "content": question}]
+        if said is not None:
+            messages.append({"role": "assistant", "content": said})
+        made = server.post("/v1/chat/completions", {"messages": messages, **ask, **fields, "continue_final_message":
+                                                    said is not None})
+        assert made.status_code == 200, made.text
+        return made.json()
+
+    text = answer(llava, max_tokens=40)["choices"][0]["message"]["content"]
+    marker = text[25:27]
+    begun = answer(llava, max_tokens=60, stop=[marker], include_stop_str_in_output=True)
+    choice = begun["choices"][0]
+    assert choice["stop_reason"] == marker and choice["message"]["content"] == text[: text.find(marker) + 2]
+    before = begun["prompt_token_ids"] + choice["token_ids"]
+    resumed = answer(llava, choice["message"]["content"] + " 42]", max_tokens=16)
+    prompt = resumed["prompt_token_ids"]
+    common = next((i for i, (a, b) in enumerate(zip(before, prompt)) if a != b), min(len(before), len(prompt)))
+    cached = resumed["usage"]["prompt_tokens_details"]["cached_tokens"]
+    # The model's text need not be spelled by the tokens that it was written in: what counts is as far as they agree.
+    assert common > len(begun["prompt_token_ids"]) > 2 * BLOCK and cached == min(common, len(before) - 1) // BLOCK * BLOCK
+    assert resumed["timings"]["encode_ms"] == 0  # the picture was not looked at again
+    server = Server("llava")
+    fresh = answer(server, choice["message"]["content"] + " 42]", max_tokens=16)
+    assert fresh["usage"]["prompt_tokens_details"]["cached_tokens"] == 0 and fresh["prompt_token_ids"] == prompt
+    assert fresh["choices"][0]["token_ids"] == resumed["choices"][0]["token_ids"]
+    assert server.stop() == 0
+
+
 CHAIN = "Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer: no.\nMore"
 FIXED = {"reasoning": {"mode": "fixed", "steps": 2}, "temperature": 0, "stop": "."}
 
