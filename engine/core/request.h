@@ -24,6 +24,9 @@ class TokenConstraint {
   // Scheduler::commit(), once per sampled token: moves past it. False: the token is not allowed
   // here (the request fails).
   virtual bool accept(TokenId token) = 0;
+  // Scheduler::plan(), once a step for a sequence that could decode: whether it sits the step out,
+  // so that what constraints cost stays bounded however many there are.
+  virtual bool sits_out() { return false; }
 };
 
 // How the next token is chosen. Order: logit_bias, penalties, min_tokens and constraint masks,

@@ -45,6 +45,7 @@ const Batch& Scheduler::plan() {
   computing_.clear();
   tokens_left_ = config_.max_num_batched_tokens;
   outputs_blocked_ = false;
+  sitting_out_ = nullptr;
   now_ = Clock::now();
 
   reap_closed();
@@ -52,6 +53,8 @@ const Batch& Scheduler::plan() {
   plan_decodes();
   plan_prefills();
   admit_waiting();
+  // Who sits a step out does so for others: there are none. Its block is there already.
+  if (batch_.entries.empty() && sitting_out_ != nullptr) add_entry(*sitting_out_, 1);
   if (batch_.entries.empty()) {
     fail_stuck_head();
   } else {
@@ -101,6 +104,11 @@ void Scheduler::plan_decodes() {
     }
     if (i == running_.size()) break;
     if (!can_decode(sequence)) continue;
+    const auto& constraint = sequence.request.sampling.constraint;
+    if (constraint != nullptr && constraint->sits_out()) {
+      if (sitting_out_ == nullptr) sitting_out_ = &sequence;
+      continue;
+    }
     draft(sequence, drafts);
     add_entry(sequence, 1);
   }

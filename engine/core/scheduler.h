@@ -107,6 +107,7 @@ class Scheduler {
   std::vector<ContentHash> computing_;    // full prompt blocks this step computes
   std::vector<TokenId> guesses_;          // of one sequence
   int tokens_left_ = 0;
+  Sequence* sitting_out_ = nullptr;  // the first whose constraint sits this step out
   bool outputs_blocked_ = false;  // someone waits for room in the encoder cache: nobody overtakes
   TimePoint now_{};
 };

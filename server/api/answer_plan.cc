@@ -52,8 +52,8 @@ std::optional<GrammarSpec> format_of_calls(Service& service, const ToolOptions& 
 
 // How the answer to `prompt` is to be read. Sets what has to be known of it in `options`.
 Result<StartedAnswer> plan_answer(Service& service, const ToolOptions& tools,
-                                 std::optional<GrammarSpec> format, const PreparedPrompt& prompt,
-                                 GenerationOptions& options) {
+                                  std::optional<GrammarSpec> format, const PreparedPrompt& prompt,
+                                  GenerationOptions& options) {
   const Tokenizer& tokenizer = *service.tokenizer;
   const ToolStyle style = service.options.tool_style;
   StartedAnswer plan;

@@ -232,7 +232,8 @@ class ChatRun {
       auto step = steps_->next();
       if (!step || *step) return step;
     }
-    auto started = start_answer(call_, chat_.conversation, chat_.tools, chat_.format, chat_.options);
+    auto started =
+        start_answer(call_, chat_.conversation, chat_.tools, chat_.format, chat_.options);
     if (!started) return started.status();
     format_.begin(*started, chat_);
     answering_ = true;

@@ -32,6 +32,8 @@ class MarkerTokens : public TokenConstraint {
     return grammar_->accept(token);
   }
 
+  bool sits_out() override { return grammar_->sits_out(); }
+
  private:
   const std::vector<Marker> markers_;
   const std::unique_ptr<GrammarMatcher> grammar_;

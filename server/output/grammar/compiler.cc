@@ -49,13 +49,15 @@ struct Shared {
   const Automaton beginning;
   const std::shared_ptr<const TokenTrie> trie;
   const std::vector<TokenId> end_ids;
+  const std::shared_ptr<MaskBudget> budget;  // of all grammars
   MaskCache masks;
 
   Shared(Automaton at_start, std::shared_ptr<const TokenTrie> tokens, std::vector<TokenId> ends,
-         size_t mask_bytes)
+         std::shared_ptr<MaskBudget> shared_budget, size_t mask_bytes)
       : beginning(std::move(at_start)),
         trie(std::move(tokens)),
         end_ids(std::move(ends)),
+        budget(std::move(shared_budget)),
         masks(mask_bytes) {}
 };
 
@@ -71,6 +73,7 @@ class AutomatonMatcher : public GrammarMatcher {
     const size_t words = (static_cast<size_t>(vocab_size) + 31) / 32;
     std::fill(mask, mask + words, 0u);
     credit_->earn();
+    const int64_t spent = credit_->spent();
     if (!ended_) {
       const std::shared_ptr<const Mask> allowed = allowed_tokens();
       std::copy_n(allowed->begin(), std::min(words, allowed->size()), mask);
@@ -80,6 +83,7 @@ class AutomatonMatcher : public GrammarMatcher {
         if (id >= 0 && id < vocab_size) mask[id / 32] |= 1u << (id % 32);
       }
     }
+    shared_->budget->spend(*member_, credit_->spent() - spent);
     if (std::all_of(mask, mask + words, [](uint32_t word) { return word == 0; })) {
       throw ConstraintError("no token of this model continues the answer's grammar");
     }
@@ -102,6 +106,8 @@ class AutomatonMatcher : public GrammarMatcher {
     state_ = automaton_.compacted(state);
     return true;
   }
+
+  bool sits_out() override { return shared_->budget->sits_out(member_); }
 
   bool fits(std::string_view text) override { return state_after(text) != Automaton::kDead; }
 
@@ -128,6 +134,7 @@ class AutomatonMatcher : public GrammarMatcher {
 
   const std::shared_ptr<Shared> shared_;
   const std::shared_ptr<GrammarCredit> credit_;
+  const std::shared_ptr<MaskBudget::Member> member_ = std::make_shared<MaskBudget::Member>();
   Automaton automaton_;
   int state_;
   bool ended_ = false;
@@ -194,8 +201,8 @@ void GrammarCompiler::remember(std::string key, std::shared_ptr<const CompiledGr
 std::shared_ptr<const CompiledGrammar> GrammarCompiler::begin(Program program) {
   const auto credit = std::make_shared<GrammarCredit>(kFirstMaskPlaces);
   Automaton automaton(std::make_shared<const Program>(std::move(program)), credit);
-  auto compiled = std::make_shared<SharedGrammar>(
-      std::make_shared<Shared>(std::move(automaton), trie(), end_ids_, limits_.mask_bytes));
+  auto compiled = std::make_shared<SharedGrammar>(std::make_shared<Shared>(
+      std::move(automaton), trie(), end_ids_, budget_, limits_.mask_bytes));
   std::vector<uint32_t> first((static_cast<size_t>(vocab_size_) + 31) / 32);
   compiled->start(credit)->fill_mask(first.data(), vocab_size_);
   return compiled;

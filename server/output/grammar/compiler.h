@@ -14,6 +14,7 @@
 #include "engine/core/request.h"
 #include "engine/core/status.h"
 #include "server/output/grammar/credit.h"
+#include "server/output/grammar/mask_budget.h"
 #include "server/prompt/tokenizer/tokenizer.h"
 
 namespace saccade {
@@ -96,6 +97,7 @@ class GrammarCompiler {
   const int vocab_size_;
   const std::vector<TokenId> end_ids_;
   const GrammarLimits limits_;
+  const std::shared_ptr<MaskBudget> budget_ = std::make_shared<MaskBudget>();
 
   std::once_flag trie_made_;
   std::shared_ptr<const grammar::TokenTrie> trie_;  // made when first used: it sorts all tokens

@@ -295,6 +295,36 @@ TEST_CASE("a constraint sees every token once and may refuse it") {
   }
 }
 
+struct Sitting : TokenConstraint {
+  explicit Sitting(bool sits) : sits_out_now(sits) {}
+  void fill_mask(uint32_t*, int) override {}
+  bool accept(TokenId) override { return true; }
+  bool sits_out() override { return ++asked, sits_out_now; }
+  bool sits_out_now;
+  int asked = 0;
+};
+
+TEST_CASE("who sits a step out is asked in each, and goes when nothing else is left to do") {
+  Script script;
+  const auto submit = [&](RequestId id, bool sits, int max_tokens) {
+    auto constraint = std::make_shared<Sitting>(sits);
+    Request request = make_request(id, ids(static_cast<TokenId>(10 * id), 3), max_tokens);
+    request.sampling.constraint = constraint;
+    return std::pair(constraint, script.submit(std::move(request)));
+  };
+  const auto [patient, late] = submit(1, true, 6);
+  const auto [busy, early] = submit(2, false, 4);
+  for (int i = 0; i < 4; ++i) script.step(9);  // the prompts' step asks nobody
+  CHECK(patient->asked == 3);
+  CHECK(events_of(*early).size() == 4);
+  CHECK(events_of(*late).size() == 1);
+  for (int i = 0; i < 5; ++i) script.step(9);
+  const std::vector<TokenEvent> events = events_of(*late);
+  REQUIRE(events.size() == 5);
+  CHECK(events.back().finish == FinishReason::kLength);
+  CHECK(script.scheduler.idle());
+}
+
 TEST_CASE("cancel_all ends waiting and running requests") {
   Bench bench(small_config());
   std::vector<std::shared_ptr<TokenStream>> streams;

@@ -285,6 +285,72 @@ TEST_CASE("A grammar costs the engine's thread no more than its credit, whoever 
   }
 }
 
+TEST_CASE("Grammars of all answers together cost a step no more than its budget, and all go on") {
+  // As Scheduler does: who does not sit the step out makes a mask and moves on.
+  struct Answer {
+    std::shared_ptr<GrammarCredit> credit = std::make_shared<GrammarCredit>();
+    std::unique_ptr<GrammarMatcher> matcher;
+    int tokens = 0;
+    bool failed = false;
+  };
+  std::vector<Answer> answers(48);
+  for (size_t i = 0; i < answers.size(); ++i) {  // each has states of its own, or they would share
+    const std::string pattern = i % 4 == 0 ? "[a-z ]*"
+                                           : "(.{0,40}){0,5}[a-" + std::string(1, 'b' + i % 20) +
+                                                 "]{" + std::to_string(i + 1) + "}x";
+    const auto grammar = compiler().compile({GrammarSpec::Kind::kRegex, pattern, "field"});
+    REQUIRE(grammar.ok());
+    answers[i].matcher = (*grammar)->start(answers[i].credit);
+  }
+  int64_t cost = 0;
+  constexpr int kSteps = 200;
+  for (int step = 0; step < kSteps; ++step) {
+    std::vector<Answer*> going;
+    for (Answer& answer : answers) {
+      if (!answer.failed && !answer.matcher->sits_out()) going.push_back(&answer);
+    }
+    for (Answer* answer : going) {
+      const int64_t before = answer->credit->spent();
+      try {
+        mask_of(*answer->matcher);
+        cost += answer->credit->spent() - before;
+        CHECK(answer->matcher->accept(kLetter));
+        ++answer->tokens;
+      } catch (const ConstraintError&) {
+        answer->failed = true;
+      }
+    }
+  }
+  for (size_t i = 0; i < answers.size(); ++i) {
+    CAPTURE(i);
+    CHECK((answers[i].failed || answers[i].tokens > (i % 4 == 0 ? kSteps - 2 : 10)));
+  }
+  CHECK(cost > kSteps * MaskBudget::kEachStep / 4);  // they would have cost more
+  CHECK(cost < (kSteps + 8) * MaskBudget::kEachStep);
+}
+
+TEST_CASE("A budget is for all, the longest waiting first") {
+  MaskBudget budget(100);
+  std::vector<std::shared_ptr<MaskBudget::Member>> members;
+  std::vector<int> went(12);
+  for (int i = 0; i < 12; ++i) {
+    members.push_back(std::make_shared<MaskBudget::Member>());
+    members.back()->cost = i == 3 ? 5000 : i < 8 ? 40 : 0;
+  }
+  for (int step = 0; step < 600; ++step) {
+    int64_t cost = 0;
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (step % 7 == 3 && i == 5) continue;  // not asked in every step
+      if (budget.sits_out(members[i])) continue;
+      ++went[i];
+      cost += members[i]->cost;
+    }
+    CHECK((cost <= 100 || cost == 5000));
+  }
+  for (size_t i = 0; i < 8; ++i) CHECK(went[i] > 100);
+  for (size_t i = 8; i < 12; ++i) CHECK(went[i] == 600);
+}
+
 TEST_CASE("Each style has its own way to write the same calls") {
   const auto called = [](const std::string& style, const std::string& text, bool parallel = true) {
     const std::string description =
