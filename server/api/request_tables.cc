@@ -11,7 +11,8 @@ namespace {
 constexpr double kMaxInt = std::numeric_limits<int>::max();
 constexpr double kMaxSeed = 9223372036854775808.0;  // 2^63
 constexpr double kMaxTemplateBytes = 65536;
-constexpr double kMaxLabelBytes = 512;  // of what is taken and not used
+constexpr double kMinRepetition = 1e-6;  // logits are divided by it
+constexpr double kMaxLabelBytes = 512;   // of what is taken and not used
 
 constexpr Field flag(const char* name, const char* note = "") {
   Field field{name, FieldType::kBoolean};
@@ -119,7 +120,7 @@ constexpr Field kGeneration[] = {
     number("top_p", 0, 1).with_default(top_p),
     integer("top_k", -1, kMaxInt, "0 or -1: off").with_default(top_k),
     number("min_p", 0, 1).with_default(min_p),
-    above(number("repetition_penalty", 0, 10)).with_default(repetition_penalty),
+    above(number("repetition_penalty", kMinRepetition, 10)).with_default(repetition_penalty),
     number("presence_penalty", -2, 2).with_default(0),
     number("frequency_penalty", -2, 2).with_default(0),
     integer("min_tokens", 0, kMaxInt, "no end before this many").with_default(0),

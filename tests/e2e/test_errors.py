@@ -62,6 +62,7 @@ ROWS = [
     (chat(min_p=2), 400, "min_p"),
     (chat(repetition_penalty=0), 400, "repetition_penalty"),
     (chat(repetition_penalty=-1), 400, "repetition_penalty"),
+    (chat(repetition_penalty=1e-300), 400, "repetition_penalty"),
     (chat(presence_penalty=2.1), 400, "presence_penalty"),
     (chat(frequency_penalty="x"), 400, "frequency_penalty"),
     (chat(max_tokens=0), 400, "max_tokens"),
