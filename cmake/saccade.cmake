@@ -12,11 +12,15 @@ if(SACCADE_SANITIZE)
   target_link_options(saccade_options INTERFACE -fsanitize=${SACCADE_SANITIZE})
 endif()
 
-# saccade_library(NAME SOURCES a.cc b.cc DEPS x y)
+# saccade_library(NAME SOURCES a.cc b.cc ALONE c.cc DEPS x y): sources are compiled a few at a time (what
+# they include is read once), those after ALONE one by one. Names of an anonymous namespace are therefore
+# the library's: no two files define the same one.
 function(saccade_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  add_library(${name} STATIC ${ARG_SOURCES})
+  cmake_parse_arguments(ARG "" "" "SOURCES;ALONE;DEPS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES} ${ARG_ALONE})
   target_link_libraries(${name} PUBLIC saccade_options ${ARG_DEPS})
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${SACCADE_UNITY} UNITY_BUILD_BATCH_SIZE 5)
+  set_source_files_properties(${ARG_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
 # saccade_precompiled(HEADER_LIBRARY TARGET...): the targets start from the header that HEADER_LIBRARY

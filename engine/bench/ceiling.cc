@@ -6,25 +6,22 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
+
+#include "engine/core/types.h"
 
 namespace saccade {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 // The first run touches the memory and starts the threads; it counts only where it is slow already.
 template <class Work>
 double best_seconds(const Work& work) {
   constexpr int kRounds = 9;
   constexpr double kEnough = 0.5;  // seconds for all rounds
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = Clock::now();
   double best = 1e9;
   for (int i = 0; i < kRounds && (i < 2 || seconds_since(begin) < kEnough); ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     work();
     best = std::min(best, seconds_since(start));
     if (best > kEnough) break;

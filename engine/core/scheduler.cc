@@ -11,8 +11,8 @@ namespace {
 // Rows of a step up to which guesses are made: beyond, each row costs its full share of time.
 constexpr int kMaxDraftedRows = 32;
 
-bool contains(const std::vector<int>& numbers, int number) {
-  return std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+bool holds_output(const Sequence& sequence, int media) {
+  return std::find(sequence.held.begin(), sequence.held.end(), media) != sequence.held.end();
 }
 
 const SchedulerConfig& checked(const SchedulerConfig& config) {
@@ -119,7 +119,7 @@ bool Scheduler::can_decode(const Sequence& sequence) const {
   if (!sequence.decoding()) return false;
   const std::span<const MediaSpan> ahead = sequence.spans_after(sequence.computed);
   if (ahead.empty() || ahead.front().position > sequence.computed) return true;
-  return contains(sequence.held, ahead.front().media);
+  return holds_output(sequence, ahead.front().media);
 }
 
 // Up to `most` guesses behind the known tokens, as far as the answer may still go and free blocks
@@ -239,7 +239,7 @@ int Scheduler::hold_outputs(Sequence& sequence, int end) {
 }
 
 bool Scheduler::hold_output(Sequence& sequence, int media) {
-  if (contains(sequence.held, media)) return true;
+  if (holds_output(sequence, media)) return true;
   if (outputs_blocked_) return false;
   const EncoderInput& input = sequence.request.media[media];
   if (encoder_cache_.acquire(input.key)) {

@@ -13,6 +13,9 @@ using TokenId = int32_t;
 using RequestId = uint64_t;
 using Clock = std::chrono::steady_clock;
 using TimePoint = Clock::time_point;
+inline double seconds_since(TimePoint start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // 256 bits that name content: a SHA-256 of bytes and of everything that decides what the model
 // sees of them. Whole, never shortened: a collision would show one user another one's picture.

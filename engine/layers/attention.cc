@@ -12,21 +12,6 @@
 namespace saccade {
 namespace {
 
-// x [t, heads, d], its first dimensions rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos +
-// x1 sin); the rest is kept.
-at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
-  if (!rope.defined()) return x;
-  const int64_t half = rope.size(2);
-  const at::Tensor wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));
-  const at::Tensor first = wide.narrow(2, 0, half);
-  const at::Tensor second = wide.narrow(2, half, half);
-  const at::Tensor cos = rope[0].unsqueeze(1);
-  const at::Tensor sin = rope[1].unsqueeze(1);
-  const at::Tensor rest = wide.narrow(2, 2 * half, x.size(2) - 2 * half);
-  return at::cat({first * cos - second * sin, second * cos + first * sin, rest}, 2)
-      .to(x.scalar_type());
-}
-
 at::Tensor gather_blocks(const at::Tensor& pool, const kernels::PagedSequence& sequence,
                          int block_size) {
   const int64_t count = (sequence.context_length + block_size - 1) / block_size;
@@ -126,6 +111,19 @@ at::Tensor encoder_attention(const at::Tensor& q, const at::Tensor& k, const at:
 
 }  // namespace
 
+at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
+  if (!rope.defined()) return x;
+  const int64_t half = rope.size(2);
+  const at::Tensor wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));
+  const at::Tensor first = wide.narrow(2, 0, half);
+  const at::Tensor second = wide.narrow(2, half, half);
+  const at::Tensor cos = rope[0].unsqueeze(1);
+  const at::Tensor sin = rope[1].unsqueeze(1);
+  const at::Tensor rest = wide.narrow(2, 2 * half, x.size(2) - 2 * half);
+  return at::cat({first * cos - second * sin, second * cos + first * sin, rest}, 2)
+      .to(x.scalar_type());
+}
+
 at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape& shape,
                                      const at::Tensor& rope, const AttentionInput& input,
                                      const LayerCache& cache) {
@@ -202,6 +200,10 @@ at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
   const int64_t heads = shape.heads, d = shape.head_dim;
   const at::Tensor queries = qkv.narrow(1, 0, heads * d).unflatten(1, {heads, d});
   return has_kernels(qkv) ? queries : rotate(queries, rope);
+}
+
+at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
+  return x.unflatten(-1, {heads, x.size(-1) / heads}).transpose(1, 2);
 }
 
 at::Tensor full_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {

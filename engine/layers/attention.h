@@ -55,6 +55,11 @@ struct AttentionShape {
   float soft_cap = 0;      // scores become cap * tanh(score / cap); 0: none
 };
 
+// x [t, heads, d], its first dimensions rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos +
+// x1 sin); the rest is kept. `rope`: cos and sin [2, t, rotary_dim / 2], undefined for no rotation.
+// Computed in float32 at least.
+at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope);
+
 // Causal attention over the paged cache for one layer. `qkv` holds rows
 // [q (heads) | k (kv_heads) | v (kv_heads)] x head_dim: [num_tokens, (heads + 2 kv_heads)
 // head_dim]. Rotates the first rotary_dim dimensions of q and k by `rope`, cos and sin [2,
@@ -74,6 +79,9 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
 // rotated. After it.
 at::Tensor rotated_queries(const at::Tensor& qkv, const AttentionShape& shape,
                            const at::Tensor& rope);
+
+// [n, t, heads * d] -> [n, heads, t, d]
+at::Tensor split_heads(const at::Tensor& x, int64_t heads);
 
 // Attention of every row to every row, for encoders: q [n, heads, tq, d], k and v [n, heads, tk, d]
 // -> [n, tq, heads * d].

@@ -20,6 +20,9 @@ inline RmsScale scale_of(NormKind kind) {
   return kind == NormKind::kGemmaRms ? RmsScale::kOnePlusWeight : RmsScale::kWeight;
 }
 
+// torch.nn.LayerNorm's own, for models whose configuration names none.
+inline constexpr double kTorchNormEps = 1e-5;
+
 // Root-mean-square norm over the last axis; float32 inside (float64 in a float64 run).
 class RmsNorm {
  public:

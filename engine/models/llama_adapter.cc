@@ -15,8 +15,6 @@
 namespace saccade {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's own; no configuration names it
-
 struct AdapterConfig {
   VitConfig vision;
   VitConfig blocks;  // of the connector: blocks alone
@@ -37,7 +35,7 @@ AdapterConfig parse_config(const ModelFolder& folder) {
                     .intermediate_size = visual.positive_int("intermediate_size", 3072),
                     .num_layers = visual.positive_int("num_hidden_layers", 8),
                     .num_heads = visual.positive_int("num_attention_heads", 16),
-                    .layer_norm_eps = kEps,
+                    .layer_norm_eps = kTorchNormEps,
                     .fused_qkv = true};
   if (adapter.blocks.hidden_size % adapter.blocks.num_heads != 0) {
     visual.fail("num_attention_heads", "does not divide hidden_size");
@@ -111,11 +109,11 @@ class LlamaAdapter : public DecoderModel {
         joint_(root("visual_projection"), config.vision.hidden_size, config.projected, Bias::kNone),
         clip_projection_(root("clip_proj"), config.projected, config.blocks.hidden_size,
                          Bias::kRequired),
-        clip_norm_(root("clip_proj_norm"), config.blocks.hidden_size, kEps),
+        clip_norm_(root("clip_proj_norm"), config.blocks.hidden_size, kTorchNormEps),
         query_(root("visual_query").tensor("weight", {config.queries, config.blocks.hidden_size})),
         output_(root("visual_proj"), config.blocks.hidden_size, config.text.hidden_size,
                 Bias::kRequired),
-        output_norm_(root("visual_proj_norm"), config.text.hidden_size, kEps),
+        output_norm_(root("visual_proj_norm"), config.text.hidden_size, kTorchNormEps),
         prompts_(root("adapter_query")
                      .tensor("weight",
                              {int64_t{config.layers} * config.queries, config.text.hidden_size})

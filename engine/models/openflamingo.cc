@@ -16,7 +16,6 @@
 namespace saccade {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's own; no configuration names it
 constexpr int kMlpWidening = 4;
 
 struct FlamingoConfig {
@@ -50,7 +49,7 @@ FlamingoConfig parse_config(const ModelFolder& folder) {
                     .head_dim = config.positive_int("cross_attn_head_dim", 64),
                     .memory_size = flamingo.vision.hidden_size,
                     .norm = NormKind::kLayer,
-                    .norm_eps = kEps,
+                    .norm_eps = kTorchNormEps,
                     .gated_mlp = false,
                     .activation = Activation::kGelu};
   return flamingo;

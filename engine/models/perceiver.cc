@@ -8,13 +8,8 @@ namespace saccade {
 namespace {
 
 // [n, t, d] -> [n, t, d]; the norm takes rows.
-at::Tensor normalized(const RmsNorm& norm, const at::Tensor& x) {
+at::Tensor normalized_rows(const RmsNorm& norm, const at::Tensor& x) {
   return norm(x.reshape({-1, x.size(-1)})).view(x.sizes());
-}
-
-// [n, t, heads * d] -> [n, heads, t, d]
-at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
-  return x.unflatten(-1, {heads, x.size(-1) / heads}).transpose(1, 2);
 }
 
 }  // namespace
@@ -63,8 +58,8 @@ at::Tensor Perceiver::latents(int64_t count) const {
 
 at::Tensor Perceiver::layer(int i, const at::Tensor& latents, const at::Tensor& context) const {
   const Layer& layer = layers_[i];
-  const at::Tensor x = normalized(layer.latents_norm, latents);
-  const at::Tensor seen = at::cat({normalized(layer.context_norm, context), x}, 1);
+  const at::Tensor x = normalized_rows(layer.latents_norm, latents);
+  const at::Tensor seen = at::cat({normalized_rows(layer.context_norm, context), x}, 1);
   const std::vector<at::Tensor> kv = layer.key_value(seen).chunk(2, -1);
   const int64_t group = config_.num_heads / config_.num_kv_heads;
   const auto repeated = [&](const at::Tensor& rows) {
@@ -73,13 +68,13 @@ at::Tensor Perceiver::layer(int i, const at::Tensor& latents, const at::Tensor& 
   const at::Tensor mixed = full_attention(split_heads(layer.query(x), config_.num_heads),
                                           repeated(kv[0]), repeated(kv[1]));
   const at::Tensor h = latents + layer.output(mixed);
-  return h + layer.mlp(normalized(layer.mlp_norm, h));
+  return h + layer.mlp(normalized_rows(layer.mlp_norm, h));
 }
 
 at::Tensor Perceiver::operator()(const at::Tensor& context) const {
   at::Tensor x = latents(context.size(0));
   for (size_t i = 0; i < layers_.size(); ++i) x = layer(static_cast<int>(i), x, context);
-  return normalized(norm_, x);
+  return normalized_rows(norm_, x);
 }
 
 }  // namespace saccade

@@ -5,14 +5,6 @@
 #include "engine/layers/attention.h"
 
 namespace saccade {
-namespace {
-
-// [n, t, heads * d] -> [n, heads, t, d]
-at::Tensor split_heads(const at::Tensor& x, int heads) {
-  return x.view({x.size(0), x.size(1), heads, -1}).transpose(1, 2);
-}
-
-}  // namespace
 
 QFormerConfig QFormerConfig::parse(const JsonView& config, int num_queries) {
   QFormerConfig q;

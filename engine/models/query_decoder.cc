@@ -5,11 +5,7 @@
 #include "engine/layers/attention.h"
 
 namespace saccade {
-namespace {
-
-constexpr double kEps = 1e-5;  // torch's own; no configuration names it
-
-}  // namespace
+namespace {}  // namespace
 
 QueryDecoderConfig QueryDecoderConfig::parse(const JsonView& config, int hidden_size) {
   QueryDecoderConfig decoder;
@@ -25,22 +21,22 @@ QueryDecoderConfig QueryDecoderConfig::parse(const JsonView& config, int hidden_
 }
 
 QueryDecoder::Layer::Layer(const QueryDecoderConfig& c, const WeightScope& scope)
-    : self_norm(scope("norm1"), c.hidden_size, kEps),
+    : self_norm(scope("norm1"), c.hidden_size, kTorchNormEps),
       qkv(scope("self_attn")("qkv"), c.hidden_size, int64_t{3} * c.hidden_size, Bias::kRequired),
       self_output(scope("self_attn")("out_proj"), c.hidden_size, c.hidden_size, Bias::kRequired),
-      cross_norm(scope("norm2"), c.hidden_size, kEps),
+      cross_norm(scope("norm2"), c.hidden_size, kTorchNormEps),
       query(scope("cross_attn")("q_proj"), c.hidden_size, c.hidden_size, Bias::kRequired),
       key_value(scope("cross_attn")("kv_proj"), c.hidden_size, int64_t{2} * c.hidden_size,
                 Bias::kRequired),
       cross_output(scope("cross_attn")("out_proj"), c.hidden_size, c.hidden_size, Bias::kRequired),
-      mlp_norm(scope("norm3"), c.hidden_size, kEps),
+      mlp_norm(scope("norm3"), c.hidden_size, kTorchNormEps),
       up(scope("linear1"), c.hidden_size, c.intermediate_size, Bias::kRequired),
       down(scope("linear2"), c.intermediate_size, c.hidden_size, Bias::kRequired) {}
 
 QueryDecoder::QueryDecoder(const QueryDecoderConfig& config, const WeightScope& scope)
     : config_(config),
       queries_(scope.tensor("queries", {config.num_queries, config.hidden_size})),
-      norm_(scope("norm"), config.hidden_size, kEps) {
+      norm_(scope("norm"), config.hidden_size, kTorchNormEps) {
   for (int i = 0; i < config.num_layers; ++i) layers_.emplace_back(config, scope("layers")(i));
 }
 

@@ -72,15 +72,6 @@ at::Tensor rope_tables(const QwenVitConfig& config, const std::vector<PatchGrid>
   return at::stack({all.cos(), all.sin()});
 }
 
-// x [n, heads, d] rotated by halves, in float32 at least.
-at::Tensor rotate(const at::Tensor& x, const at::Tensor& rope) {
-  const at::Tensor wide = x.to(at::promote_types(x.scalar_type(), at::kFloat));
-  const std::vector<at::Tensor> half = wide.chunk(2, -1);
-  const at::Tensor cos = rope[0].unsqueeze(1), sin = rope[1].unsqueeze(1);
-  return at::cat({half[0] * cos - half[1] * sin, half[1] * cos + half[0] * sin}, -1)
-      .to(x.scalar_type());
-}
-
 // Visual tokens of one picture sorted by windows of `side` x `side`, and each window's length.
 void append_windows(const PatchGrid& grid, int64_t merge, int64_t side, int64_t first,
                     std::vector<int64_t>& order, std::vector<int64_t>& lengths) {

@@ -7,11 +7,9 @@
 namespace saccade {
 namespace {
 
-constexpr double kEps = 1e-5;  // torch's own; the configuration names none
-
 std::optional<LayerNorm> make_head_norm(const ResamplerConfig& c, const WeightScope& scope) {
   if (!c.qk_norm) return std::nullopt;
-  return LayerNorm(scope, c.head_dim, kEps);
+  return LayerNorm(scope, c.head_dim, kTorchNormEps);
 }
 
 }  // namespace
@@ -29,8 +27,8 @@ ResamplerConfig ResamplerConfig::parse(const JsonView& config, int hidden_size) 
 
 Resampler::Layer::Layer(const ResamplerConfig& c, const WeightScope& attention,
                         const WeightScope& mlp)
-    : context_norm(attention("context_layer_norm"), c.hidden_size, kEps),
-      latents_norm(attention("latents_layer_norm"), c.hidden_size, kEps),
+    : context_norm(attention("context_layer_norm"), c.hidden_size, kTorchNormEps),
+      latents_norm(attention("latents_layer_norm"), c.hidden_size, kTorchNormEps),
       query_norm(make_head_norm(c, attention("q_layer_norm"))),
       key_norm(make_head_norm(c, attention("k_layer_norm"))),
       query(attention("q_proj"), c.hidden_size, int64_t{c.num_heads} * c.head_dim, Bias::kNone),
@@ -39,14 +37,14 @@ Resampler::Layer::Layer(const ResamplerConfig& c, const WeightScope& attention,
                 c.hidden_size, Bias::kNone),
       output(attention("output_proj"), int64_t{c.num_heads} * c.head_dim, c.hidden_size,
              Bias::kNone),
-      mlp_norm(mlp("ln"), c.hidden_size, kEps),
+      mlp_norm(mlp("ln"), c.hidden_size, kTorchNormEps),
       up(mlp("fc"), c.hidden_size, int64_t{4} * c.hidden_size, Bias::kNone),
       down(mlp("c_proj"), int64_t{4} * c.hidden_size, c.hidden_size, Bias::kNone) {}
 
 Resampler::Resampler(const ResamplerConfig& config, const WeightScope& scope)
     : config_(config),
       latents_(scope.tensor("latents", {config.num_latents, config.hidden_size})),
-      norm_(scope("layer_norm"), config.hidden_size, kEps) {
+      norm_(scope("layer_norm"), config.hidden_size, kTorchNormEps) {
   for (int i = 0; i < config.num_layers; ++i) {
     const WeightScope block = scope("blocks")(i);
     layers_.emplace_back(config, block(0), block(1));

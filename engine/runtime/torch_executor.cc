@@ -17,10 +17,6 @@
 namespace saccade {
 namespace {
 
-double seconds_since(TimePoint start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 bool failed(const StepOutput& output, size_t entry) {
   return std::any_of(output.failures.begin(), output.failures.end(),
                      [&](const auto& failure) { return failure.first == static_cast<int>(entry); });

@@ -15,21 +15,17 @@
 namespace saccade {
 namespace {
 
-[[noreturn]] void fail(std::string_view name, std::string_view why) {
-  throw LoadError(std::string(name) + ": " + std::string(why));
-}
-
 // An open regular file; closes itself.
 class InputFile {
  public:
   InputFile(const std::filesystem::path& path, std::string_view name) : name_(name) {
     // O_NONBLOCK: opening a pipe must not wait for a writer. It has no effect on regular files.
     fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd_ < 0) fail(name, std::string("cannot open: ") + std::strerror(errno));
+    if (fd_ < 0) fail_file(name, std::string("cannot open: ") + std::strerror(errno));
     struct stat info {};
     if (::fstat(fd_, &info) != 0 || !S_ISREG(info.st_mode)) {
       ::close(fd_);
-      fail(name, "not a regular file");
+      fail_file(name, "not a regular file");
     }
     size_ = static_cast<size_t>(info.st_size);
   }
@@ -46,8 +42,8 @@ class InputFile {
     while (done < size_) {
       const ssize_t got = ::read(fd_, text.data() + done, size_ - done);
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail(name_, std::string("cannot read: ") + std::strerror(errno));
-      if (got == 0) fail(name_, "became shorter while it was read");
+      if (got < 0) fail_file(name_, std::string("cannot read: ") + std::strerror(errno));
+      if (got == 0) fail_file(name_, "became shorter while it was read");
       done += static_cast<size_t>(got);
     }
     return text;
@@ -75,20 +71,24 @@ Pages pages_of(const std::byte* begin, size_t bytes) {
 
 }  // namespace
 
+void fail_file(std::string_view name, std::string_view why) {
+  throw LoadError(std::string(name) + ": " + std::string(why));
+}
+
 std::string read_file(const std::filesystem::path& path, std::string_view name, size_t max_bytes) {
   const InputFile file(path, name);
   if (file.size() > max_bytes) {
-    fail(name, "too large: " + std::to_string(file.size()) + " bytes, the limit is " +
-                   std::to_string(max_bytes));
+    fail_file(name, "too large: " + std::to_string(file.size()) + " bytes, the limit is " +
+                        std::to_string(max_bytes));
   }
   return file.read_all();
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path, std::string_view name) {
   const InputFile file(path, name);
-  if (file.size() == 0) fail(name, "empty file");
+  if (file.size() == 0) fail_file(name, "empty file");
   void* data = ::mmap(nullptr, file.size(), PROT_READ, MAP_PRIVATE, file.fd(), 0);
-  if (data == MAP_FAILED) fail(name, std::string("cannot map: ") + std::strerror(errno));
+  if (data == MAP_FAILED) fail_file(name, std::string("cannot map: ") + std::strerror(errno));
   data_ = static_cast<const std::byte*>(data);
   size_ = file.size();
 }

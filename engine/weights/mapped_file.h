@@ -7,6 +7,9 @@
 
 namespace saccade {
 
+// Throws LoadError "NAME: why".
+[[noreturn]] void fail_file(std::string_view name, std::string_view why);
+
 // Reads a whole regular file. Symbolic links are followed; a pipe, device or folder is refused
 // without blocking. Throws LoadError "NAME: why".
 std::string read_file(const std::filesystem::path& path, std::string_view name, size_t max_bytes);

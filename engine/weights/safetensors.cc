@@ -12,10 +12,6 @@ namespace {
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // the reference's limit
 
-[[noreturn]] void fail(std::string_view file, const std::string& why) {
-  throw LoadError(std::string(file) + ": " + why);
-}
-
 // The data part of the file, which the header's offsets count from.
 struct DataSection {
   const std::byte* begin;
@@ -57,7 +53,7 @@ class HeaderEntry {
 
  private:
   [[noreturn]] void fail(const std::string& why) const {
-    saccade::fail(file_, printable(member_.key) + ": " + why);
+    fail_file(file_, printable(member_.key) + ": " + why);
   }
 
   TensorDtype dtype() const {
@@ -105,10 +101,10 @@ class HeaderEntry {
 void check_metadata(std::string_view file, const Json& metadata) {
   if (metadata.is_null()) return;
   const Json::Object* members = metadata.object();
-  if (members == nullptr) fail(file, "__metadata__: expected an object");
+  if (members == nullptr) fail_file(file, "__metadata__: expected an object");
   for (const JsonMember& member : *members) {
     if (member.value.string() == nullptr) {
-      fail(file, "__metadata__: expected strings, got " + member.value.describe());
+      fail_file(file, "__metadata__: expected strings, got " + member.value.describe());
     }
   }
 }
@@ -121,17 +117,17 @@ void check_coverage(std::string_view file, std::vector<TensorView>& tensors, Dat
   const std::byte* end = data.begin;
   for (const TensorView& tensor : tensors) {
     if (tensor.data != end) {
-      fail(file, printable(tensor.name) + ": data_offsets begin at " +
-                     std::to_string(tensor.data - data.begin) +
-                     (tensor.data < end ? ", inside the tensor before it, which ends at "
-                                        : ", after a hole: the tensor before it ends at ") +
-                     std::to_string(end - data.begin));
+      fail_file(file, printable(tensor.name) + ": data_offsets begin at " +
+                          std::to_string(tensor.data - data.begin) +
+                          (tensor.data < end ? ", inside the tensor before it, which ends at "
+                                             : ", after a hole: the tensor before it ends at ") +
+                          std::to_string(end - data.begin));
     }
     end = tensor.data + tensor.bytes;
   }
   if (const size_t covered = static_cast<size_t>(end - data.begin); covered != data.bytes) {
-    fail(file, "the header describes " + std::to_string(covered) + " bytes of data, the file has " +
-                   std::to_string(data.bytes));
+    fail_file(file, "the header describes " + std::to_string(covered) +
+                        " bytes of data, the file has " + std::to_string(data.bytes));
   }
 }
 
@@ -142,15 +138,15 @@ uint64_t little_endian(const std::byte* bytes) {
 }
 
 std::string_view header_text(std::string_view name, const MappedFile& file) {
-  if (file.size() < kLengthBytes) fail(name, "too short for a safetensors file");
+  if (file.size() < kLengthBytes) fail_file(name, "too short for a safetensors file");
   const uint64_t length = little_endian(file.data());
   if (length > kMaxHeaderBytes) {
-    fail(name, "header length " + std::to_string(length) + " is over the limit of " +
-                   std::to_string(kMaxHeaderBytes) + " (not a safetensors file?)");
+    fail_file(name, "header length " + std::to_string(length) + " is over the limit of " +
+                        std::to_string(kMaxHeaderBytes) + " (not a safetensors file?)");
   }
   if (length > file.size() - kLengthBytes) {
-    fail(name, "header length " + std::to_string(length) + " is over the file's " +
-                   std::to_string(file.size()) + " bytes (truncated file?)");
+    fail_file(name, "header length " + std::to_string(length) + " is over the file's " +
+                        std::to_string(file.size()) + " bytes (truncated file?)");
   }
   return {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<size_t>(length)};
 }
@@ -163,7 +159,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path, std::string 
   // A tensor of the header is about 10 values; depth 3 is {"name": {"shape": [1]}}.
   const JsonLimits limits{.max_bytes = kMaxHeaderBytes, .max_depth = 8, .max_values = 8u << 20};
   const Json header = parse_json(text, name_ + ": header", limits);
-  if (header.object() == nullptr) fail(name_, "header: expected an object");
+  if (header.object() == nullptr) fail_file(name_, "header: expected an object");
   const DataSection data{file_.data() + kLengthBytes + text.size(),
                          file_.size() - kLengthBytes - text.size()};
   for (const JsonMember& member : *header.object()) {

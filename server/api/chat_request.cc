@@ -16,11 +16,6 @@ constexpr std::array<const char*, 4> kPassedOn = {"name", "tool_calls", "tool_ca
                                                   "reasoning_content"};
 
 // Adopts the first mistake of the fields of an inner object.
-bool adopt(Fields& outer, const Fields& inner) {
-  if (!inner.ok()) outer.fail(inner.status().param(), inner.status().message());
-  return inner.ok();
-}
-
 void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
                     const ModelLimits& limits) {
   const Json* url = part.find("image_url");
@@ -31,7 +26,7 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
     return;
   }
   Fields checked(part.object(), {kImagePartFields}, limits, part.path());
-  if (!adopt(fields, checked)) return;
+  if (!fields.adopt(checked)) return;
   Fields inner(*url, content.param);
   content.param = inner.path("url");
   inner.read("url", content.text);
@@ -58,16 +53,16 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     content.param = part.path("text");
     Fields text(value, {kTextPartFields}, limits, path);
     text.read("text", content.text);
-    if (!adopt(fields, text)) return;
+    if (!fields.adopt(text)) return;
   } else if (name == "refusal" && message.role == "assistant") {  // what it said instead
     content.param = part.path("refusal");
     part.read("refusal", content.text);
-    if (!adopt(fields, part)) return;
+    if (!fields.adopt(part)) return;
   } else if (name == "image_url") {
     read_image_url(fields, part, content, limits);
   } else if (name == "image_file") {
     Fields file(value, {kFilePartFields}, limits, path);
-    if (!adopt(fields, file)) return;
+    if (!fields.adopt(file)) return;
     content.kind = ContentPart::Kind::kImage;
     content.param = part.path("image_file.file_id");
     content.text = value["image_file"]["file_id"].get<std::string>();
@@ -106,7 +101,7 @@ void read_content(Fields& fields, const Fields& member, ChatMessage& message,
   }
   if (content->empty()) return fields.fail(path, path + " must not be empty");
   for (size_t i = 0; i < content->size() && fields.ok(); ++i) {
-    read_part(fields, (*content)[i], path + "[" + std::to_string(i) + "]", message, limits);
+    read_part(fields, (*content)[i], element_path(path, i), message, limits);
   }
 }
 
@@ -133,7 +128,7 @@ void read_calls(Fields& fields, const Fields& member, ChatMessage& message) {
   const std::string path = member.path("tool_calls");
   if (!calls->is_array()) return fields.fail(path, path + " must be an array");
   for (size_t i = 0; i < calls->size() && fields.ok(); ++i) {
-    const std::string where = path + "[" + std::to_string(i) + "]";
+    const std::string where = element_path(path, i);
     if (!(*calls)[i].is_object()) return fields.fail(where, where + " must be an object");
     const Fields call((*calls)[i], where);
     const Json* function = call.find("function");
@@ -149,7 +144,7 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   Fields member(value, path);
   ChatMessage message;
   member.read("role", message.role);
-  if (!adopt(fields, member)) return;
+  if (!fields.adopt(member)) return;
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end()) {
     return fields.fail(member.path("role"),
                        member.path("role") + " must be system, developer, user, assistant or tool");
@@ -265,8 +260,7 @@ Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
     return conversation;
   }
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
-    read_message(fields, (*messages)[i], "messages[" + std::to_string(i) + "]", conversation,
-                 limits);
+    read_message(fields, (*messages)[i], element_path("messages", i), conversation, limits);
   }
   if (fields.ok()) {
     const Status status = read_video_defaults(fields.object(), conversation);

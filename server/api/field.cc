@@ -1,5 +1,7 @@
 #include "server/api/field.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -19,10 +21,6 @@ std::string format_number(double value) {
 }
 
 std::string count_text(double value) { return std::to_string(static_cast<int64_t>(value)); }
-
-std::string indexed(const std::string& path, size_t i) {
-  return path + "[" + std::to_string(i) + "]";
-}
 
 Status wrong_kind(const std::string& path, const char* wanted, const Json& value) {
   return invalid_argument(path + " must be " + wanted + ", not " + std::string(kind_of(value)),
@@ -100,7 +98,7 @@ Status check_strings(const Field& field, const Json& value, const std::string& p
   }
   Status status = check_count(field, value, path, limits, "strings");
   for (size_t i = 0; i < value.size() && status.ok(); ++i) {
-    status = check_string(field, value[i], indexed(path, i), limits);
+    status = check_string(field, value[i], element_path(path, i), limits);
   }
   return status;
 }
@@ -121,7 +119,7 @@ Status check_ids(const Field& field, const Json& value, const std::string& path,
   Status status = check_count(field, value, path, limits, "ids");
   const Bounds bounds{0, static_cast<double>(limits.vocab_size - 1)};
   for (size_t i = 0; i < value.size() && status.ok(); ++i) {
-    status = check_integer(value[i], indexed(path, i), bounds);
+    status = check_integer(value[i], element_path(path, i), bounds);
   }
   return status;
 }
@@ -164,6 +162,17 @@ Status check_object(const Field& field, const Json& value, const std::string& pa
 }
 
 }  // namespace
+
+std::string element_path(std::string_view array, size_t index) {
+  return std::string(array) + "[" + std::to_string(index) + "]";
+}
+
+bool is_valid_name(std::string_view name) {
+  constexpr size_t kMaxLength = 64;
+  return !name.empty() && name.size() <= kMaxLength &&
+         std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+}
 
 std::string_view kind_of(const Json& value) {
   switch (value.type()) {

@@ -2,6 +2,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "server/api/json.h"
@@ -73,6 +74,12 @@ using FieldTable = std::span<const Field>;
 // is the path of the part at fault.
 Status check_field(const Field& field, const Json& value, const std::string& path,
                    const ModelLimits& limits);
+
+// The path of an array's element: "stop" and 1 -> "stop[1]".
+std::string element_path(std::string_view array, size_t index);
+
+// 1 to 64 letters, digits, _ or -: what functions and schemas may be named.
+bool is_valid_name(std::string_view name);
 
 // "a string", "an array" ... for messages.
 std::string_view kind_of(const Json& value);

@@ -40,6 +40,11 @@ void Fields::fail(const std::string& path, std::string message) {
   if (ok()) status_ = invalid_argument(std::move(message), path);
 }
 
+bool Fields::adopt(const Fields& inner) {
+  fail(inner.status());
+  return inner.ok();
+}
+
 void Fields::fail(const Status& status) {
   if (ok()) status_ = status;
 }

@@ -59,6 +59,8 @@ class Fields {
 
   void fail(const std::string& path, std::string message);
   void fail(const Status& status);
+  // Takes over the mistake of an object inside, if there is one; whether there is none.
+  bool adopt(const Fields& inner);
 
  private:
   // The member when it is to be read: present, not null and nothing failed before.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/api/field.h"
 #include "server/media/image_decoder.h"
 #include "server/media/media_fetcher.h"
 #include "server/media/media_loader.h"
@@ -171,7 +172,7 @@ Result<VideoData> MediaStage::load_video_data(const ContentPart& part, int owner
   }
   for (size_t i = 0; i < part.frames.size(); ++i) {
     Result<std::string> bytes = load(part.frames[i], owner);
-    if (!bytes) return bytes.status().with_param(part.param + "[" + std::to_string(i) + "]");
+    if (!bytes) return bytes.status().with_param(element_path(part.param, i));
     data.frames.push_back(*std::move(bytes));
   }
   return data;

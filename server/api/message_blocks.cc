@@ -7,7 +7,7 @@ namespace {
 
 using Kind = AnswerSegment::Kind;
 
-const char* id_prefix(Kind kind) { return kind == Kind::kCall ? "toolu_" : "sig_"; }
+const char* block_id_prefix(Kind kind) { return kind == Kind::kCall ? "toolu_" : "sig_"; }
 
 // A call's arguments as an object. What is none goes under the name that Anthropic's documentation
 // gives it, so that nobody takes it for a call without arguments.
@@ -40,7 +40,7 @@ void MessageBlocks::add(const SegmentStep& step, std::vector<Json>& events) {
   const Kind kind = answer_.all()[index].kind;
   switch (step.kind) {
     case SegmentStep::Kind::kBegin:
-      ids_.push_back(response_id(id_prefix(kind)));
+      ids_.push_back(response_id(block_id_prefix(kind)));
       events.push_back(block_event("content_block_start", index, "content_block", begun(index)));
       return;
     case SegmentStep::Kind::kMore:

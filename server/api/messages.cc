@@ -11,7 +11,7 @@
 namespace saccade::api {
 namespace {
 
-const char* error_type(int status) {
+const char* message_error_type(int status) {
   switch (status) {
     case 401:
       return "authentication_error";
@@ -37,7 +37,7 @@ http::HttpReply failure(const Status& status) {
 }
 
 // Anthropic counts what came from the cache apart from the rest of the input.
-Json usage_of(const Usage& usage, int thinking_tokens) {
+Json message_usage(const Usage& usage, int thinking_tokens) {
   return {{"input_tokens", usage.prompt_tokens - usage.cached_tokens},
           {"cache_creation_input_tokens", 0},
           {"cache_read_input_tokens", usage.cached_tokens},
@@ -62,7 +62,7 @@ class MessageFormat {
   Json whole() const {
     Json made = message(blocks_.content());
     made.update(end());
-    made["usage"] = usage_of(generation_.usage(), blocks_.reasoning_tokens());
+    made["usage"] = message_usage(generation_.usage(), blocks_.reasoning_tokens());
     return made;
   }
 
@@ -70,14 +70,14 @@ class MessageFormat {
     Usage usage = generation_.usage();
     usage.cached_tokens = 0;  // not known yet
     Json start = message(Json::array());
-    start["usage"] = usage_of(usage, 0);
+    start["usage"] = message_usage(usage, 0);
     return {{{"type", "message_start"}, {"message", std::move(start)}}, {{"type", "ping"}}};
   }
 
   std::vector<Json> last() const {
     return {{{"type", "message_delta"},
              {"delta", end()},
-             {"usage", usage_of(generation_.usage(), blocks_.reasoning_tokens())}},
+             {"usage", message_usage(generation_.usage(), blocks_.reasoning_tokens())}},
             {{"type", "message_stop"}}};
   }
 
@@ -121,10 +121,10 @@ std::string message_error_body(int status, const std::string& message, const std
                                const std::string&) {
   // The message is all that these clients show: it names the field where ours does not.
   const bool named = param.empty() || message.find(param) != std::string::npos;
-  return to_text(
-      {{"type", "error"},
-       {"error",
-        {{"type", error_type(status)}, {"message", named ? message : param + ": " + message}}}});
+  return to_text({{"type", "error"},
+                  {"error",
+                   {{"type", message_error_type(status)},
+                    {"message", named ? message : param + ": " + message}}}});
 }
 
 http::HttpReply create_message(Call& call) {

@@ -5,10 +5,6 @@
 namespace saccade::api {
 namespace {
 
-std::string indexed(const std::string& path, size_t i) {
-  return path + "[" + std::to_string(i) + "]";
-}
-
 // {"type": "base64", "media_type", "data"}, {"type": "url", "url"} or {"type": "file", "file_id"}.
 void read_source(const Json& source, const std::string& path, const ModelLimits& limits,
                  Fields& fields, ContentPart& content) {
@@ -171,7 +167,7 @@ void read_content(const Json& content, const std::string& path, const ModelLimit
     return fields.fail(path, path + " must be a string or an array of blocks");
   }
   for (size_t i = 0; i < content.size() && fields.ok(); ++i) {
-    read_block(content[i], indexed(path, i), limits, fields, message, results);
+    read_block(content[i], element_path(path, i), limits, fields, message, results);
   }
 }
 
@@ -216,7 +212,7 @@ void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conv
                                        std::to_string(limits.fields.max_messages) + " messages");
   }
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
-    read_message((*messages)[i], indexed("messages", i), limits, fields, conversation);
+    read_message((*messages)[i], element_path("messages", i), limits, fields, conversation);
   }
   if (!fields.ok()) return;
   if (conversation.messages.empty()) {

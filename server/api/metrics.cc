@@ -5,11 +5,11 @@
 namespace saccade::api {
 namespace {
 
-using Bounds = prometheus::Histogram::BucketBoundaries;
+using Buckets = prometheus::Histogram::BucketBoundaries;
 
-const Bounds kLatencyBounds = {0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64,
-                               1.28,  2.56,  5.12, 10.0, 20.0, 40.0, 80.0, 160.0};
-const Bounds kStageBounds = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0};
+const Buckets kLatencyBounds = {0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64,
+                                1.28,  2.56,  5.12, 10.0, 20.0, 40.0, 80.0, 160.0};
+const Buckets kStageBounds = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0};
 
 const char* reason_name(FinishReason reason) {
   switch (reason) {
@@ -107,7 +107,7 @@ std::vector<prometheus::MetricFamily> engine_families(const EngineStats& stats,
 }  // namespace
 
 prometheus::Histogram& Metrics::histogram(const char* name, const char* help,
-                                          const Bounds& bounds) {
+                                          const Buckets& bounds) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_).Add(
       {{"model_name", model_name_}}, bounds);
 }

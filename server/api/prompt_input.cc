@@ -49,7 +49,7 @@ std::vector<TextOrIds> read_texts(Fields& fields, const char* name, const ModelL
   } else {
     for (size_t i = 0; i < value->size() && fields.ok(); ++i) {
       const Json& item = (*value)[i];
-      const std::string where = path + "[" + std::to_string(i) + "]";
+      const std::string where = element_path(path, i);
       if (item.is_string()) {
         read_text(fields, where, item, texts);
       } else if (item.is_array() && !item.empty()) {

@@ -7,7 +7,7 @@ namespace {
 
 using Kind = AnswerSegment::Kind;
 
-const char* id_prefix(Kind kind) {
+const char* item_id_prefix(Kind kind) {
   return kind == Kind::kText ? "msg_" : kind == Kind::kCall ? "fc_" : "rs_";
 }
 
@@ -44,7 +44,7 @@ std::vector<Json> ResponseItems::take(const ChoiceDelta& delta, Json logprobs) {
 void ResponseItems::begin(size_t index, std::vector<Json>& events) {
   const Kind kind = answer_.all()[index].kind;
   Item& made = items_.emplace_back();
-  made.id = response_id(id_prefix(kind));
+  made.id = response_id(item_id_prefix(kind));
   if (kind == Kind::kCall) made.call_id = response_id("call_");
   Json added = item(index);  // the delta may have brought some of its text already
   if (kind == Kind::kCall) {

@@ -15,7 +15,7 @@
 namespace saccade::api {
 namespace {
 
-Json usage_of(const Usage& usage, int reasoning_tokens) {
+Json response_usage(const Usage& usage, int reasoning_tokens) {
   return {{"input_tokens", usage.prompt_tokens},
           {"input_tokens_details",
            {{"cached_tokens", usage.cached_tokens}, {"image_tokens", usage.image_tokens}}},
@@ -76,7 +76,7 @@ class ResponseFormat {
     const bool cut = finish_ == FinishReason::kLength;
     Json made = response(cut ? "incomplete" : "completed", items_.output());
     if (cut) made["incomplete_details"] = {{"reason", "max_output_tokens"}};
-    made["usage"] = usage_of(generation_.usage(), items_.reasoning_tokens());
+    made["usage"] = response_usage(generation_.usage(), items_.reasoning_tokens());
     if (request_.options.timings) made["timings"] = timings_json(generation_);
     if (request_.store) keep(made);
     return made;

@@ -8,10 +8,6 @@
 namespace saccade::api {
 namespace {
 
-std::string indexed(const std::string& path, size_t i) {
-  return path + "[" + std::to_string(i) + "]";
-}
-
 // {"type": "input_image", "image_url": "data:..."} or with a "file_id".
 void read_image(const Fields& part, Fields& fields, ContentPart& content) {
   content.kind = ContentPart::Kind::kImage;
@@ -65,7 +61,7 @@ void read_content(const Json& content, const std::string& path, const ModelLimit
     return fields.fail(path, path + " must be a string or an array of parts");
   }
   for (size_t i = 0; i < content.size() && fields.ok(); ++i) {
-    read_part(content[i], indexed(path, i), limits, fields, message);
+    read_part(content[i], element_path(path, i), limits, fields, message);
   }
 }
 
@@ -155,7 +151,8 @@ class InputReader {
     for (size_t i = 0; i < content->size(); ++i) {
       const Json& part = (*content)[i];
       const bool text = part.is_object() && part.contains("text") && part["text"].is_string();
-      if (!text) return fail(indexed(path, i), indexed(path, i) + ".text must be a string");
+      if (!text)
+        return fail(element_path(path, i), element_path(path, i) + ".text must be a string");
       reasoning_ += part["text"].get_ref<const std::string&>();
     }
   }
@@ -197,7 +194,7 @@ void read_responses_input(Fields& fields, const ModelLimits& limits, Conversatio
   }
   InputReader reader(fields, limits, conversation);
   for (size_t i = 0; i < input->size() && fields.ok(); ++i) {
-    reader.read((*input)[i], indexed("input", i));
+    reader.read((*input)[i], element_path("input", i));
     items.push_back((*input)[i]);
   }
   if (conversation.messages.empty()) fields.fail("input", "the input holds nothing to answer");

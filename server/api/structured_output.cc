@@ -7,9 +7,7 @@
 namespace saccade::api {
 namespace {
 
-using Kind = GrammarSpec::Kind;
-
-constexpr size_t kMaxNameLength = 64;
+using GrammarKind = GrammarSpec::Kind;
 
 // A schema as an object, true, or JSON text of either.
 std::optional<GrammarSpec> schema_spec(Fields& fields, const Json& value, const std::string& path) {
@@ -30,10 +28,10 @@ std::optional<GrammarSpec> schema_spec(Fields& fields, const Json& value, const 
     fields.fail(path, path + " must be an object, not " + std::string(kind_of(schema)));
     return std::nullopt;
   }
-  return GrammarSpec{Kind::kJsonSchema, to_text(schema), path};
+  return GrammarSpec{GrammarKind::kJsonSchema, to_text(schema), path};
 }
 
-std::optional<GrammarSpec> text_spec(Fields& fields, Kind kind, const Json& value,
+std::optional<GrammarSpec> text_spec(Fields& fields, GrammarKind kind, const Json& value,
                                      const std::string& path) {
   if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
     fields.fail(path, path + " must be a string that is not empty");
@@ -51,17 +49,13 @@ std::optional<GrammarSpec> choice_spec(Fields& fields, const Json& value, const 
     fields.fail(path, path + " must be an array of strings that are not empty");
     return std::nullopt;
   }
-  return GrammarSpec{Kind::kChoice, to_text(value), path};
+  return GrammarSpec{GrammarKind::kChoice, to_text(value), path};
 }
 
 void check_schema_name(Fields& format, const std::string& path) {
   std::string name;
   format.read("name", name);
-  const bool valid = !name.empty() && name.size() <= kMaxNameLength &&
-                     std::all_of(name.begin(), name.end(), [](char c) {
-                       return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
-                     });
-  if (!valid) {
+  if (!is_valid_name(name)) {
     format.fail(path + ".name", path + ".name must be 1 to 64 letters, digits, _ or -");
   }
 }
@@ -80,11 +74,11 @@ std::optional<GrammarSpec> json_schema_format(Fields& fields, const Fields& oute
   format.read("strict", strict);
   format.read("description", description);
   if (!format.ok()) {
-    fields.fail(format.status().param(), format.status().message());
+    fields.fail(format.status());
     return std::nullopt;
   }
   const Json* schema = format.find("schema");
-  if (schema == nullptr) return GrammarSpec{Kind::kJsonObject, "", path};
+  if (schema == nullptr) return GrammarSpec{GrammarKind::kJsonObject, "", path};
   return schema_spec(fields, *schema, format.path("schema"));
 }
 
@@ -98,9 +92,9 @@ std::optional<GrammarSpec> response_format(Fields& fields, const Json& value) {
   std::string type;
   format.read("type", type);
   if (!format.ok()) {
-    fields.fail(format.status().param(), format.status().message());
+    fields.fail(format.status());
   } else if (type == "json_object") {
-    return GrammarSpec{Kind::kJsonObject, "", path};
+    return GrammarSpec{GrammarKind::kJsonObject, "", path};
   } else if (type == "json_schema") {
     return json_schema_format(fields, format);
   } else if (type != "text") {
@@ -118,12 +112,12 @@ std::optional<GrammarSpec> read_one(Fields& fields, const Fields& object, const 
   if (value == nullptr) return std::nullopt;
   const std::string path = object.path(name);
   if (kind == "json") return schema_spec(fields, *value, path);
-  if (kind == "regex") return text_spec(fields, Kind::kRegex, *value, path);
-  if (kind == "grammar") return text_spec(fields, Kind::kGrammar, *value, path);
+  if (kind == "regex") return text_spec(fields, GrammarKind::kRegex, *value, path);
+  if (kind == "grammar") return text_spec(fields, GrammarKind::kGrammar, *value, path);
   if (kind == "choice") return choice_spec(fields, *value, path);
   if (!value->is_boolean()) fields.fail(path, path + " must be a boolean");
   if (*value != true) return std::nullopt;
-  return GrammarSpec{Kind::kJsonObject, "", path};
+  return GrammarSpec{GrammarKind::kJsonObject, "", path};
 }
 
 }  // namespace

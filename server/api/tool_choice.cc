@@ -46,7 +46,7 @@ void allow(Fields& fields, const Fields& allowed, bool nested, ToolOptions& opti
   if (list == nullptr) return;
   Json names = Json::array();
   for (size_t i = 0; i < list->size(); ++i) {
-    const std::string path = allowed.path("tools") + "[" + std::to_string(i) + "]";
+    const std::string path = element_path(allowed.path("tools"), i);
     const Json& entry = (*list)[i];
     const bool wrapped = nested && entry.is_object() && entry.contains("function");
     const Json& tool = wrapped ? entry["function"] : entry;

@@ -5,20 +5,6 @@
 namespace saccade::api {
 namespace {
 
-constexpr size_t kMaxNameLength = 64;
-
-bool valid_name(const std::string& name) {
-  return !name.empty() && name.size() <= kMaxNameLength &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';
-         });
-}
-
-bool adopt(Fields& outer, const Fields& inner) {
-  if (!inner.ok()) outer.fail(inner.status().param(), inner.status().message());
-  return inner.ok();
-}
-
 // The member of a function that holds the arguments' schema.
 const char* schema_name_of(ToolForm form) {
   return form == ToolForm::kMessages ? "input_schema" : "parameters";
@@ -40,11 +26,11 @@ void read_function(Fields& fields, const Json& value, const std::string& path, T
   function.read("description", description);
   std::optional<bool> strict;
   function.read("strict", strict);
-  if (!adopt(fields, function)) return;
+  if (!fields.adopt(function)) return;
   tool.by_default = !strict && form == ToolForm::kResponses;
   tool.strict = strict.value_or(tool.by_default);
   const std::string name_path = function.path("name");
-  if (!valid_name(tool.name)) {
+  if (!is_valid_name(tool.name)) {
     return fields.fail(name_path, name_path + " must be 1 to 64 letters, digits, _ or -");
   }
   if (known_name(tool.name, options)) {
@@ -82,7 +68,7 @@ void read_tool(Fields& fields, const Json& value, const std::string& path, ToolF
   const bool anthropic = form == ToolForm::kMessages;
   std::string type = anthropic ? "custom" : "";
   tool.read("type", type);
-  if (!adopt(fields, tool)) return;
+  if (!fields.adopt(tool)) return;
   if (type != (anthropic ? "custom" : "function")) {
     return fields.fail(tool.path("type"), tool.path("type") + " must be " +
                                               (anthropic ? "custom or absent" : "function"));
@@ -110,7 +96,7 @@ void read_list(Fields& fields, const char* name, const Json& list, const FieldLi
     return fields.fail(name, "at most " + std::to_string(limits.max_tools) + " tools are taken");
   }
   for (size_t i = 0; i < list.size() && fields.ok(); ++i) {
-    const std::string path = std::string(name) + "[" + std::to_string(i) + "]";
+    const std::string path = element_path(name, i);
     if (!options.functions) {
       read_tool(fields, list[i], path, form, options);
       continue;

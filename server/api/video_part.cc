@@ -84,7 +84,7 @@ Status read_frames(const Json& part, const std::string& path, ContentPart& conte
   for (size_t i = 0; i < frames.size(); ++i) {
     const Json* url = url_of(frames[i]);
     if (url == nullptr) {
-      return wrong(content.param + "[" + std::to_string(i) + "]", "must be a data: URL");
+      return wrong(element_path(content.param, i), "must be a data: URL");
     }
     content.frames.push_back(url->get<std::string>());
   }

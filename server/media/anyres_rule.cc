@@ -35,14 +35,6 @@ RgbImage pad(const RgbImage& image, ImageSize size) {
   return out;
 }
 
-RgbImage tile_of(const RgbImage& image, int top, int left, int side) {
-  RgbImage out(side, side);
-  for (int y = 0; y < side; ++y) {
-    std::memcpy(out.row(y), image.row(top + y) + 3 * size_t(left), out.stride());
-  }
-  return out;
-}
-
 }  // namespace
 
 AnyresRule::Defaults AnyresRule::next() {
@@ -181,7 +173,7 @@ std::vector<RgbImage> AnyresRule::cut(const RgbImage& image, const PictureUse& u
   parts.push_back(resize(image, tile_, tile_, filter_));
   for (int top = 0; top < best.height; top += tile_) {
     for (int left = 0; left < best.width; left += tile_) {
-      parts.push_back(tile_of(canvas, top, left, tile_));
+      parts.push_back(crop(canvas, left, top, tile_, tile_));
     }
   }
   return parts;

@@ -25,7 +25,7 @@ struct InfoHeader {
   size_t end = 0;                   // offset behind the header and the masks
 };
 
-Status truncated() { return invalid_argument("damaged BMP: truncated header"); }
+Status truncated_bmp() { return invalid_argument("damaged BMP: truncated header"); }
 
 bool known_header_size(uint32_t size) {
   return size == 40 || size == 52 || size == 56 || size == 64 || size == 108 || size == 124;
@@ -35,7 +35,7 @@ bool known_header_size(uint32_t size) {
 Status read_masks(const ByteReader& file, InfoHeader* info) {
   const size_t at = kFileHeader + 40;
   const bool inside = info->size >= 52;
-  if (!inside && !file.has(at, 12)) return truncated();
+  if (!inside && !file.has(at, 12)) return truncated_bmp();
   for (size_t i = 0; i < 3; ++i) info->masks[i] = file.u32le(at + 4 * i);
   if (info->size >= 56) info->masks[3] = file.u32le(at + 12);
   if (!inside) info->end += 12;
@@ -43,12 +43,12 @@ Status read_masks(const ByteReader& file, InfoHeader* info) {
 }
 
 Status read_info(const ByteReader& file, InfoHeader* info, BmpHeader* header) {
-  if (!file.has(kFileHeader, 4)) return truncated();
+  if (!file.has(kFileHeader, 4)) return truncated_bmp();
   info->size = file.u32le(kFileHeader);
   if (info->size != 12 && !known_header_size(info->size)) {
     return invalid_argument("unsupported BMP: unknown kind of header");
   }
-  if (!file.has(kFileHeader, info->size)) return truncated();
+  if (!file.has(kFileHeader, info->size)) return truncated_bmp();
   info->end = kFileHeader + info->size;
   if (info->size == 12) {
     header->width = file.u16le(18);

@@ -1,27 +1,10 @@
 #include "server/media/bounded_resize_rule.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace saccade {
-namespace {
-
-struct Box {
-  int left, top, right, bottom;
-};
-
-RgbImage crop(const RgbImage& image, const Box& box) {
-  RgbImage out(box.right - box.left, box.bottom - box.top);
-  for (int y = 0; y < out.height; ++y) {
-    std::memcpy(out.row(y), image.row(box.top + y) + 3 * size_t(box.left), out.stride());
-  }
-  return out;
-}
-
-}  // namespace
 
 BoundedResizeRule::BoundedResizeRule(const ProcessorFields& fields, bool do_resize, Filter filter)
     : do_resize_(do_resize), filter_(filter) {
@@ -69,10 +52,11 @@ std::vector<RgbImage> BoundedResizeRule::cut(const RgbImage& image, const Pictur
   std::vector<RgbImage> parts;
   if (do_split_) {
     const int x = image.width / 2, y = image.height / 2;
-    const std::array<Box, 4> quarters = {Box{0, 0, x, y}, Box{x, 0, image.width, y},
-                                         Box{0, y, x, image.height},
-                                         Box{x, y, image.width, image.height}};
-    for (const Box& box : quarters) parts.push_back(crop(image, box));
+    const int right = image.width - x, bottom = image.height - y;
+    parts.push_back(crop(image, 0, 0, x, y));
+    parts.push_back(crop(image, x, 0, right, y));
+    parts.push_back(crop(image, 0, y, x, bottom));
+    parts.push_back(crop(image, x, y, right, bottom));
   }
   parts.push_back(image);
   for (RgbImage& part : parts) {

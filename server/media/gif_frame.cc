@@ -38,11 +38,11 @@ size_t read_extension(const ByteReader& file, size_t at, GifFrame* frame) {
   return at;
 }
 
-Status truncated() { return invalid_argument("damaged GIF: truncated"); }
+Status truncated_gif() { return invalid_argument("damaged GIF: truncated"); }
 
 Result<GifFrame> read_descriptor(const ByteReader& file, size_t at, std::string_view global,
                                  GifFrame frame) {
-  if (!file.has(at, 10)) return truncated();
+  if (!file.has(at, 10)) return truncated_gif();
   frame.left = file.u16le(at + 1);
   frame.top = file.u16le(at + 3);
   frame.width = file.u16le(at + 5);
@@ -56,7 +56,7 @@ Result<GifFrame> read_descriptor(const ByteReader& file, size_t at, std::string_
                   : !is_gray_ramp(global) ? global
                                           : std::string_view();
   frame.data_offset = at + 10 + palette_bytes(flags);
-  if (!file.has(frame.data_offset, 1)) return truncated();
+  if (!file.has(frame.data_offset, 1)) return truncated_gif();
   return frame;
 }
 
@@ -64,7 +64,7 @@ Result<GifFrame> read_descriptor(const ByteReader& file, size_t at, std::string_
 
 Result<GifFrame> read_gif_frame(std::string_view bytes) {
   const ByteReader file(bytes);
-  if (!file.has(0, 13)) return truncated();
+  if (!file.has(0, 13)) return truncated_gif();
   GifFrame frame;
   frame.canvas_width = file.u16le(6);
   frame.canvas_height = file.u16le(8);
@@ -76,7 +76,7 @@ Result<GifFrame> read_gif_frame(std::string_view bytes) {
     if (block != '!') return invalid_argument("damaged GIF: no picture in it");
     at = read_extension(file, at, &frame);
   }
-  return truncated();
+  return truncated_gif();
 }
 
 Result<ProbedHeader> probe_gif(std::string_view bytes) {

@@ -11,6 +11,9 @@
 
 namespace saccade {
 
+// MAX_IMAGE_SIZE of transformers' Idefics 3 and SmolVLM processors.
+inline constexpr int kMaxImageSide = 4096;
+
 // How a class of processors resizes a picture and cuts it into the parts the encoder takes. One
 // file for each rule; ImageProcessor does what is common to all: rescale, normalise, hash.
 class PartRule {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace saccade {
@@ -18,5 +19,14 @@ struct RgbImage {
   uint8_t* row(int y) { return pixels.data() + size_t(y) * stride(); }
   const uint8_t* row(int y) const { return pixels.data() + size_t(y) * stride(); }
 };
+
+// The width x height pixels from (left, top) on; they lie inside of the image.
+inline RgbImage crop(const RgbImage& image, int left, int top, int width, int height) {
+  RgbImage out(width, height);
+  for (int y = 0; y < height; ++y) {
+    std::memcpy(out.row(y), image.row(top + y) + 3 * size_t(left), out.stride());
+  }
+  return out;
+}
 
 }  // namespace saccade

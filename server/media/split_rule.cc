@@ -1,14 +1,11 @@
 #include "server/media/split_rule.h"
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 namespace saccade {
 namespace {
-
-constexpr int kLargestSide = 4096;  // the reference's MAX_IMAGE_SIZE
 
 int round_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
 
@@ -22,14 +19,6 @@ int at_ratio_of(int width, ImageSize size) {
 int at_ratio_of_height(int height, ImageSize size) {
   const double ratio = static_cast<double>(size.width) / size.height;
   return static_cast<int>(height * ratio);
-}
-
-RgbImage crop(const RgbImage& image, int left, int top, int side) {
-  RgbImage out(side, side);
-  for (int y = 0; y < side; ++y) {
-    std::memcpy(out.row(y), image.row(top + y) + 3 * size_t(left), out.stride());
-  }
-  return out;
 }
 
 }  // namespace
@@ -53,7 +42,7 @@ SplitRule::SplitRule(const ProcessorFields& fields, bool do_resize, Filter filte
 }
 
 // The longest edge becomes longest_edge_, the other keeps the ratio and is made even; then neither
-// may pass kLargestSide.
+// may pass kMaxImageSide.
 ImageSize SplitRule::resized(ImageSize original) const {
   if (!do_resize_) return original;
   if (exact_.height > 0) return exact_;
@@ -64,10 +53,10 @@ ImageSize SplitRule::resized(ImageSize original) const {
     size = {longest_edge_, std::max(1, next_even(at_ratio_of_height(longest_edge_, original)))};
   }
   const ImageSize even = size;
-  if (even.width >= even.height && even.width > kLargestSide) {
-    size = {std::max(1, at_ratio_of(kLargestSide, even)), kLargestSide};
-  } else if (even.height > even.width && even.height > kLargestSide) {
-    size = {kLargestSide, std::max(1, at_ratio_of_height(kLargestSide, even))};
+  if (even.width >= even.height && even.width > kMaxImageSide) {
+    size = {std::max(1, at_ratio_of(kMaxImageSide, even)), kMaxImageSide};
+  } else if (even.height > even.width && even.height > kMaxImageSide) {
+    size = {kMaxImageSide, std::max(1, at_ratio_of_height(kMaxImageSide, even))};
   }
   return size;
 }
@@ -108,7 +97,7 @@ std::vector<RgbImage> SplitRule::cut(const RgbImage& image, const PictureUse& us
   if (whole.height > tile_ || whole.width > tile_) {
     for (int top = 0; top < whole.height; top += tile_) {
       for (int left = 0; left < whole.width; left += tile_) {
-        parts.push_back(crop(tiles, left, top, tile_));
+        parts.push_back(crop(tiles, left, top, tile_, tile_));
       }
     }
     tiles = resize(tiles, tile_, tile_, filter_);

@@ -5,11 +5,6 @@
 #include <sstream>
 
 namespace saccade {
-namespace {
-
-constexpr int kLargestSide = 4096;  // the reference's MAX_IMAGE_SIZE
-
-}  // namespace
 
 SquashRule::SquashRule(const ProcessorFields& fields, bool do_resize, Filter filter)
     : do_resize_(do_resize), filter_(filter) {
@@ -31,7 +26,7 @@ void SquashRule::read_size(const ProcessorFields& fields, const std::string& fie
   if (size == nullptr) return;
   if (fields.has_keys(*size, {"longest_edge"})) {
     const int edge = fields.side(field + ".longest_edge", (*size)["longest_edge"]);
-    longest_edge_ = std::min(edge, kLargestSide);
+    longest_edge_ = std::min(edge, kMaxImageSide);
   } else if (!fields.read_exact(field, *size, &exact_)) {
     fields.fail(field, "must be {\"longest_edge\"} or {\"height\", \"width\"}");
   }

@@ -6,11 +6,11 @@ namespace {
 
 constexpr uint8_t kExifFlag = 0x08, kXmpFlag = 0x04, kAlphaFlag = 0x10;
 
-Status truncated() { return invalid_argument("damaged WebP: truncated header"); }
+Status truncated_webp() { return invalid_argument("damaged WebP: truncated header"); }
 
 // Lossy bitstream (RFC 6386 section 9.1): 3 bytes of frame tag, 3 of start code, 14-bit sizes.
 Status read_vp8(const ByteReader& chunk, ProbedHeader* header) {
-  if (!chunk.has(0, 10)) return truncated();
+  if (!chunk.has(0, 10)) return truncated_webp();
   const bool key_frame = (chunk.u8(0) & 1) == 0;
   if (!key_frame || chunk.view(3, 3) != "\x9d\x01\x2a") {
     return invalid_argument("damaged WebP: not a VP8 key frame");
@@ -23,7 +23,7 @@ Status read_vp8(const ByteReader& chunk, ProbedHeader* header) {
 
 // Lossless bitstream: a signature byte, then 14 + 14 + 1 + 3 bits.
 Status read_vp8l(const ByteReader& chunk, ProbedHeader* header) {
-  if (!chunk.has(0, 5)) return truncated();
+  if (!chunk.has(0, 5)) return truncated_webp();
   if (chunk.u8(0) != 0x2F) return invalid_argument("damaged WebP: not a VP8L bitstream");
   const uint32_t bits = chunk.u32le(1);
   header->width = (bits & 0x3FFF) + 1;
@@ -36,7 +36,7 @@ Status read_vp8l(const ByteReader& chunk, ProbedHeader* header) {
 
 Result<ProbedHeader> probe_webp(std::string_view bytes) {
   const ByteReader file(bytes);
-  if (!file.has(0, 30)) return truncated();
+  if (!file.has(0, 30)) return truncated_webp();
   const std::string_view type = file.view(12, 4);
   ProbedHeader header;
   header.bit_depth = 8;
@@ -48,7 +48,7 @@ Result<ProbedHeader> probe_webp(std::string_view bytes) {
     if (!status.ok()) return status;
     return header;
   }
-  if (file.u32le(16) < 10) return truncated();
+  if (file.u32le(16) < 10) return truncated_webp();
   const uint8_t flags = file.u8(20);
   header.width = file.u24le(24) + 1;
   header.height = file.u24le(27) + 1;

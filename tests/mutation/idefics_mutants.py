@@ -237,7 +237,7 @@ IDEFICS = [
         (
             "decode_without_picture",
             "a decode goes on although what it looks at is gone",
-            "return contains(sequence.held, ahead.front().media);",
+            "return holds_output(sequence, ahead.front().media);",
             "return true;",
         ),
     ),

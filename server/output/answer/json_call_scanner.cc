@@ -7,8 +7,6 @@
 namespace saccade {
 namespace {
 
-bool is_space(char c) { return kWhiteSpace.find(c) != std::string_view::npos; }
-
 std::optional<std::string> decoded(const std::string& text) {
   const auto value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!value.is_string()) return std::nullopt;
@@ -22,14 +20,14 @@ JsonCallScanner::Status JsonCallScanner::push(char c) {
   switch (state_) {
     case State::kOpen:
       if (c == '{') state_ = State::kKeyOrClose;
-      return c == '{' || is_space(c) ? Status::kMore : Status::kBroken;
+      return c == '{' || is_white_space(c) ? Status::kMore : Status::kBroken;
     case State::kKeyOrClose:
       if (c == '"') {
         key_.clear();
         state_ = State::kKey;
       } else if (c == '}') {
         return after_member(c);
-      } else if (!is_space(c)) {
+      } else if (!is_white_space(c)) {
         return Status::kBroken;
       }
       return Status::kMore;
@@ -37,9 +35,9 @@ JsonCallScanner::Status JsonCallScanner::push(char c) {
       return read_key(c);
     case State::kColon:
       if (c == ':') state_ = State::kValueStart;
-      return c == ':' || is_space(c) ? Status::kMore : Status::kBroken;
+      return c == ':' || is_white_space(c) ? Status::kMore : Status::kBroken;
     case State::kValueStart:
-      if (is_space(c)) return Status::kMore;
+      if (is_white_space(c)) return Status::kMore;
       value_.clear();
       depth_ = 0;
       in_string_ = escaped_ = false;
@@ -75,10 +73,10 @@ void JsonCallScanner::add_to_value(char c) {
 
 JsonCallScanner::Status JsonCallScanner::read_value(char c) {
   const bool closes = !in_string_ && (c == '}' || c == ']');
-  if (!in_string_ && depth_ == 0 && (closes || c == ',' || is_space(c))) {
+  if (!in_string_ && depth_ == 0 && (closes || c == ',' || is_white_space(c))) {
     end_value();  // a number or a word
     state_ = State::kAfterValue;
-    return is_space(c) ? Status::kMore : after_member(c);
+    return is_white_space(c) ? Status::kMore : after_member(c);
   }
   add_to_value(c);
   if (in_string_) {
@@ -110,7 +108,7 @@ void JsonCallScanner::end_value() {
 }
 
 JsonCallScanner::Status JsonCallScanner::after_member(char c) {
-  if (is_space(c)) return Status::kMore;
+  if (is_white_space(c)) return Status::kMore;
   if (c == ',') {
     state_ = State::kKeyOrClose;
     return Status::kMore;

@@ -6,8 +6,6 @@
 namespace saccade {
 namespace {
 
-bool is_space(char c) { return kWhiteSpace.find(c) != std::string_view::npos; }
-
 class MarkedCallParser : public ToolCallParser {
  public:
   explicit MarkedCallParser(ToolStyle style)
@@ -75,7 +73,7 @@ class MarkedCallParser : public ToolCallParser {
   }
 
   void opening(char c, AnswerPieces& out) {
-    if (is_space(c)) return;
+    if (is_white_space(c)) return;
     if (mistral_ && c == '[' && !list_) {
       list_ = true;
       return;
@@ -125,7 +123,7 @@ class MarkedCallParser : public ToolCallParser {
   }
 
   void between(char c, AnswerPieces& out) {
-    if (held_.empty() && is_space(c)) return;
+    if (held_.empty() && is_white_space(c)) return;
     if (list_) {
       if (c == ',') return open();
       return leave();
@@ -157,7 +155,7 @@ class MarkedCallParser : public ToolCallParser {
       return content(std::exchange(held_, {}), out);
     }
     size_t keep = begun_marker(held_, begin_);
-    while (keep < held_.size() && is_space(held_[held_.size() - keep - 1])) ++keep;
+    while (keep < held_.size() && is_white_space(held_[held_.size() - keep - 1])) ++keep;
     content(held_.substr(0, held_.size() - keep), out);
     held_.erase(0, held_.size() - keep);
   }

@@ -7,6 +7,7 @@
 namespace saccade {
 
 inline constexpr std::string_view kWhiteSpace = " \t\r\n";
+inline bool is_white_space(char c) { return kWhiteSpace.find(c) != std::string_view::npos; }
 
 // Length of the longest end of `text` that `marker` begins with, the whole marker aside: what has
 // to be held back until more is known.

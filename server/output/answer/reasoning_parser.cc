@@ -37,8 +37,7 @@ bool ReasoningParser::find(const std::string& marker, AnswerPiece::Kind before, 
   if (found == std::string::npos) {
     size_t open = marker.empty() ? 0 : begun_marker(held_, marker);
     // White space before a marker belongs to neither side.
-    while (open < held_.size() &&
-           kWhiteSpace.find(held_[held_.size() - open - 1]) != std::string_view::npos) {
+    while (open < held_.size() && is_white_space(held_[held_.size() - open - 1])) {
       ++open;
     }
     emit(before, held_.size() - open, out);

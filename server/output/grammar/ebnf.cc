@@ -11,9 +11,6 @@
 namespace saccade::grammar {
 namespace {
 
-constexpr int kMaxDepth = 100;
-constexpr int kMaxRepeat = 10'000;
-
 bool is_name(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
 }
@@ -97,7 +94,7 @@ class EbnfParser {
   }
 
   ExprPtr alternatives() {
-    if (++depth_ > kMaxDepth) fail("groups are nested too deeply");
+    if (++depth_ > kMaxGroupDepth) fail("groups are nested too deeply");
     std::vector<ExprPtr> options;
     do {
       options.push_back(sequence_of());

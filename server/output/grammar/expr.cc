@@ -16,6 +16,11 @@ ExprPtr make(Expr expr) {
 
 }  // namespace
 
+const CharSet& json_unescaped() {
+  static const CharSet set = {{' ', '!'}, {'#', '['}, {']', 0x10ffff}};
+  return set;
+}
+
 CharSet normalized(CharSet set) {
   std::sort(set.begin(), set.end(),
             [](const CharRange& a, const CharRange& b) { return a.first < b.first; });

@@ -20,6 +20,8 @@ using CharSet = std::vector<CharRange>;  // ascending and disjoint once normaliz
 CharSet normalized(CharSet set);
 CharSet complement(const CharSet& set);
 CharSet intersection(const CharSet& a, const CharSet& b);
+// What stands unescaped in a JSON string (RFC 8259, section 7).
+const CharSet& json_unescaped();
 
 struct Expr;
 using ExprPtr = std::shared_ptr<const Expr>;
@@ -39,6 +41,9 @@ inline constexpr int kUnbounded = -1;
 // What walks an expression calls itself for every level; beyond these the functions below throw
 // GrammarError.
 inline constexpr int kMaxExprDepth = 1500;
+// Of written patterns and grammars: groups inside one another, and what one quantifier repeats.
+inline constexpr int kMaxGroupDepth = 100;
+inline constexpr int kMaxRepeat = 10'000;
 
 ExprPtr literal(std::string text);
 ExprPtr chars(CharSet set);
@@ -69,5 +74,8 @@ struct GrammarError {
   std::string path;
   std::string message;
 };
+[[noreturn]] inline void reject(const std::string& path, const std::string& message) {
+  throw GrammarError{path, message};
+}
 
 }  // namespace saccade::grammar

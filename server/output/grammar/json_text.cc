@@ -12,7 +12,6 @@ namespace saccade::grammar {
 namespace {
 
 const CharSet kHex = {{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
-const CharSet kUnescaped = {{' ', '!'}, {'#', '['}, {']', 0x10ffff}};
 
 // Escaped code units outside of the surrogates: a lone one is no text.
 ExprPtr unicode_escape() {
@@ -44,15 +43,15 @@ void insert(Node& root, const std::string& name) {
 // What may follow in a text that has come to `node` and is none of the names. Only characters that
 // stand unescaped are used, so that no escape spells a name.
 ExprPtr not_a_name(const Node& node) {
-  const ExprPtr rest = repeat(chars(kUnescaped), 0, kUnbounded);
+  const ExprPtr rest = repeat(chars(json_unescaped()), 0, kUnbounded);
   CharSet known;
   std::vector<ExprPtr> options;
   for (const auto& [c, child] : node.children) {
     known.push_back({c, c});
-    const CharSet one = intersection({{c, c}}, kUnescaped);
+    const CharSet one = intersection({{c, c}}, json_unescaped());
     if (!one.empty()) options.push_back(sequence({chars(one), not_a_name(*child)}));
   }
-  options.push_back(sequence({chars(intersection(complement(known), kUnescaped)), rest}));
+  options.push_back(sequence({chars(intersection(complement(known), json_unescaped())), rest}));
   if (!node.end) options.push_back(literal(""));
   return choice(std::move(options));
 }
@@ -78,7 +77,7 @@ ExprPtr JsonText::string_character() {
                                    {'f', 'f'}, {'n', 'n'}, {'r', 'r'},   {'t', 't'}};
     grammar_.define(
         character_,
-        choice({chars(kUnescaped),
+        choice({chars(json_unescaped()),
                 sequence({literal("\\"), choice({chars(short_escapes), unicode_escape()})})}));
   }
   return rule(character_);

@@ -9,8 +9,6 @@
 namespace saccade::grammar {
 namespace {
 
-constexpr int kMaxDepth = 100;
-constexpr int kMaxRepeat = 10'000;         // of one quantifier
 constexpr int64_t kMaxRepeated = 100'000;  // of quantifiers inside one another, multiplied
 
 const CharSet kDigits = {{'0', '9'}};
@@ -22,8 +20,6 @@ const CharSet kSpace = {{'\t', '\r'},     {' ', ' '},       {0xa0, 0xa0},
                         {0x1680, 0x1680}, {0x2000, 0x200a}, {0x2028, 0x2029},
                         {0x202f, 0x202f}, {0x205f, 0x205f}, {0x3000, 0x3000}};
 const CharSet kMaybeSpace = {{0x1c, 0x1f}, {0x85, 0x85}, {0xfeff, 0xfeff}};
-// What stands unescaped in a JSON string (RFC 8259, section 7).
-const CharSet kUnescaped = {{' ', '!'}, {'#', '['}, {']', 0x10ffff}};
 
 struct Escape {
   char32_t character;
@@ -95,7 +91,7 @@ class RegexParser {
   }
 
   ExprPtr alternatives() {
-    if (++depth_ > kMaxDepth) fail("groups that are nested too deeply");
+    if (++depth_ > kMaxGroupDepth) fail("groups that are nested too deeply");
     std::vector<ExprPtr> options;
     do {
       std::vector<ExprPtr> parts;
@@ -312,7 +308,7 @@ class RegexParser {
 ExprPtr character(const CharSet& set, TextContext context) {
   if (context == TextContext::kPlain) return chars(set);
   std::vector<ExprPtr> forms;
-  CharSet plain = intersection(set, kUnescaped);
+  CharSet plain = intersection(set, json_unescaped());
   if (!plain.empty()) forms.push_back(chars(std::move(plain)));
   for (const Escape& escape : kJsonEscapes) {
     if (contains(set, escape.character)) forms.push_back(literal(escape.text));

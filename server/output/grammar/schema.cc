@@ -16,7 +16,7 @@
 namespace saccade::grammar {
 namespace {
 
-constexpr int kMaxDepth = 200;  // of schemas inside one another, references followed
+constexpr int kMaxSchemaDepth = 200;  // of schemas inside one another, references followed
 constexpr size_t kMaxNameBytes = 256;
 constexpr std::chrono::seconds kTimeLimit{2};  // compositions can multiply
 
@@ -52,10 +52,6 @@ constexpr std::array kRefused = {"not",
                                  "propertyNames",
                                  "$dynamicRef",
                                  "$recursiveRef"};
-
-[[noreturn]] void fail(const std::string& path, const std::string& message) {
-  throw GrammarError{path, message};
-}
 
 bool restricts(const Json& schema) {
   for (const auto& [keyword, value] : schema.items()) {
@@ -101,8 +97,8 @@ class SchemaReader {
       return json_.any_value();
     }
     const std::string here = path.empty() ? path : path.substr(0, path.size() - 1);
-    if (!schema.is_object()) fail(here, "a schema must be an object or a boolean");
-    if (++depth_ > kMaxDepth) fail(here, "schemas are nested too deeply");
+    if (!schema.is_object()) reject(here, "a schema must be an object or a boolean");
+    if (++depth_ > kMaxSchemaDepth) reject(here, "schemas are nested too deeply");
     check_time(here);
     ExprPtr result = object_schema(schema, path);
     --depth_;
@@ -124,12 +120,13 @@ class SchemaReader {
 
  private:
   void check_time(const std::string& path) const {
-    if (Clock::now() - start_ > kTimeLimit) fail(path, "the schema takes more than 2 s to compile");
+    if (Clock::now() - start_ > kTimeLimit)
+      reject(path, "the schema takes more than 2 s to compile");
   }
 
   static void refuse(const Json& schema, const std::string& path) {
     for (const char* keyword : kRefused) {
-      if (schema.contains(keyword)) fail(path + keyword, "this keyword is not supported");
+      if (schema.contains(keyword)) reject(path + keyword, "this keyword is not supported");
     }
   }
 
@@ -163,8 +160,8 @@ class SchemaReader {
   // Without $ref and allOf at its top.
   Json flat(const Json& schema, const std::string& path) {
     if (schema.is_boolean() && schema.get<bool>()) return Json::object();
-    if (!schema.is_object()) fail(path + "allOf", "its members must be objects");
-    if (++depth_ > kMaxDepth) fail(path + "$ref", "schemas are nested too deeply");
+    if (!schema.is_object()) reject(path + "allOf", "its members must be objects");
+    if (++depth_ > kMaxSchemaDepth) reject(path + "$ref", "schemas are nested too deeply");
     check_time(path + "allOf");
     Json result = schema;
     if (schema.contains("$ref")) {
@@ -173,7 +170,7 @@ class SchemaReader {
     } else if (schema.contains("allOf")) {
       result = without(schema, "allOf");
       const Json& parts = schema["allOf"];
-      if (!parts.is_array() || parts.empty()) fail(path + "allOf", "must be an array of schemas");
+      if (!parts.is_array() || parts.empty()) reject(path + "allOf", "must be an array of schemas");
       for (const Json& part : parts) result = merged(result, part, path);
     }
     --depth_;
@@ -198,7 +195,7 @@ class SchemaReader {
     const Json& branches = schema[keyword];
     const Json rest = without(schema, keyword);
     if (!branches.is_array() || branches.empty()) {
-      fail(path + keyword, "must be an array of schemas");
+      reject(path + keyword, "must be an array of schemas");
     }
     if (std::string_view(keyword) == "oneOf") require_disjoint(branches, path);
     std::vector<ExprPtr> options;
@@ -219,8 +216,8 @@ class SchemaReader {
       check_time(path + "oneOf");
       for (size_t j = 0; j < i; ++j) {
         if (disjoint(plain[i], plain[j], flatten)) continue;
-        fail(path + "oneOf", "its members " + std::to_string(j) + " and " + std::to_string(i) +
-                                 " may hold at once, which cannot be excluded; use anyOf");
+        reject(path + "oneOf", "its members " + std::to_string(j) + " and " + std::to_string(i) +
+                                   " may hold at once, which cannot be excluded; use anyOf");
       }
     }
   }
@@ -228,7 +225,7 @@ class SchemaReader {
   ExprPtr listed(const Json& schema, const std::string& path) {
     const bool single = schema.contains("const");
     if (!single && (!schema["enum"].is_array() || schema["enum"].empty())) {
-      fail(path + "enum", "must be an array with at least one value");
+      reject(path + "enum", "must be an array with at least one value");
     }
     Json others = without(without(schema, "const"), "enum");
     const std::vector<std::string> types =
@@ -236,7 +233,7 @@ class SchemaReader {
     others.erase("type");
     for (const auto& [keyword, ignored] : others.items()) {
       if (restricts(Json{{keyword, ignored}})) {
-        fail(path + keyword, "this keyword is not supported beside enum or const");
+        reject(path + keyword, "this keyword is not supported beside enum or const");
       }
     }
     std::vector<ExprPtr> options;
@@ -247,7 +244,8 @@ class SchemaReader {
           std::any_of(types.begin(), types.end(), [&](const auto& t) { return is_type(value, t); });
       if (fits) options.push_back(json_.value(value));
     }
-    if (options.empty()) fail(path + (single ? "const" : "enum"), "no value is of the right type");
+    if (options.empty())
+      reject(path + (single ? "const" : "enum"), "no value is of the right type");
     return choice(std::move(options));
   }
 
@@ -264,11 +262,11 @@ class SchemaReader {
         constexpr std::array known = {"null",   "boolean", "object", "array",
                                       "number", "string",  "integer"};
         if (std::find(known.begin(), known.end(), name) == known.end()) {
-          fail(path + "type", "must be null, boolean, object, array, number, string or integer");
+          reject(path + "type", "must be null, boolean, object, array, number, string or integer");
         }
         types.push_back(name.get<std::string>());
       }
-      if (types.empty()) fail(path + "type", "must not be empty");
+      if (types.empty()) reject(path + "type", "must not be empty");
       return types;
     }
     for (const TypeKeywords& row : type_keywords()) {
@@ -290,7 +288,7 @@ class SchemaReader {
 
   ExprPtr array(const Json& schema, const std::string& path) {
     if (schema.contains("uniqueItems") && schema["uniqueItems"] != false) {
-      fail(path + "uniqueItems", "this keyword is not supported");
+      reject(path + "uniqueItems", "this keyword is not supported");
     }
     check_unevaluated(schema, "unevaluatedItems", path);
     // Drafts before 2020-12 write tuples as `items` and the rest as `additionalItems`.
@@ -299,7 +297,7 @@ class SchemaReader {
     const char* rest_name = old_tuple ? "additionalItems" : "items";
     std::vector<ExprPtr> first;
     if (schema.contains(first_name)) {
-      if (!schema[first_name].is_array()) fail(path + first_name, "must be an array of schemas");
+      if (!schema[first_name].is_array()) reject(path + first_name, "must be an array of schemas");
       for (size_t i = 0; i < schema[first_name].size(); ++i) {
         first.push_back(
             value(schema[first_name][i], path + first_name + "[" + std::to_string(i) + "]."));
@@ -309,7 +307,7 @@ class SchemaReader {
     const int min = count_of(schema, "minItems", path).value_or(tuple);
     const int max = count_of(schema, "maxItems", path).value_or(kUnbounded);
     if (max != kUnbounded && max < min)
-      fail(path + "maxItems", "is less than the least number of items");
+      reject(path + "maxItems", "is less than the least number of items");
     ExprPtr rest;
     if (schema.contains(rest_name)) {
       rest = value(schema[rest_name], path + rest_name + ".");
@@ -339,7 +337,7 @@ class SchemaReader {
 
   static void check_unevaluated(const Json& schema, const char* keyword, const std::string& path) {
     if (schema.contains(keyword) && !schema[keyword].is_boolean()) {
-      fail(path + keyword, "only true and false are supported");
+      reject(path + keyword, "only true and false are supported");
     }
   }
 
@@ -400,7 +398,7 @@ class SchemaReader {
   std::vector<Member> declared_members(const Json& schema, const std::string& path) {
     std::vector<Member> members;
     if (!schema.contains("properties")) return members;
-    if (!schema["properties"].is_object()) fail(path + "properties", "must be an object");
+    if (!schema["properties"].is_object()) reject(path + "properties", "must be an object");
     for (const auto& [name, inner] : schema["properties"].items()) {
       check_name(name, path + "properties");
       members.push_back({name, value(inner, path + "properties." + name + "."), false});
@@ -410,15 +408,15 @@ class SchemaReader {
 
   static void check_name(const std::string& name, const std::string& path) {
     if (name.size() <= kMaxNameBytes) return;
-    fail(path, "a name is longer than " + std::to_string(kMaxNameBytes) + " bytes");
+    reject(path, "a name is longer than " + std::to_string(kMaxNameBytes) + " bytes");
   }
 
   void add_required(const Json& schema, const ExprPtr& other, std::vector<Member>& members,
                     const std::string& path) {
     if (!schema.contains("required")) return;
-    if (!schema["required"].is_array()) fail(path + "required", "must be an array of strings");
+    if (!schema["required"].is_array()) reject(path + "required", "must be an array of strings");
     for (const Json& entry : schema["required"]) {
-      if (!entry.is_string()) fail(path + "required", "must be an array of strings");
+      if (!entry.is_string()) reject(path + "required", "must be an array of strings");
       const std::string name = entry.get<std::string>();
       check_name(name, path + "required");
       const auto known = std::find_if(members.begin(), members.end(),
@@ -428,7 +426,7 @@ class SchemaReader {
         continue;
       }
       if (schema.contains("additionalProperties") && !other) {
-        fail(path + "required", "'" + name + "' is required and not allowed");
+        reject(path + "required", "'" + name + "' is required and not allowed");
       }
       members.push_back({name, other ? other : json_.any_value(), true});
     }
@@ -444,11 +442,12 @@ class SchemaReader {
     const int max = count_of(schema, "maxProperties", path).value_or(kUnbounded);
     // One key may be written twice, so more than one cannot be promised.
     const int promised = members.empty() ? (open ? 1 : 0) : required;
-    if (min > promised) fail(path + "minProperties", "this number of members cannot be enforced");
+    if (min > promised) reject(path + "minProperties", "this number of members cannot be enforced");
     if (max != kUnbounded && !members.empty() && (open || max < declared)) {
-      fail(path + "maxProperties", "this number of members cannot be enforced");
+      reject(path + "maxProperties", "this number of members cannot be enforced");
     }
-    if (max != kUnbounded && max < min) fail(path + "maxProperties", "is less than minProperties");
+    if (max != kUnbounded && max < min)
+      reject(path + "maxProperties", "is less than minProperties");
     return {min, max};
   }
 

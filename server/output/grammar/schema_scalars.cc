@@ -16,15 +16,11 @@ constexpr int64_t kMaxListed = 4096;  // multiples in a range, written out
 constexpr int kFractionDigits = 6;    // of a number between bounds
 constexpr int kMaxFractionDigits = 12;
 
-[[noreturn]] void fail(const std::string& path, const std::string& message) {
-  throw GrammarError{path, message};
-}
-
 ExprPtr pattern_string(const std::string& pattern, const std::string& path) {
   try {
     return sequence({literal("\""), regex(pattern, TextContext::kJsonString), literal("\"")});
   } catch (const GrammarError& error) {
-    fail(path, error.message);
+    reject(path, error.message);
   }
 }
 
@@ -37,7 +33,7 @@ struct Bounds {
 std::optional<double> number_of(const Json& schema, const char* keyword, const std::string& path) {
   const auto member = schema.find(keyword);
   if (member == schema.end()) return std::nullopt;
-  if (!member->is_number()) fail(path + keyword, "must be a number");
+  if (!member->is_number()) reject(path + keyword, "must be a number");
   return member->get<double>();
 }
 
@@ -64,7 +60,7 @@ std::optional<int64_t> integer_end(const Json& schema, const std::optional<doubl
   if (!end) return std::nullopt;
   const Json& value = schema[keyword];
   constexpr double kLimit = 9.2e18;
-  if (std::abs(*end) > kLimit) fail(path + keyword, "is beyond 64-bit integers");
+  if (std::abs(*end) > kLimit) reject(path + keyword, "is beyond 64-bit integers");
   int64_t result = 0;
   if (value.is_number_integer()) {
     result = value.get<int64_t>();
@@ -83,7 +79,7 @@ ExprPtr listed_multiples(int64_t divisor, int64_t min, int64_t max, const std::s
   int64_t last = max / divisor;
   if (last * divisor > max) --last;
   if (last - first >= kMaxListed) {
-    fail(path + "multipleOf", "its multiples between these bounds are too many");
+    reject(path + "multipleOf", "its multiples between these bounds are too many");
   }
   std::vector<ExprPtr> options;
   for (int64_t k = first; k <= last; ++k) options.push_back(literal(std::to_string(k * divisor)));
@@ -96,11 +92,11 @@ ExprPtr bounded_multiples(Grammar& grammar, int64_t divisor, std::optional<int64
   if (min && max) return listed_multiples(divisor, *min, *max, path);
   const bool natural = min && *min > -divisor && *min <= 0;
   if (max || (min && !natural)) {
-    fail(path + "multipleOf", "is supported beside both bounds, minimum 0 or none of them");
+    reject(path + "multipleOf", "is supported beside both bounds, minimum 0 or none of them");
   }
   if (divisor > kMaxDivisor) {
-    fail(path + "multipleOf",
-         "is supported up to " + std::to_string(kMaxDivisor) + " without bounds");
+    reject(path + "multipleOf",
+           "is supported up to " + std::to_string(kMaxDivisor) + " without bounds");
   }
   return multiples(grammar, static_cast<int>(divisor), natural);
 }
@@ -113,7 +109,7 @@ ExprPtr integer_value(Grammar& grammar, const Json& schema, int64_t divisor,
   const auto max =
       integer_end(schema, bounds.max, bounds.max_keyword, bounds.max_exclusive, false, path);
   if (min && max && *min > *max) {
-    fail(path + bounds.max_keyword, "no integer is left between the bounds");
+    reject(path + bounds.max_keyword, "no integer is left between the bounds");
   }
   return bounded_multiples(grammar, divisor, min, max, path);
 }
@@ -123,7 +119,7 @@ std::optional<DecimalBound> decimal_end(const std::optional<double>& end,
                                         const std::string& path) {
   if (!end) return std::nullopt;
   auto bound = decimal_bound(*end, exclusive);
-  if (!bound) fail(path + keyword, "has too many digits");
+  if (!bound) reject(path + keyword, "has too many digits");
   return bound;
 }
 
@@ -134,7 +130,7 @@ ExprPtr real_value(const Json& schema, std::optional<int> step_digits, const std
   const auto max = decimal_end(bounds.max, bounds.max_keyword, bounds.max_exclusive, path);
   const bool exclusive = bounds.min_exclusive || bounds.max_exclusive;
   if (min && max && (*bounds.min > *bounds.max || (*bounds.min == *bounds.max && exclusive))) {
-    fail(path + bounds.max_keyword, "no number is left between the bounds");
+    reject(path + bounds.max_keyword, "no number is left between the bounds");
   }
   int digits = kFractionDigits;  // more where the ends have more
   for (const auto& end : {min, max}) {
@@ -209,7 +205,7 @@ std::optional<int> count_of(const Json& schema, const char* keyword, const std::
   if (member == schema.end()) return std::nullopt;
   const double value = member->is_number() ? member->get<double>() : -1;
   if (value < 0 || value != std::floor(value) || value > kMaxCount) {
-    fail(path + keyword, "must be an integer from 0 to " + std::to_string(kMaxCount));
+    reject(path + keyword, "must be an integer from 0 to " + std::to_string(kMaxCount));
   }
   return static_cast<int>(value);
 }
@@ -226,21 +222,21 @@ ExprPtr string_value(JsonText& json, const Json& schema, const std::string& path
   const bool has_pattern = schema.contains("pattern"), has_format = schema.contains("format");
   for (const char* keyword : {"pattern", "format"}) {
     if (schema.contains(keyword) && !schema[keyword].is_string()) {
-      fail(path + keyword, "must be a string");
+      reject(path + keyword, "must be a string");
     }
   }
-  if (has_pattern && has_format) fail(path + "format", "is not supported beside pattern");
+  if (has_pattern && has_format) reject(path + "format", "is not supported beside pattern");
   if ((has_pattern || has_format) && (min.value_or(0) > 0 || max)) {
-    fail(path + (max ? "maxLength" : "minLength"), "is not supported beside pattern or format");
+    reject(path + (max ? "maxLength" : "minLength"), "is not supported beside pattern or format");
   }
   if (has_pattern) return pattern_string(schema["pattern"].get<std::string>(), path + "pattern");
   if (has_format) {
     const std::string format = schema["format"].get<std::string>();
     const std::string pattern = format_pattern(format);
-    if (pattern.empty()) fail(path + "format", "unknown format '" + format.substr(0, 64) + "'");
+    if (pattern.empty()) reject(path + "format", "unknown format '" + format.substr(0, 64) + "'");
     return pattern_string(pattern, path + "format");
   }
-  if (max && *max < min.value_or(0)) fail(path + "maxLength", "is less than minLength");
+  if (max && *max < min.value_or(0)) reject(path + "maxLength", "is less than minLength");
   return sequence({literal("\""),
                    repeat(json.string_character(), min.value_or(0), max.value_or(kUnbounded)),
                    literal("\"")});
@@ -248,15 +244,15 @@ ExprPtr string_value(JsonText& json, const Json& schema, const std::string& path
 
 ExprPtr number_value(Grammar& grammar, const Json& schema, bool integer, const std::string& path) {
   const auto step = number_of(schema, "multipleOf", path);
-  if (step && !(*step > 0)) fail(path + "multipleOf", "must be greater than 0");
+  if (step && !(*step > 0)) reject(path + "multipleOf", "must be greater than 0");
   if (step && *step == std::floor(*step)) {
-    if (*step > 1e15) fail(path + "multipleOf", "is too large");
+    if (*step > 1e15) reject(path + "multipleOf", "is too large");
     return integer_value(grammar, schema, static_cast<int64_t>(*step), path);
   }
   if (!step)
     return integer ? integer_value(grammar, schema, 1, path) : real_value(schema, {}, path);
   const auto digits = power_of_ten(*step);
-  if (!digits) fail(path + "multipleOf", "is supported for integers and for 0.1, 0.01, ...");
+  if (!digits) reject(path + "multipleOf", "is supported for integers and for 0.1, 0.01, ...");
   return integer ? integer_value(grammar, schema, 1, path) : real_value(schema, digits, path);
 }
 

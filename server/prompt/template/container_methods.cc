@@ -11,7 +11,7 @@ namespace {
 
 using Call = const Arguments&;
 
-Value count(Interpreter& interpreter, const Value& self, Call call) {
+Value count_value(Interpreter& interpreter, const Value& self, Call call) {
   const Parameters given("count", call, {"value"}, 1);
   interpreter.budget().charge(self.weight());
   int64_t found = 0;
@@ -111,14 +111,14 @@ Value bit_length(Interpreter&, const Value& self, Call call) {
 }  // namespace
 
 const MethodEntry kListMethods[] = {
-    {"count", count},
+    {"count", count_value},
     {"index", index},
     {"copy", copy},
     {"", nullptr},
 };
 
 const MethodEntry kTupleMethods[] = {
-    {"count", count},
+    {"count", count_value},
     {"index", index},
     {"", nullptr},
 };

@@ -12,8 +12,6 @@ namespace {
 
 constexpr size_t kNone = std::string_view::npos;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
 // \r\n and \r become \n; one newline at the end of the template is dropped.
 std::string normalize_newlines(std::string_view source) {
   std::string out;
@@ -193,7 +191,7 @@ class Lexer {
         continue;
       }
       const char c = text_[position_];
-      if (is_digit(c)) {
+      if (is_ascii_digit(c)) {
         read_number();
       } else if (c == '"' || c == '\'') {
         read_string(c);
@@ -205,14 +203,15 @@ class Lexer {
 
   // Index behind digits with single underscores between them, from i (which is at a digit).
   size_t digits_end(size_t i) const {
-    while (i < text_.size() && (is_digit(text_[i]) || (text_[i] == '_' && i + 1 < text_.size() &&
-                                                       is_digit(text_[i + 1])))) {
+    while (i < text_.size() &&
+           (is_ascii_digit(text_[i]) ||
+            (text_[i] == '_' && i + 1 < text_.size() && is_ascii_digit(text_[i + 1])))) {
       ++i;
     }
     return i;
   }
 
-  bool digit_at(size_t i) const { return i < text_.size() && is_digit(text_[i]); }
+  bool digit_at(size_t i) const { return i < text_.size() && is_ascii_digit(text_[i]); }
 
   // The end of the float literal at the position, or 0.
   size_t float_end() const {

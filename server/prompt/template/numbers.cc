@@ -11,8 +11,6 @@
 namespace saccade::jinja {
 namespace {
 
-bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
-
 std::string_view strip_spaces(std::string_view text) {
   while (!text.empty()) {
     size_t behind = 0;

@@ -9,6 +9,8 @@
 
 namespace saccade::jinja {
 
+inline bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
+
 std::string float_repr(double value);
 
 // int(text, base): surrounding space, sign, underscores, base prefixes. Nothing when it is not a

@@ -126,7 +126,7 @@ Value find_method_of(Interpreter& interpreter, const Value& self, Call call) {
   return Value::integer(static_cast<int64_t>(count_code_points(before)));
 }
 
-Value count(Interpreter& interpreter, const Value& self, Call call) {
+Value count_substring(Interpreter& interpreter, const Value& self, Call call) {
   const Parameters given("count", call, {"sub", "start", "end"}, 1);
   const std::string_view wanted = given.string(0).bytes();
   const Window where = window(self, given, 1);
@@ -290,7 +290,7 @@ const MethodEntry kStringMethods[] = {
     {"rfind", find_method_of<Find::kLast, false>},
     {"index", find_method_of<Find::kFirst, true>},
     {"rindex", find_method_of<Find::kLast, true>},
-    {"count", count},
+    {"count", count_substring},
     {"join", join_method},
     {"format", format_method},
     {"format_map", format_map},

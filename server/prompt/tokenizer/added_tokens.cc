@@ -8,8 +8,9 @@
 namespace saccade {
 namespace {
 
+using unicode::kWordMark;
+
 constexpr size_t kMaxContentBytes = 4096;
-constexpr std::string_view kMark = "\xE2\x96\x81";  // ▁
 
 bool word_before(std::string_view text, size_t pos) {
   return pos > 0 &&
@@ -41,8 +42,8 @@ size_t space_end(std::string_view text, size_t pos) {
 size_t leading_spaces(std::string_view text) {
   size_t pos = 0;
   while (pos < text.size()) {
-    if (text.substr(pos).starts_with(kMark)) {
-      pos += kMark.size();
+    if (text.substr(pos).starts_with(kWordMark)) {
+      pos += kWordMark.size();
     } else if (text[pos] == ' ') {
       ++pos;
     } else {
@@ -55,8 +56,8 @@ size_t leading_spaces(std::string_view text) {
 size_t trailing_spaces_begin(std::string_view text) {
   size_t end = text.size();
   while (end > 0) {
-    if (text.substr(0, end).ends_with(kMark)) {
-      end -= kMark.size();
+    if (text.substr(0, end).ends_with(kWordMark)) {
+      end -= kWordMark.size();
     } else if (text[end - 1] == ' ') {
       --end;
     } else {

@@ -12,8 +12,9 @@
 namespace saccade {
 namespace {
 
+using unicode::kWordMark;
+
 constexpr size_t kMaxAffixBytes = 256;
-constexpr std::string_view kMark = "\xE2\x96\x81";  // ▁
 
 struct BpeOptions {
   std::string unk_token;  // empty: unknown characters vanish
@@ -44,13 +45,13 @@ class Bpe : public TokenModel {
     // No piece holds a mark behind another character, so no merge ever crosses a border before
     // marks and the parts between borders can be tokenised, and remembered, on their own.
     size_t begin = 0;
-    for (size_t mark = word.find(kMark, 0); mark != std::string_view::npos;) {
+    for (size_t mark = word.find(kWordMark, 0); mark != std::string_view::npos;) {
       if (mark > begin) tokenize_word(word.substr(begin, mark - begin), out);
       begin = mark;
       do {
-        mark += kMark.size();
-      } while (word.substr(mark, kMark.size()) == kMark);
-      mark = word.find(kMark, mark);
+        mark += kWordMark.size();
+      } while (word.substr(mark, kWordMark.size()) == kWordMark);
+      mark = word.find(kWordMark, mark);
     }
     if (begin < word.size()) tokenize_word(word.substr(begin), out);
   }
@@ -213,14 +214,14 @@ MergeTable read_merges(const JsonNode& node, const Vocabulary& vocabulary, size_
 // border before marks is final.
 bool marks_only_lead(const Vocabulary& vocabulary, const BpeOptions& options) {
   if (options.byte_level || options.ignore_merges || !options.prefix.empty() ||
-      !options.suffix.empty() || !vocabulary.find(kMark)) {
+      !options.suffix.empty() || !vocabulary.find(kWordMark)) {
     return false;
   }
   bool lead = true;
   vocabulary.for_each([&](std::string_view piece, TokenId) {
     size_t text = 0;
-    while (piece.substr(text, kMark.size()) == kMark) text += kMark.size();
-    lead = lead && piece.find(kMark, text) == std::string_view::npos;
+    while (piece.substr(text, kWordMark.size()) == kWordMark) text += kWordMark.size();
+    lead = lead && piece.find(kWordMark, text) == std::string_view::npos;
   });
   return lead;
 }

@@ -1,16 +1,16 @@
 #include "server/prompt/tokenizer/class_pipeline.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
+#include "server/prompt/tokenizer/unicode.h"
 #include "server/prompt/tokenizer/word_rules.h"
 
 namespace saccade {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr const char* kMark = "\u2581";  // SentencePiece's space
 
 // What a class brings along; the flags are those of its BPE.
 struct Pipeline {
@@ -22,13 +22,13 @@ struct Pipeline {
   Json unk = nullptr;
 };
 
-Json replace(const char* from, const char* to) {
+Json replace(std::string_view from, std::string_view to) {
   return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
 }
 
 // Marks become spaces, <0xNN> bytes.
 Json piece_decoder(bool strips_first) {
-  Json steps = {replace(kMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  Json steps = {replace(unicode::kWordMark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (strips_first) {
     steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   }
@@ -39,7 +39,7 @@ Pipeline llama(const TokenizerConfig& config) {
   const bool prefix = config.add_prefix_space.value_or(true);
   const char* scheme = !prefix ? "never" : config.legacy.value_or(false) ? "always" : "first";
   return {.pre_tokenizer = {{"type", "Metaspace"},
-                            {"replacement", kMark},
+                            {"replacement", unicode::kWordMark},
                             {"prepend_scheme", scheme},
                             {"split", false}},
           .decoder = piece_decoder(prefix),
@@ -48,7 +48,7 @@ Pipeline llama(const TokenizerConfig& config) {
 }
 
 Pipeline gemma(const TokenizerConfig& config) {
-  return {.normalizer = replace(" ", kMark),
+  return {.normalizer = replace(" ", unicode::kWordMark),
           .pre_tokenizer = {{"type", "Split"},
                             {"pattern", {{"String", " "}}},
                             {"behavior", "MergedWithPrevious"},
@@ -79,7 +79,7 @@ std::optional<Pipeline> pipeline_of(const TokenizerConfig& config) {
 
 }  // namespace
 
-void use_class_pipeline(const TokenizerConfig& config, Json& json) {
+void use_class_pipeline(const TokenizerConfig& config, nlohmann::json& json) {
   std::optional<Pipeline> pipeline = pipeline_of(config);
   if (!pipeline || !json.is_object()) return;
   const auto model = json.find("model");

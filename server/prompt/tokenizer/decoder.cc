@@ -7,9 +7,7 @@
 namespace saccade {
 namespace {
 
-constexpr int kMaxDepth = 16;
-
-std::unique_ptr<Decoder> make_replace(const JsonNode& node) {
+std::unique_ptr<Decoder> read_replace_decoder(const JsonNode& node) {
   const JsonNode pattern = node.at("pattern");
   const auto text = pattern.find("String");
   const JsonNode value = text ? *text : pattern.at("Regex");
@@ -27,7 +25,7 @@ std::unique_ptr<Decoder> make_strip(const JsonNode& node) {
 }
 
 void add_decoders(const JsonNode& node, int depth, std::vector<std::unique_ptr<Decoder>>& out) {
-  if (depth > kMaxDepth) node.fail("nested too deeply");
+  node.check_depth(depth);
   const std::string type = node.type();
   if (type == "Sequence") {
     for (const JsonNode& part : node.at("decoders").items()) add_decoders(part, depth + 1, out);
@@ -40,7 +38,7 @@ void add_decoders(const JsonNode& node, int depth, std::vector<std::unique_ptr<D
   } else if (type == "Strip") {
     out.push_back(make_strip(node));
   } else if (type == "Replace") {
-    out.push_back(make_replace(node));
+    out.push_back(read_replace_decoder(node));
   } else if (type == "Metaspace") {
     const bool never = node.string_or("prepend_scheme", "always") == "never" ||
                        !node.boolean_or("add_prefix_space", true);

@@ -14,6 +14,11 @@ const std::string& JsonNode::string() const {
   return value_->get_ref<const std::string&>();
 }
 
+void JsonNode::check_depth(int depth) const {
+  constexpr int kMaxDepth = 16;
+  if (depth > kMaxDepth) fail("nested too deeply");
+}
+
 bool JsonNode::boolean() const {
   if (!value_->is_boolean()) fail("expected true or false");
   return value_->get<bool>();

@@ -18,6 +18,8 @@ class JsonNode {
   JsonNode(const Json& value, std::string where) : value_(&value), where_(std::move(where)) {}
 
   [[noreturn]] void fail(const std::string& why) const;
+  // For parts that hold others of their kind: `depth` is how many this one stands in.
+  void check_depth(int depth) const;
 
   const Json& raw() const { return *value_; }
   const std::string& where() const { return where_; }

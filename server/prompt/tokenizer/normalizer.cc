@@ -16,8 +16,6 @@
 namespace saccade {
 namespace {
 
-constexpr int kMaxDepth = 16;
-
 // Rewrites a text piece by piece and carries the origin of each piece along.
 class Rewriter {
  public:
@@ -80,9 +78,10 @@ void rewrite_chars(NormalizedText& text, Function fn) {
   out.finish();
 }
 
-class Sequence : public Normalizer {
+class NormalizerSequence : public Normalizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Normalizer>> parts) : parts_(std::move(parts)) {}
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> parts)
+      : parts_(std::move(parts)) {}
   void apply(NormalizedText& text) const override {
     for (const auto& part : parts_) part->apply(text);
   }
@@ -257,7 +256,7 @@ class Prepend : public Normalizer {
   std::string prefix_;
 };
 
-class BytesToChars : public Normalizer {
+class ByteLevelNormalizer : public Normalizer {
  public:
   void apply(NormalizedText& text) const override {
     Rewriter out(text);
@@ -327,7 +326,7 @@ class Bert : public Normalizer {
   Lowercase lowercase_;
 };
 
-std::unique_ptr<Normalizer> make_replace(const JsonNode& node) {
+std::unique_ptr<Normalizer> make_replace_normalizer(const JsonNode& node) {
   const JsonNode pattern = node.at("pattern");
   const std::string content = node.at("content").string();
   if (const auto text = pattern.find("String")) {
@@ -342,13 +341,13 @@ std::unique_ptr<Normalizer> make_sequence(const JsonNode& node, int depth) {
   for (const JsonNode& part : node.at("normalizers").items()) {
     parts.push_back(make_normalizer(part, depth + 1));
   }
-  return std::make_unique<Sequence>(std::move(parts));
+  return std::make_unique<NormalizerSequence>(std::move(parts));
 }
 
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(const JsonNode& node, int depth) {
-  if (depth > kMaxDepth) node.fail("nested too deeply");
+  node.check_depth(depth);
   const std::string type = node.type();
   if (type == "Sequence") return make_sequence(node, depth);
   if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
@@ -365,9 +364,9 @@ std::unique_ptr<Normalizer> make_normalizer(const JsonNode& node, int depth) {
         [](char32_t c) { return c; });
   }
   if (type == "Nmt") return std::make_unique<CharMap>(nmt_drops, nmt_maps);
-  if (type == "Replace") return make_replace(node);
+  if (type == "Replace") return make_replace_normalizer(node);
   if (type == "Prepend") return std::make_unique<Prepend>(node.at("prepend").string());
-  if (type == "ByteLevel") return std::make_unique<BytesToChars>();
+  if (type == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
   if (type == "BertNormalizer" || type == "Bert") return std::make_unique<Bert>(node);
   node.at("type").fail("the normalizer '" + type + "' is not supported");
 }

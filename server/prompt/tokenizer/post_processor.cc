@@ -7,7 +7,6 @@
 namespace saccade {
 namespace {
 
-constexpr int kMaxDepth = 16;
 constexpr size_t kMaxParts = 1024;
 
 TokenId read_id(const JsonNode& node) { return static_cast<TokenId>(node.integer(0, kMaxTokenId)); }
@@ -48,7 +47,7 @@ PostProcessor::PostProcessor(std::vector<TokenId> bos, std::vector<TokenId> eos)
 }
 
 void PostProcessor::read(const JsonNode& node, int depth) {
-  if (depth > kMaxDepth) node.fail("nested too deeply");
+  node.check_depth(depth);
   const std::string type = node.type();
   if (type == "Sequence") {
     for (const JsonNode& part : node.at("processors").items()) read(part, depth + 1);

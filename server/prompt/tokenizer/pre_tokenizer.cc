@@ -10,8 +10,6 @@
 namespace saccade {
 namespace {
 
-constexpr int kMaxDepth = 16;
-
 // Runs `cut(word, words)`, which appends spans relative to the word, on every word.
 template <typename Cut>
 void cut_words(SplitText& text, Cut cut) {
@@ -42,9 +40,10 @@ void rewrite_words(SplitText& text, Append append) {
   text.at_start = starts;
 }
 
-class Sequence : public PreTokenizer {
+class PreTokenizerSequence : public PreTokenizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<PreTokenizer>> parts) : parts_(std::move(parts)) {}
+  explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> parts)
+      : parts_(std::move(parts)) {}
   void apply(SplitText& text) const override {
     for (const auto& part : parts_) part->apply(text);
   }
@@ -126,7 +125,7 @@ class PrefixSpace : public PreTokenizer {
 };
 
 // Spells each byte in the GPT-2 alphabet.
-class BytesToChars : public PreTokenizer {
+class ByteLevelPreTokenizer : public PreTokenizer {
  public:
   void apply(SplitText& text) const override {
     rewrite_words(text, [](std::string& out, std::string_view word, bool) {
@@ -200,7 +199,7 @@ void add_byte_level(const JsonNode& node, std::optional<bool> prefix_override, P
     parts.push_back(std::make_unique<RegexSplit>(Regex(kGpt2Pattern, node.where()),
                                                  SplitBehavior::kIsolated, false));
   }
-  parts.push_back(std::make_unique<BytesToChars>());
+  parts.push_back(std::make_unique<ByteLevelPreTokenizer>());
 }
 
 void add_char_split(uint16_t flags, SplitBehavior behavior, Parts& parts) {
@@ -208,7 +207,7 @@ void add_char_split(uint16_t flags, SplitBehavior behavior, Parts& parts) {
 }
 
 void add_part(const JsonNode& node, const PreTokenizerOptions& options, int depth, Parts& parts) {
-  if (depth > kMaxDepth) node.fail("nested too deeply");
+  node.check_depth(depth);
   const std::string type = node.type();
   if (type == "Sequence") {
     for (const JsonNode& part : node.at("pretokenizers").items()) {
@@ -250,14 +249,14 @@ PreTokenizerChain make_pre_tokenizer(const JsonNode& node, const PreTokenizerOpt
   add_part(node, options, 0, parts);
   PreTokenizerChain chain;
   if (options.leave_bytes && !parts.empty() &&
-      dynamic_cast<const BytesToChars*>(parts.back().get()) != nullptr) {
+      dynamic_cast<const ByteLevelPreTokenizer*>(parts.back().get()) != nullptr) {
     parts.pop_back();
     chain.byte_level = true;
   }
   if (parts.size() == 1) {
     chain.steps = std::move(parts.front());
   } else if (!parts.empty()) {
-    chain.steps = std::make_unique<Sequence>(std::move(parts));
+    chain.steps = std::make_unique<PreTokenizerSequence>(std::move(parts));
   }
   return chain;
 }

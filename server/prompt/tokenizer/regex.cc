@@ -19,14 +19,8 @@ constexpr uint32_t kDepthLimit = 100'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
 constexpr size_t kMaxPatternBytes = 64 * 1024;
 
-struct CodeDeleter {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-};
 struct MatchDeleter {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-};
-struct ContextDeleter {
-  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
 };
 
 // `text` with characters newer than PCRE2's Unicode tables replaced by older ones of the same
@@ -53,6 +47,12 @@ std::optional<std::string> with_stand_ins(std::string_view text) {
 }  // namespace
 
 struct Regex::Impl {
+  struct CodeDeleter {
+    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+  };
+  struct ContextDeleter {
+    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  };
   std::optional<WordScanner> scanner;
   std::string literal;  // matched by search when not empty
   std::unique_ptr<pcre2_code, CodeDeleter> code;

@@ -8,14 +8,16 @@
 
 #include "engine/core/status.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
+#include "server/prompt/tokenizer/unicode.h"
 
 namespace saccade {
 namespace {
 
+using unicode::kWordMark;
+
 using sentencepiece::SentencePieceProcessor;
 
-constexpr std::string_view kMark = "\xE2\x96\x81";  // ▁
-constexpr size_t kMaxBytes = size_t{64} << 20;
+constexpr size_t kMaxModelBytes = size_t{64} << 20;
 
 // The library itself, one part between added tokens at a time, fed as transformers' LlamaTokenizer
 // feeds it. "Legacy" lets the library put its space before each part. Otherwise only the whole text
@@ -31,7 +33,7 @@ class SentencePieceModel : public TokenModel {
   }
 
   void tokenize(std::string_view part, std::vector<TokenId>& out) const override {
-    const bool hide = !legacy_ && (part.starts_with(' ') || part.starts_with(kMark));
+    const bool hide = !legacy_ && (part.starts_with(' ') || part.starts_with(kWordMark));
     std::string text = hide ? unk_ : std::string();
     text += part;
     const std::vector<int> ids = encode(text);
@@ -58,7 +60,7 @@ class FirstMark : public PreTokenizer {
  public:
   void apply(SplitText& text) const override {
     if (!text.at_start || text.words.empty()) return;
-    text.text.insert(0, kMark);
+    text.text.insert(0, kWordMark);
     text.words = {{0, text.text.size()}};
   }
 };
@@ -78,7 +80,7 @@ std::string read_sentencepiece(const std::filesystem::path& file) {
   const auto size = std::filesystem::file_size(file, error);
   std::ifstream in(file, std::ios::binary);
   if (error || !in) throw LoadError(file.string() + ": cannot be read");
-  if (size > kMaxBytes) throw LoadError(file.string() + ": larger than 64 MiB");
+  if (size > kMaxModelBytes) throw LoadError(file.string() + ": larger than 64 MiB");
   std::ostringstream bytes;
   bytes << in.rdbuf();
   return std::move(bytes).str();

@@ -10,7 +10,7 @@
 namespace saccade {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{64} << 20;
+constexpr size_t kMaxConfigBytes = size_t{64} << 20;
 constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
 
@@ -175,7 +175,7 @@ void with_file(const std::filesystem::path& folder, const char* name, Function f
   const std::filesystem::path path = folder / name;
   std::error_code error;
   if (!std::filesystem::exists(path, error)) return;
-  const nlohmann::json json = read_json_file(path, kMaxBytes);
+  const nlohmann::json json = read_json_file(path, kMaxConfigBytes);
   const JsonNode node(json, path.string() + ":");
   if (!node.is_object()) node.fail("expected an object");
   fn(node);

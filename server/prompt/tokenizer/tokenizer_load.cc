@@ -16,7 +16,7 @@
 namespace saccade {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{256} << 20;
+constexpr size_t kMaxTokenizerBytes = size_t{256} << 20;
 
 std::unique_ptr<Normalizer> load_normalizer(const JsonNode& root, const TokenizerConfig& config) {
   const auto node = root.find("normalizer");
@@ -214,7 +214,7 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
   std::error_code error;
   if (std::filesystem::exists(folder / "tokenizer.json", error)) {
     const std::filesystem::path file = folder / "tokenizer.json";
-    nlohmann::json json = read_json_file(file, kMaxBytes);
+    nlohmann::json json = read_json_file(file, kMaxTokenizerBytes);
     use_class_pipeline(parts.config, json);
     load_json(json, file.string(), parts);
   } else if (std::filesystem::exists(folder / "tokenizer.model", error)) {

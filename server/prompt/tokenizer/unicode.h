@@ -10,6 +10,9 @@
 // unicode-normalization 9), so each class below says whose it is.
 namespace saccade::unicode {
 
+// Where words begin, in SentencePiece's vocabularies.
+inline constexpr std::string_view kWordMark = "\xE2\x96\x81";  // ▁
+
 enum CharFlag : uint16_t {
   kLetter = 1 << 0,       // \p{L}, Unicode 16
   kNumber = 1 << 1,       // \p{N}, Unicode 16

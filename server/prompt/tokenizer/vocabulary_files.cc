@@ -12,9 +12,7 @@
 namespace saccade {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr size_t kMaxBytes = size_t{64} << 20;
+constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
 
 // Lines of a text file; what follows the last line break is a line, too.
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
@@ -22,7 +20,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
   const auto size = std::filesystem::file_size(path, error);
   std::ifstream in(path, std::ios::binary);
   if (error || !in) throw LoadError(path.string() + ": cannot be read");
-  if (size > kMaxBytes) throw LoadError(path.string() + ": larger than 64 MiB");
+  if (size > kMaxVocabularyBytes) throw LoadError(path.string() + ": larger than 64 MiB");
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();
@@ -32,8 +30,8 @@ std::vector<std::string> read_lines(const std::filesystem::path& path) {
 }
 
 // "a b" of each line. GPT2Tokenizer skips the first, Qwen2Tokenizer where it names the version.
-Json read_merges(const std::filesystem::path& path, bool skips_first) {
-  Json merges = Json::array();
+nlohmann::json read_merges_file(const std::filesystem::path& path, bool skips_first) {
+  nlohmann::json merges = nlohmann::json::array();
   const std::vector<std::string> lines = read_lines(path);
   for (size_t i = 0; i < lines.size(); ++i) {
     const bool heading = i == 0 && (skips_first || lines[i].starts_with("#version:"));
@@ -48,37 +46,37 @@ Json read_merges(const std::filesystem::path& path, bool skips_first) {
                   "\" is not read from " + files);
 }
 
-Json byte_level_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
+nlohmann::json byte_level_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
   const std::string& type = config.tokenizer_class;
   const bool qwen = type == "Qwen2Tokenizer";
   if (!qwen && !type.empty() && type != "GPT2Tokenizer") {
     refuse_class(folder, type, "vocab.json (known: GPT2Tokenizer, Qwen2Tokenizer)");
   }
-  Json vocabulary = read_json_file(folder / "vocab.json", kMaxBytes);
-  Json json = {{"pre_tokenizer", qwen ? split_by_words(kQwen2Words) : byte_level(true)},
-               {"decoder", byte_level(true)}};
+  nlohmann::json vocabulary = read_json_file(folder / "vocab.json", kMaxVocabularyBytes);
+  nlohmann::json json = {{"pre_tokenizer", qwen ? split_by_words(kQwen2Words) : byte_level(true)},
+                         {"decoder", byte_level(true)}};
   if (qwen) json["normalizer"] = {{"type", "NFC"}};
   json["model"] = {{"type", "BPE"},
                    {"vocab", std::move(vocabulary)},
-                   {"merges", read_merges(folder / "merges.txt", !qwen)}};
+                   {"merges", read_merges_file(folder / "merges.txt", !qwen)}};
   return json;
 }
 
-Json wordpiece_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
+nlohmann::json wordpiece_json(const std::filesystem::path& folder, const TokenizerConfig& config) {
   if (config.tokenizer_class != "BertTokenizer") {
     refuse_class(folder, config.tokenizer_class, "vocab.txt (known: BertTokenizer)");
   }
-  Json vocabulary = Json::object();
+  nlohmann::json vocabulary = nlohmann::json::object();
   const std::vector<std::string> lines = read_lines(folder / "vocab.txt");
   for (size_t id = 0; id < lines.size(); ++id) vocabulary[lines[id]] = id;
-  Json json = {{"normalizer",
-                {{"type", "BertNormalizer"},
-                 {"clean_text", true},
-                 {"handle_chinese_chars", true},
-                 {"strip_accents", nullptr},
-                 {"lowercase", true}}},
-               {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-               {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}}};
+  nlohmann::json json = {{"normalizer",
+                          {{"type", "BertNormalizer"},
+                           {"clean_text", true},
+                           {"handle_chinese_chars", true},
+                           {"strip_accents", nullptr},
+                           {"lowercase", true}}},
+                         {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+                         {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}}};
   json["model"] = {{"type", "WordPiece"},
                    {"vocab", std::move(vocabulary)},
                    {"unk_token", config.unk.empty() ? "[UNK]" : config.unk},
@@ -95,8 +93,8 @@ bool has_vocabulary(const std::filesystem::path& folder) {
          std::filesystem::exists(folder / "vocab.txt", error);
 }
 
-Json tokenizer_json_of_vocabulary(const std::filesystem::path& folder,
-                                  const TokenizerConfig& config) {
+nlohmann::json tokenizer_json_of_vocabulary(const std::filesystem::path& folder,
+                                            const TokenizerConfig& config) {
   std::error_code error;
   if (std::filesystem::exists(folder / "vocab.json", error)) {
     return byte_level_json(folder, config);
