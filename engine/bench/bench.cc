@@ -60,6 +60,7 @@ SchedulerConfig scheduler_config(const LoadedModel& model, const BenchConfig& co
           .encoder_cache_tokens = 1 << 16,
           .eos_ids = {},
           .prefix_caching = false,
+          .keys = model.info.keys,
           .vocab_size = model.info.vocab_size};
 }
 

@@ -52,7 +52,7 @@ struct ModelInfo {
   // Length up to which one set of keys serves; the first longer sequence is computed anew, prompt
   // and answer (Phi-3's longrope). 0: there is one set.
   int recompute_beyond = 0;
-  KeyRules keys;
+  KeyRules keys = {};
   std::vector<TokenId> eos_ids;  // end ids of generation_config.json, else config.json
 
   MediaPlacement placement = MediaPlacement::kNone;

@@ -22,7 +22,7 @@ struct SchedulerConfig {
   // An answer that makes its sequence longer than this has all of it computed anew, once: the keys
   // of longer sequences are others. 0: never. Only without prefix caching.
   int recompute_beyond = 0;
-  KeyRules keys;       // what blocks are named by
+  KeyRules keys = {};  // what blocks are named by
   int vocab_size = 0;  // ids are in [0, vocab_size)
 };
 
