@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 #include "server/api/video_part.h"
 
@@ -293,9 +294,8 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   read_effort(fields, request.conversation);
   request.captions = read_captions(fields);
   request.steps = read_steps(fields);
-  for (const char* name : {"audio", "web_search_options"}) {
-    if (fields.find(name) != nullptr) fields.fail(name, std::string(name) + " is not supported");
-  }
+  refuse_fields(fields, {"audio", "web_search_options", "moderation"});
+  refuse_prewarm(fields);
   check_steps(fields, request);
   if (!fields.ok()) return fields.status();
   return request;

@@ -1,5 +1,6 @@
 #include "server/api/messages_request.h"
 
+#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 
 namespace saccade::api {
@@ -269,6 +270,7 @@ Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool 
   if (!count_only && !request.options.max_tokens) {
     fields.fail("max_tokens", "max_tokens is missing");
   }
+  refuse_fields(fields, {"container", "diagnostics", "mcp_servers"});
   request.format = read_format(fields, limits);
   read_thinking_wish(fields, request.conversation);
   request.tools = read_tools(fields, limits.fields, ToolForm::kMessages);

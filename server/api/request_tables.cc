@@ -183,6 +183,8 @@ constexpr Field kChatReasoning[] = {
     integer("step_max_tokens", 1, kMaxInt, "of one step"),
 };
 
+constexpr Field kPromptCache[] = {flag("prewarm", "refused")};
+
 constexpr Field kChat[] = {
     required(custom("messages")),
     integer("max_tokens", 1, kMaxInt, "absent: what the model's length leaves"),
@@ -200,7 +202,10 @@ constexpr Field kChat[] = {
     one_of("verbosity", "low|medium|high", "accepted; changes nothing"),
     string("safety_identifier", kMaxLabelBytes, "accepted and not used"),
     string("prompt_cache_key", kMaxLabelBytes, "accepted; prefixes are cached by content"),
+    string("prompt_cache_retention", kMaxLabelBytes, "accepted; changes nothing"),
+    object("prompt_cache_options", kPromptCache, "accepted; prefixes are cached by content"),
     object("web_search_options", {}, "refused"),
+    custom("moderation", "refused"),
     custom("tools"),
     custom("tool_choice"),
     flag("parallel_tool_calls", "false: one call at most"),
@@ -272,6 +277,13 @@ constexpr Field kResponses[] = {
     flag("parallel_tool_calls", "false: one call at most"),
     integer("max_tool_calls", 1, kMaxInt, "accepted; of tools that this server does not have"),
     flag("background", "refused"),
+    string("prompt_cache_retention", kMaxLabelBytes, "accepted; changes nothing"),
+    object("prompt_cache_options", kPromptCache, "accepted; prefixes are cached by content"),
+    object("image", {}, "accepted; pictures are never compressed"),
+    object("access_programs", {}, "accepted and not used"),
+    object("background_options", {}, "accepted; of background"),
+    custom("context_management", "refused: truncation drops the oldest turns"),
+    custom("moderation", "refused"),
     custom("conversation", "refused"),
     custom("prompt", "refused"),
     custom("tools"),
@@ -325,6 +337,13 @@ constexpr Field kMessages[] = {
     one_of("service_tier", "auto|standard_only", "accepted; there is one tier"),
     object("thinking", kThinking, "for templates that can leave it out"),
     object("output_config", kOutputConfig),
+    object("cache_control", {}, "accepted; prefixes are cached by content"),
+    one_of("speed", "standard|fast", "accepted; there is one speed"),
+    string("inference_geo", kMaxLabelBytes, "accepted and not used"),
+    string("user_profile_id", kMaxLabelBytes, "accepted and not used"),
+    custom("container", "refused"),
+    custom("diagnostics", "refused"),
+    custom("mcp_servers", "refused"),
     custom("tools"),
     custom("tool_choice"),
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 #include "server/api/responses_input.h"
 #include "server/api/structured_output.h"
@@ -11,6 +12,8 @@ namespace {
 
 // What this server does not do, unless it is asked for in a way that changes nothing.
 void refuse_unsupported(Fields& fields) {
+  refuse_fields(fields, {"moderation", "context_management"});
+  refuse_prewarm(fields);
   for (const char* name : {"conversation", "prompt"}) {
     if (fields.find(name) != nullptr) {
       fields.fail(name, std::string(name) +
