@@ -173,8 +173,9 @@ std::vector<std::string> summary(const ModelFolder& folder) {
 }  // namespace
 
 const ModelFamily& lavin_family() {
-  static const ModelFamily family = {"lavin",  {},    {"rotary_emb.inv_freq", "position_ids"},
-                                     describe, build, summary};
+  static const ModelFamily family = {
+      "lavin",  {},    {"rotary_emb.inv_freq", "position_ids", "vision_model.post_layernorm."},
+      describe, build, summary};
   return family;
 }
 
