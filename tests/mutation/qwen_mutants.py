@@ -23,8 +23,8 @@ PERCEIVER = _in(
     (
         "perceiver_latents_unseen",
         "latents look at the picture alone",
-        "at::cat({normalized(layer.context_norm, context), x}, 1)",
-        "normalized(layer.context_norm, context)",
+        "at::cat({normalized_rows(layer.context_norm, context), x}, 1)",
+        "normalized_rows(layer.context_norm, context)",
     ),
     (
         "perceiver_groups_tiled",
@@ -41,7 +41,7 @@ PERCEIVER = _in(
     (
         "perceiver_no_final_norm",
         "perceiver without its final norm",
-        "return normalized(norm_, x);",
+        "return normalized_rows(norm_, x);",
         "return x;",
     ),
 ) + _in(
