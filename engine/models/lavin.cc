@@ -150,9 +150,10 @@ ModelInfo describe(const ModelFolder& folder) {
   info.max_images = 1;
   info.encoder_input = {config.vision.image_size, config.vision.image_size};
   info.image_tokens = [count = config.tokens()](const MediaLayout&) { return count; };
+  info.keys.media_changes_text = true;
   // The original's generator counts the modality token among the positions of the prompt, but not
   // among those of the answer: its first token stands where the prompt's last one does.
-  info.keys = {.media_changes_text = true, .answer_shift = -1};
+  info.keys.answer_shift = -1;
   return info;
 }
 

@@ -148,8 +148,8 @@ IDEFICS = [
         (
             "lavin_answer_not_shifted",
             "the answer's positions go on behind the prompt's",
-            ".answer_shift = -1",
-            ".answer_shift = 0",
+            "info.keys.answer_shift = -1;",
+            "info.keys.answer_shift = 0;",
         ),
     ),
     *mutants_in(
