@@ -15,6 +15,8 @@ namespace {
 
 at::Tensor activated_by_operators(const at::Tensor& x, Activation activation) {
   switch (activation) {
+    case Activation::kNone:
+      return x;
     case Activation::kGelu:
       return at::gelu(x);
     case Activation::kGeluTanh:
@@ -31,22 +33,6 @@ at::Tensor activated_by_operators(const at::Tensor& x, Activation activation) {
 
 }  // namespace
 
-kernels::Activation kernel_activation(Activation activation) {
-  switch (activation) {
-    case Activation::kGelu:
-      return kernels::Activation::kGelu;
-    case Activation::kGeluTanh:
-      return kernels::Activation::kGeluTanh;
-    case Activation::kQuickGelu:
-      return kernels::Activation::kQuickGelu;
-    case Activation::kRelu:
-      return kernels::Activation::kRelu;
-    case Activation::kSilu:
-      return kernels::Activation::kSilu;
-  }
-  return kernels::Activation::kNone;
-}
-
 Activation parse_activation(const std::string& name, const std::string& field) {
   if (name == "gelu") return Activation::kGelu;
   if (name == "gelu_pytorch_tanh" || name == "gelu_new" || name == "gelu_fast") {
@@ -60,14 +46,11 @@ Activation parse_activation(const std::string& name, const std::string& field) {
 
 at::Tensor activate(const at::Tensor& x, Activation activation) {
   const ProfileScope scope(KernelClass::kElementwise);
-  const kernels::Activation kernel = kernel_activation(activation);
-  if (!x.is_cpu() || !has_kernels(x) || kernel == kernels::Activation::kNone) {
-    return activated_by_operators(x, activation);
-  }
+  if (!x.is_cpu() || !has_kernels(x)) return activated_by_operators(x, activation);
   const at::Tensor from = x.contiguous();
   at::Tensor out = at::empty_like(from);
   const int64_t width = from.size(-1), rows = width > 0 ? from.numel() / width : 0;
-  kernels::activate(kernel, element_type(from), rows, width, from.const_data_ptr(), width,
+  kernels::activate(activation, element_type(from), rows, width, from.const_data_ptr(), width,
                     out.data_ptr(), width);
   return out;
 }
@@ -75,8 +58,7 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
 at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
   const ProfileScope scope(KernelClass::kElementwise);
   const int64_t width = gate_up.size(-1), inter = width / 2;
-  const kernels::Activation kernel = kernel_activation(activation);
-  if (!has_kernels(gate_up) || kernel == kernels::Activation::kNone) {
+  if (!has_kernels(gate_up)) {
     return activated_by_operators(gate_up.narrow(-1, 0, inter), activation) *
            gate_up.narrow(-1, inter, inter);
   }
@@ -84,8 +66,8 @@ at::Tensor activate_gated(const at::Tensor& gate_up, Activation activation) {
   std::vector<int64_t> shape = from.sizes().vec();
   shape.back() = inter;
   at::Tensor out = at::empty(shape, from.options());
-  device_kernels::gate_mul(from, kernel, from.numel() / width, inter, from.const_data_ptr(), width,
-                           out.data_ptr(), inter);
+  device_kernels::gate_mul(from, activation, from.numel() / width, inter, from.const_data_ptr(),
+                           width, out.data_ptr(), inter);
   return out;
 }
 

@@ -8,13 +8,10 @@
 
 namespace saccade {
 
-enum class Activation { kGelu, kGeluTanh, kQuickGelu, kRelu, kSilu };
+using kernels::Activation;
 
 // Hugging Face's `hidden_act` names. Throws LoadError naming `field` for an unknown one.
 Activation parse_activation(const std::string& name, const std::string& field);
-
-// What the kernels call it; kNone where they have none of it.
-kernels::Activation kernel_activation(Activation activation);
 
 at::Tensor activate(const at::Tensor& x, Activation activation);
 

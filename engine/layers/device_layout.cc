@@ -18,14 +18,13 @@ DeviceLayout upload_layout(const std::vector<int64_t>& slots,
   const size_t sequences_end = slots_end + sequences.size() * sizeof(kernels::PagedSequence);
   const auto size = static_cast<int64_t>(sequences_end + table_entries * sizeof(int32_t));
 
-  DeviceLayout layout;
-  layout.storage = at::empty({size}, at::dtype(at::kByte).device(device));
+  at::Tensor storage = at::empty({size}, at::dtype(at::kByte).device(device));
   at::Tensor host = at::empty({size}, at::dtype(at::kByte).pinned_memory(true));
   auto* bytes = host.data_ptr<uint8_t>();
   std::memcpy(bytes, slots.data(), slots_end);
   auto* table = reinterpret_cast<int32_t*>(bytes + sequences_end);
   const auto* device_table =
-      reinterpret_cast<const int32_t*>(layout.storage.data_ptr<uint8_t>() + sequences_end);
+      reinterpret_cast<const int32_t*>(storage.data_ptr<uint8_t>() + sequences_end);
   for (size_t i = 0; i < sequences.size(); ++i) {
     kernels::PagedSequence sequence = sequences[i];
     const size_t count = blocks_of(sequence);
@@ -35,11 +34,11 @@ DeviceLayout upload_layout(const std::vector<int64_t>& slots,
     table += count;
     device_table += count;
   }
-  layout.storage.copy_(host, /*non_blocking=*/true);
-  layout.slots = layout.storage.narrow(0, 0, static_cast<int64_t>(slots_end)).view(at::kLong);
-  layout.sequences = layout.storage.narrow(0, static_cast<int64_t>(slots_end),
-                                           static_cast<int64_t>(sequences_end - slots_end));
-  return layout;
+  storage.copy_(host, /*non_blocking=*/true);
+  const auto part = [&](size_t first, size_t end) {
+    return storage.narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(end - first));
+  };
+  return {part(0, slots_end).view(at::kLong), part(slots_end, sequences_end)};
 }
 
 at::Tensor upload(const at::Tensor& host, at::Device device) {

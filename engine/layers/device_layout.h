@@ -12,7 +12,6 @@ namespace saccade {
 struct DeviceLayout {
   at::Tensor slots;      // [num_tokens] int64
   at::Tensor sequences;  // bytes: PagedSequence of each sequence; their block tables lie there too
-  at::Tensor storage;    // what the others are parts of
 };
 
 // One copy, which is not waited for. A `device` that is not a GPU has no need of it.

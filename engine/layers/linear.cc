@@ -145,15 +145,11 @@ at::Tensor Linear::operator()(const at::Tensor& x, const AdapterRuns& runs) cons
   return y;
 }
 
-bool Linear::fuses(Activation activation, const AdapterRuns& runs) const {
-  return packed_ && (updates_.empty() || runs.empty()) &&
-         kernel_activation(activation) != kernels::Activation::kNone;
-}
-
 at::Tensor Linear::activated(const at::Tensor& x, Activation activation,
                              const AdapterRuns& runs) const {
-  if (!fuses(activation, runs)) return activate((*this)(x, runs), activation);
-  return run_packed(x, {.activation = kernel_activation(activation)});
+  const bool plain = updates_.empty() || runs.empty();
+  if (!packed_ || !plain) return activate((*this)(x, runs), activation);
+  return run_packed(x, {.activation = activation});
 }
 
 at::Tensor Linear::added_to(const at::Tensor& residual, const at::Tensor& x) const {

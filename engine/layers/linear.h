@@ -77,7 +77,6 @@ class Linear {
   bool pack_as_stored(const std::vector<Part>& parts);
   void pack(const at::Tensor& weight, Quantization quantization);
   void set_bias(const std::optional<at::Tensor>& bias);
-  bool fuses(Activation activation, const AdapterRuns& runs) const;
   at::Tensor run_packed(const at::Tensor& x, const kernels::Epilogue& epilogue = {}) const;
 
   std::optional<kernels::PackedLinear> packed_;

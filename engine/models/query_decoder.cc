@@ -5,8 +5,6 @@
 #include "engine/layers/attention.h"
 
 namespace saccade {
-namespace {}  // namespace
-
 QueryDecoderConfig QueryDecoderConfig::parse(const JsonView& config, int hidden_size) {
   QueryDecoderConfig decoder;
   decoder.hidden_size = hidden_size;
