@@ -174,7 +174,7 @@ def server_round(command, seed, concurrency, with_open_loop):
         if with_open_loop:
             most = max(r["requests_per_s"] for r in result.values())
             for share in (0.5, 0.8, 0.95):
-                result[f"poisson {share:.0%}"] = open_loop(port, share * most, seed)
+                result[f"poisson {share:.0%}"] = open_loop(port, share * most, seed + round(1000 * share))
         result["rss_mb"] = resident_mb(process.pid)
         return result
 
