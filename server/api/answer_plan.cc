@@ -96,7 +96,7 @@ Result<StartedAnswer> plan_answer(Service& service, const ToolOptions& tools,
 
 void show_tools(const Service& service, const ToolOptions& tools, Conversation& conversation) {
   if (tools.active()) conversation.tools = tools.listed;
-  if (!service.prompts.shows_tools()) {
+  if (!service.prompts.shows_tools(tools.active())) {
     write_tools_as_text(conversation, tool_style_name(service.options.tool_style));
   }
 }

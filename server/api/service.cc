@@ -52,7 +52,7 @@ Service::Service(ServiceOptions service_options, ModelInfo model_info, TextSide 
       tokenizer(text.tokenizer),
       image_processor(std::move(text.image_processor)),
       frame_processor(std::move(text.frame_processor)),
-      prompts(info, text.tokenizer, text.connector_tokenizer, std::move(text.chat_template),
+      prompts(info, text.tokenizer, text.connector_tokenizer, std::move(text.templates),
               text.globals),
       created(unix_time()),
       metrics(options.names.front()),

@@ -29,8 +29,8 @@ namespace saccade::api {
 struct TextSide {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const Tokenizer> connector_tokenizer;  // null: the model has none
-  std::optional<ChatTemplate> chat_template;
-  std::string template_source;  // of chat_template
+  ModelTemplates templates;
+  std::string template_source;  // of the one for chats with tools
   std::optional<ImageProcessor> image_processor;
   std::optional<ImageProcessor> frame_processor;  // of videos
   FrameRule frame_rule;

@@ -1,10 +1,9 @@
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 #include "engine/weights/gguf.h"
-#include "server/api/json.h"
+#include "server/api/folder_files.h"
 #include "server/api/service.h"
+#include "server/api/template_files.h"
 
 // Reads what the server itself needs of a checkpoint folder: tokenizers, template, image processor
 // and generation defaults.
@@ -13,67 +12,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw LoadError(path.string() + ": cannot be read");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-// An empty object when there is no such file.
-Json read_json(const fs::path& path) {
-  if (!fs::exists(path)) return Json::object();
-  try {
-    Json value = Json::parse(read_file(path));
-    if (value.is_object()) return value;
-  } catch (const Json::exception&) {  // reported below
-  }
-  throw LoadError(path.string() + ": not a JSON object");
-}
-
-// A template, or a list of named ones of which "default" counts.
-std::string template_text(const Json& config) {
-  const auto value = config.find("chat_template");
-  if (value == config.end()) return {};
-  if (value->is_string()) return value->get<std::string>();
-  if (!value->is_array()) return {};
-  for (const Json& named : *value) {
-    const bool is_default =
-        named.is_object() && named.contains("name") && named["name"] == "default";
-    if (is_default && named.contains("template") && named["template"].is_string()) {
-      return named["template"].get<std::string>();
-    }
-  }
-  return {};
-}
-
 // tokenizer_config.json, or what of it a GGUF file holds.
 Json read_tokenizer_config(const fs::path& path) {
   if (!GgufFile::is_at(path)) return read_json(path / "tokenizer_config.json");
   const GgufFile file(path);
-  return {{"chat_template", file.metadata().string("tokenizer.chat_template", "")}};
+  const JsonView metadata = file.metadata();
+  Json named = Json::array();
+  for (const auto& [name, key] : {std::pair("default", "tokenizer.chat_template"),
+                                  std::pair("tool_use", "tokenizer.chat_template.tool_use")}) {
+    if (std::string text = metadata.string(key, ""); !text.empty()) {
+      named.push_back({{"name", name}, {"template", std::move(text)}});
+    }
+  }
+  return {{"chat_template", std::move(named)}};
 }
 
-struct TemplateSource {
-  std::string text;
-  std::string origin;  // file, for messages
-};
-
-// The model's own where it has one (in the order transformers looks), else the family's.
-TemplateSource find_template(const fs::path& folder, const Json& tokenizer_config,
+// The model's own where it has one, else the family's; `replacement` (may be empty) in any case.
+TemplateFiles find_templates(const fs::path& folder, const Json& tokenizer_config,
                              const ModelInfo& info, const fs::path& replacement) {
-  if (!replacement.empty()) return {read_file(replacement), replacement.string()};
-  const fs::path jinja = folder / "chat_template.jinja";
-  if (fs::exists(jinja)) return {read_file(jinja), jinja.string()};
-  const fs::path json = folder / "chat_template.json";
-  if (std::string text = template_text(read_json(json)); !text.empty()) {
-    return {std::move(text), json.string()};
-  }
-  if (std::string text = template_text(tokenizer_config); !text.empty()) {
-    return {std::move(text), (folder / "tokenizer_config.json").string()};
-  }
-  return {info.builtin_chat_template, "the built-in template of " + info.family};
+  if (!replacement.empty()) return {{read_file(replacement), replacement.string()}, {}};
+  const bool of_processor = info.max_images > 0 || info.max_videos > 0;
+  TemplateFiles found = find_template_files(folder, of_processor, tokenizer_config);
+  if (!found.chat.text.empty()) return found;
+  found.chat = {info.builtin_chat_template, "the built-in template of " + info.family};
+  return found;
+}
+
+std::optional<ChatTemplate> parse_template(const TemplateFile& file) {
+  if (file.text.empty()) return std::nullopt;
+  Result<ChatTemplate> parsed = ChatTemplate::parse(file.text);
+  if (!parsed) throw LoadError(file.origin + ": chat_template: " + parsed.status().message());
+  return *std::move(parsed);
 }
 
 template <typename T>
@@ -212,13 +181,10 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
   }
   side.globals = {side.tokenizer->bos_token(), side.tokenizer->eos_token()};
   side.defaults = read_defaults(folder / "generation_config.json");
-  const TemplateSource source = find_template(folder, tokenizer_config, info, template_file);
-  if (!source.text.empty()) {
-    Result<ChatTemplate> parsed = ChatTemplate::parse(source.text);
-    if (!parsed) throw LoadError(source.origin + ": chat_template: " + parsed.status().message());
-    side.chat_template = *std::move(parsed);
-    side.template_source = source.text;
-  }
+  const TemplateFiles files = find_templates(folder, tokenizer_config, info, template_file);
+  side.templates = {parse_template(files.chat), parse_template(files.tool_use)};
+  // Calls are written, and thoughts marked, as the template for chats with tools has them.
+  side.template_source = files.tool_use.text.empty() ? files.chat.text : files.tool_use.text;
   if (info.max_videos > 0) {
     side.frame_rule = info.frames;
     side.frame_processor = ImageProcessor::load_for_video(folder, &side.frame_rule);

@@ -107,7 +107,7 @@ Result<std::vector<TextSegment>> cut_after_final_message(std::vector<TextSegment
 
 PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
                              std::shared_ptr<const Tokenizer> connector_tokenizer,
-                             std::optional<ChatTemplate> chat_template, TemplateGlobals globals)
+                             ModelTemplates templates, TemplateGlobals globals)
     : info_(std::move(info)),
       tokenizer_(std::move(tokenizer)),
       connector_tokenizer_(std::move(connector_tokenizer)),
@@ -119,10 +119,21 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
     video_visual_ = tokenizer_->token_text(info_.video_token);
     video_placeholder_ = info_.video_placeholder.empty() ? video_visual_ : info_.video_placeholder;
   }
-  if (chat_template) template_ = probe(*std::move(chat_template));
+  if (templates.chat) template_ = probe(*std::move(templates.chat));
+  if (templates.tool_use) tool_template_ = probe(*std::move(templates.tool_use));
   if (info_.video_chat_template.empty()) return;
   Result<ChatTemplate> own = ChatTemplate::parse(info_.video_chat_template);
   if (own.ok()) video_template_ = probe(*std::move(own));
+}
+
+const PromptBuilder::ProbedTemplate* PromptBuilder::template_for(bool with_tools) const {
+  if (with_tools && tool_template_) return &*tool_template_;
+  return template_ ? &*template_ : nullptr;
+}
+
+bool PromptBuilder::shows_tools(bool with_tools) const {
+  const ProbedTemplate* used = template_for(with_tools);
+  return used != nullptr && used->chat_template.uses("tools");
 }
 
 PromptBuilder::ProbedTemplate PromptBuilder::probe(ChatTemplate chat_template) const {
@@ -187,7 +198,8 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const Conversation& conve
       return part->kind == ContentPart::Kind::kVideo;
     });
     if (videos && video_template_) return render(*video_template_, conversation);
-    if (template_) return render(*template_, conversation);
+    const ProbedTemplate* used = template_for(!conversation.tools.empty());
+    if (used != nullptr) return render(*used, conversation);
     std::vector<TextSegment> text = flatten(conversation);
     if (text.front().text.size() <= kMaxPromptBytes) return text;
     return invalid_argument(

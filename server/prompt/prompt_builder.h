@@ -34,6 +34,12 @@ struct TemplateGlobals {
   std::string eos_token;
 };
 
+// What a model's chats are written by.
+struct ModelTemplates {
+  std::optional<ChatTemplate> chat;
+  std::optional<ChatTemplate> tool_use;  // in its place where a chat brings tools
+};
+
 // Turns messages into the ids that the family's Hugging Face processor makes of them. Immutable;
 // any thread may use it. Text of users never becomes a special token.
 class PromptBuilder {
@@ -41,15 +47,16 @@ class PromptBuilder {
   // `connector_tokenizer` is null unless info.instruction_to_connector. Without a template the
   // prompt is the text of the messages, one line for each turn.
   PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> tokenizer,
-                std::shared_ptr<const Tokenizer> connector_tokenizer,
-                std::optional<ChatTemplate> chat_template, TemplateGlobals globals);
+                std::shared_ptr<const Tokenizer> connector_tokenizer, ModelTemplates templates,
+                TemplateGlobals globals);
 
   // `media` are what the conversation's pictures and videos become, in order. InvalidArgument (with
   // `param`): too many of them, a template that fails, or one that does not show every one once.
   Result<Prompt> build(const Conversation& conversation, std::span<const MediaLayout> media) const;
 
-  // Whether the template describes the conversation's tools itself.
-  bool shows_tools() const { return template_ && template_->chat_template.uses("tools"); }
+  // Whether the template of chats with (or without) tools knows them: describes them itself, and
+  // writes calls and results of earlier turns.
+  bool shows_tools(bool with_tools) const;
 
   // A raw prompt, as /v1/completions has it.
   Prompt build_text(std::string_view text, bool add_special_tokens) const;
@@ -62,6 +69,7 @@ class PromptBuilder {
     bool takes_strings = true;  // it prints a content that is a string
   };
   ProbedTemplate probe(ChatTemplate chat_template) const;
+  const ProbedTemplate* template_for(bool with_tools) const;  // null: there is none
   bool shows(const ChatTemplate& chat_template, const nlohmann::ordered_json& content) const;
   Result<std::vector<TextSegment>> render(const Conversation& conversation) const;
   Result<std::vector<TextSegment>> render(const ProbedTemplate& probed,
@@ -90,6 +98,7 @@ class PromptBuilder {
   const std::shared_ptr<const Tokenizer> connector_tokenizer_;
   const TemplateGlobals globals_;
   std::optional<ProbedTemplate> template_;
+  std::optional<ProbedTemplate> tool_template_;   // in its place where there are tools
   std::optional<ProbedTemplate> video_template_;  // in its place where there are videos
   std::string placeholder_;        // text of info.image_token; empty when there is none
   std::string video_placeholder_;  // what templates write for a video; empty when it takes none

@@ -186,7 +186,7 @@ TEST_CASE("prompts equal those of the reference processors") {
     const ModelInfo info = describe_model(folder.path());
     api::TextSide text = api::load_text_side(folder.path(), info, {});
     const PromptBuilder builder(info, text.tokenizer, text.connector_tokenizer,
-                                std::move(text.chat_template), text.globals);
+                                std::move(text.templates), text.globals);
     for (const Json& golden_case : golden.at("cases")) {
       check_case(builder, info, text, golden_case);
       ++cases;

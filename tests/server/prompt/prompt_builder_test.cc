@@ -21,13 +21,13 @@ struct Bench {
     if (template_source != nullptr) {
       auto result = ChatTemplate::parse(template_source);
       REQUIRE(result.ok());
-      chat_template = *std::move(result);
+      templates.chat = *std::move(result);
     }
     make();
   }
   // Again, with another `info`.
   void make() {
-    builder = std::make_unique<PromptBuilder>(info, tokenizer, nullptr, chat_template,
+    builder = std::make_unique<PromptBuilder>(info, tokenizer, nullptr, templates,
                                               TemplateGlobals{"<s>", "</s>"});
   }
   std::vector<TokenId> ids(const std::string& text) const {  // as the template's own words
@@ -36,7 +36,7 @@ struct Bench {
 
   ModelInfo info;
   std::shared_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  ModelTemplates templates;
   std::unique_ptr<PromptBuilder> builder;
 };
 
