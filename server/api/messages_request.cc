@@ -36,13 +36,25 @@ void read_text(const Fields& block, Fields& fields, ChatMessage& message) {
   message.parts.push_back({ContentPart::Kind::kText, text->get<std::string>(), path});
 }
 
-void read_image(const Fields& block, const ModelLimits& limits, Fields& fields,
-                ChatMessage& message) {
+// Where a block's content comes from: an object, of a search result a text. Null after a mistake.
+const Json* find_source(const Fields& block, bool as_text, Fields& fields) {
   const Json* source = block.find("source");
   const std::string path = block.path("source");
-  if (source == nullptr) return fields.fail(path, path + " is missing");
+  if (source == nullptr) {
+    fields.fail(path, path + " is missing");
+  } else if (as_text ? !source->is_string() : !source->is_object()) {
+    fields.fail(path, path + " must be " + (as_text ? "a string" : "an object") + ", not " +
+                          std::string(kind_of(*source)));
+  }
+  return fields.ok() ? source : nullptr;
+}
+
+void read_image(const Fields& block, const ModelLimits& limits, Fields& fields,
+                ChatMessage& message) {
+  const Json* source = find_source(block, /*as_text=*/false, fields);
+  if (source == nullptr) return;
   ContentPart content;
-  read_source(*source, path, limits, fields, content);
+  read_source(*source, block.path("source"), limits, fields, content);
   message.parts.push_back(std::move(content));
 }
 
@@ -97,26 +109,53 @@ void read_document_source(const Json& value, const std::string& path, const Mode
   std::move(document.parts.begin(), document.parts.end(), std::back_inserter(message.parts));
 }
 
+void refuse_citations(const Fields& block, Fields& fields) {
+  const Json* citations = block.find("citations");
+  const bool cites = citations != nullptr && citations->is_object();
+  if (!cites || citations->value("enabled", Json()) != true) return;
+  const std::string path = block.path("citations.enabled");
+  fields.fail(path, path + ": citations are not supported");
+}
+
+void append_line(const Fields& block, const char* name, ChatMessage& message) {
+  const Json* text = block.find(name);
+  if (text == nullptr) return;
+  message.parts.push_back(
+      {ContentPart::Kind::kText, text->get<std::string>() + "\n", block.path(name)});
+}
+
 // A document is the text it holds, below its title and context and apart from what follows.
 void read_document(const Fields& block, const ModelLimits& limits, Fields& fields,
                    ChatMessage& message) {
-  const Json* citations = block.find("citations");
-  const bool cites = citations != nullptr && citations->is_object();
-  if (cites && citations->value("enabled", Json()) == true) {
-    const std::string path = block.path("citations.enabled");
-    return fields.fail(path, path + ": citations are not supported");
+  refuse_citations(block, fields);
+  const Json* source = find_source(block, /*as_text=*/false, fields);
+  if (source == nullptr) return;
+  append_line(block, "title", message);
+  append_line(block, "context", message);
+  read_document_source(*source, block.path("source"), limits, fields, message);
+  message.parts.push_back({ContentPart::Kind::kText, "\n\n", block.path("source")});
+}
+
+// A search result is its text, below its title and where it was found.
+void read_search_result(const Fields& block, const ModelLimits& limits, Fields& fields,
+                        ChatMessage& message) {
+  refuse_citations(block, fields);
+  for (const char* name : {"title", "content"}) {
+    if (block.find(name) == nullptr)
+      fields.fail(block.path(name), block.path(name) + " is missing");
   }
-  const Json* source = block.find("source");
-  const std::string path = block.path("source");
-  if (source == nullptr) return fields.fail(path, path + " is missing");
-  for (const char* name : {"title", "context"}) {
-    const Json* text = block.find(name);
-    if (text == nullptr) continue;
-    message.parts.push_back(
-        {ContentPart::Kind::kText, text->get<std::string>() + "\n", block.path(name)});
+  if (find_source(block, /*as_text=*/true, fields) == nullptr) return;
+  append_line(block, "title", message);
+  append_line(block, "source", message);
+  ChatMessage found;
+  read_content(*block.find("content"), block.path("content"), limits, fields, found, nullptr);
+  for (ContentPart& part : found.parts) {
+    if (part.kind != ContentPart::Kind::kText) {
+      return fields.fail(part.param, part.param + ": a search result holds text blocks alone");
+    }
+    message.parts.push_back(std::move(part));
   }
-  read_document_source(*source, path, limits, fields, message);
-  message.parts.push_back({ContentPart::Kind::kText, "\n\n", path});
+  message.parts.push_back({ContentPart::Kind::kText, "\n\n", block.path("content")});
 }
 
 // What a tool gave back becomes a message of its own, before the user's words.
@@ -147,13 +186,14 @@ void read_block(const Json& value, const std::string& path, const ModelLimits& l
   if (type == "text") return read_text(block, fields, message);
   if (type == "image") return read_image(block, limits, fields, message);
   if (type == "document") return read_document(block, limits, fields, message);
+  if (type == "search_result") return read_search_result(block, limits, fields, message);
   if (type == "tool_use") return read_tool_use(block, fields, message);
   if (type == "tool_result") return read_tool_result(block, limits, fields, results);
   if (type == "thinking") return read_thinking(block, message);
   if (type == "redacted_thinking") return;
   fields.fail(block.path("type"),
               "unknown content block type '" + type.substr(0, 64) +
-                  "'; known are text, image, document, tool_use and tool_result");
+                  "'; known are text, image, document, search_result, tool_use and tool_result");
 }
 
 // `results` null: a result inside a result is refused.

@@ -317,7 +317,7 @@ constexpr Field kTextFormat[] = {
 };
 
 constexpr Field kThinking[] = {
-    required(one_of("type", "enabled|disabled|adaptive")),
+    required(one_of("type", "enabled|disabled|adaptive|between_tools")),
     integer("budget_tokens", 1, kMaxInt, "accepted; max_tokens is the bound"),
     one_of("display", "summarized|omitted", "accepted; thinking is shown whole"),
 };
@@ -354,7 +354,7 @@ constexpr Field kOutputFormat[] = {
 };
 
 constexpr Field kMessage[] = {
-    required(one_of("role", "user|assistant")),
+    required(one_of("role", "user|assistant|system")),
     required(custom("content", "a text, or blocks")),
 };
 
@@ -362,14 +362,14 @@ constexpr Field kMessageBlock[] = {
     required(string("type", kNoMaximum)),
     string("text", kNoMaximum),
     string("thinking", kNoMaximum),
-    object("source", {}),
+    custom("source", "an object; of a search result where it was found"),
     string("id", kMaxLabelBytes),
     string("name", kMaxLabelBytes),
     object("input", {}),
     string("tool_use_id", kMaxLabelBytes),
     custom("content"),
     flag("is_error"),
-    string("title", kNoMaximum, "of a document: stands before its text"),
+    string("title", kNoMaximum, "of a document or search result: stands before its text"),
     string("context", kNoMaximum, "of a document, too"),
     custom("citations", "of a document: enabled is refused"),
 };

@@ -107,7 +107,8 @@ def test_what_a_tool_gave_back_is_part_of_the_prompt(client):
 
 WRONG = [
     ({}, "messages"), ({"messages": []}, "messages"), ({"messages": [5]}, "messages[0]"),
-    ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+    ({"messages": [{"role": "user", "content": [{"type": "image", "source": "x"}]}]}, "messages[0].content[0].source"),
     ({"messages": [{"role": "user"}]}, "messages[0].content"),
     ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
     ({"messages": [{"role": "user", "content": [{"type": "sound"}]}]}, "messages[0].content[0].type"),
@@ -194,6 +195,37 @@ def test_documents_are_text(client):
         with pytest.raises(anthropic.BadRequestError) as error:
             count(block)
         assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
+
+
+def test_search_results_are_text(client):
+    """A search result is its texts below its title and where it was found, in a question and in what a tool gave back."""
+    def count(*blocks):
+        return client.messages.count_tokens(model="tiny", messages=[{"role": "user", "content": list(blocks)}]).input_tokens
+
+    question = {"type": "text", "text": "What is it?"}
+    words = [{"type": "text", "text": "The grass "}, {"type": "text", "text": "is green."}]
+    found = {"type": "search_result", "title": "Grass", "source": "https://a.example/grass", "content": words,
+             "citations": {"enabled": False}, "cache_control": {"type": "ephemeral"}}
+    as_text = [{"type": "text", "text": text} for text in ("Grass\n", "https://a.example/grass\n")]
+    assert count(found, question) == count(*as_text, *words, {"type": "text", "text": "\n\n"}, question)
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [found, found]}
+    turns = MESSAGES + [{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                        {"role": "user", "content": [result, question]}]
+    assert ask(client, messages=turns, max_tokens=2).usage.output_tokens == 2
+    image = {"type": "image", "source": {"type": "url", "url": "http://a/b.png"}}
+    for wrong, field in (({"title": None}, "title"), ({"source": None}, "source"), ({"source": {}}, "source"), ({"content": None}, "content"),
+                         ({"content": [image]}, "content[0]"), ({"content": []}, "content"), ({"title": 5}, "title"),
+                         ({"citations": {"enabled": True}}, "citations.enabled")):
+        with pytest.raises(anthropic.BadRequestError) as error:
+            count({**found, **wrong})
+        assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
+
+
+def test_a_system_message_may_stand_among_the_turns(client):
+    def count(*messages):
+        return client.messages.count_tokens(model="tiny", messages=list(messages)).input_tokens
+
+    assert count(*MESSAGES, {"role": "system", "content": [{"type": "text", "text": "Be short."}]}) > count(*MESSAGES)
 
 
 def test_refusals_outside_of_the_routes_have_the_clients_shape(llama):
