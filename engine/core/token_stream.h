@@ -4,8 +4,11 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/core/status.h"
@@ -53,16 +56,29 @@ struct TokenEvent {
   RequestStats stats;  // so far; complete in the last event
 };
 
-// The way back from the engine to one HTTP worker. The engine thread pushes, one worker pops; each
-// stream has its own condition variable, so a token wakes one thread.
+// The way back from the engine to one HTTP worker. The engine thread pushes, one worker pops; no
+// two workers share a condition variable, so a token wakes one thread.
 class TokenStream {
  public:
+  // What a worker sleeps on: the streams that it reads in turns share one.
+  struct Waiter {
+    std::mutex mutex;
+    std::condition_variable ready;
+  };
+
+  TokenStream() : TokenStream(std::make_shared<Waiter>()) {}
+  explicit TokenStream(std::shared_ptr<Waiter> waiter) : waiter_(std::move(waiter)) {}
+
   // Engine thread. Ignored after close().
   void push(TokenEvent event);
 
   // Worker. Waits for an event until `deadline`; nullopt when none came by then, at once when the
   // stream is closed and its events are read.
   std::optional<TokenEvent> pop_until(TimePoint deadline);
+
+  // Worker. Waits until one of `streams`, which share a waiter, has an event or is closed. The
+  // first such one; null when there was none by `deadline`.
+  static TokenStream* wait_for_any(std::span<TokenStream* const> streams, TimePoint deadline);
 
   // Worker: the client left, a stop string was found, or the server stops. The engine frees the
   // request's blocks at its next step.
@@ -74,11 +90,10 @@ class TokenStream {
   void on_close(std::function<void()> callback);
 
  private:
-  mutable std::mutex mutex_;
-  std::condition_variable ready_;
+  std::shared_ptr<Waiter> waiter_;
   std::deque<TokenEvent> events_;
   std::function<void()> close_callback_;
-  std::atomic<bool> closed_ = false;  // written under mutex_; the engine reads it every step
+  std::atomic<bool> closed_ = false;  // written under the lock; the engine reads it every step
 };
 
 }  // namespace saccade

@@ -11,10 +11,6 @@
 namespace saccade::api {
 namespace {
 
-// With several choices a worker cannot sleep on all their streams at once. They advance in step, so
-// it sleeps on the first open one, and looks at the others at least this often.
-constexpr std::chrono::milliseconds kOtherChoices{20};
-
 RequestId next_request_id() {
   static std::atomic<RequestId> last{0};
   return ++last;
@@ -46,13 +42,14 @@ std::vector<std::string> stop_strings(const GenerationOptions& options, const Se
 
 struct Generation::Choice {
   Choice(int choice_index, const Tokenizer& the_tokenizer, const PreparedPrompt& prompt,
-         const GenerationOptions& options, std::vector<std::string> stop)
+         const GenerationOptions& options, std::vector<std::string> stop,
+         std::shared_ptr<TokenStream::Waiter> waiter)
       : index(choice_index),
         include_stop(options.include_stop),
         joins_added_tokens(!options.skip_special_tokens && !options.spaces_between_special_tokens),
         stop_ids(options.sampling.stop_ids),
         tokenizer(the_tokenizer),
-        stream(std::make_shared<TokenStream>()),
+        stream(std::make_shared<TokenStream>(std::move(waiter))),
         shown_tokens(options.skip_special_tokens ? options.shown_tokens : std::vector<TokenId>()),
         detokenizer(tokenizer, options.skip_special_tokens, text_before(prompt, options)),
         stops(std::move(stop), options.include_stop) {}
@@ -103,10 +100,12 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
                                                       const GenerationOptions& options) {
   std::unique_ptr<Generation> generation(new Generation(service, options));
   std::vector<Request> requests;
+  // One worker hears all choices.
+  const auto waiter = std::make_shared<TokenStream::Waiter>();
   for (const PreparedPrompt& prompt : prompts) {
     for (int i = 0; i < options.n; ++i) {
       auto choice = std::make_unique<Choice>(generation->choices(), *service.tokenizer, prompt,
-                                             options, stop_strings(options, service));
+                                             options, stop_strings(options, service), waiter);
       Request request;
       request.id = next_request_id();
       request.prompt = prompt.ids;
@@ -157,26 +156,22 @@ Status Generation::charge(bool stream) {
 
 Result<std::optional<ChoiceDelta>> Generation::next(TimePoint deadline) {
   while (open_ > 0) {
-    Choice* open_choice = nullptr;
-    for (int i = 0; i < choices(); ++i) {  // what is there already, the longest unheard first
-      Choice& choice = *choices_[(next_choice_ + i) % choices()];
-      if (!choice.open) continue;
-      if (open_choice == nullptr) open_choice = &choice;
-      if (std::optional<TokenEvent> event = choice.stream->pop_until(TimePoint{})) {
-        next_choice_ = choice.index + 1;
-        Result<std::optional<ChoiceDelta>> delta = take(choice, *std::move(event));
-        if (!delta || *delta) return delta;
-      }
+    std::vector<TokenStream*> streams;  // the longest unheard first
+    for (int i = 0; i < choices(); ++i) {
+      const Choice& choice = *choices_[(next_choice_ + i) % choices()];
+      if (choice.open) streams.push_back(choice.stream.get());
     }
-    if (open_choice == nullptr || !open_choice->open) continue;
-    const TimePoint now = Clock::now();
-    if (now >= deadline) break;
-    const TimePoint until = open_ == 1 ? deadline : std::min(deadline, now + kOtherChoices);
-    if (std::optional<TokenEvent> event = open_choice->stream->pop_until(until)) {
-      next_choice_ = open_choice->index + 1;
-      Result<std::optional<ChoiceDelta>> delta = take(*open_choice, *std::move(event));
-      if (!delta || *delta) return delta;
-    }
+    const TokenStream* ready = TokenStream::wait_for_any(streams, deadline);
+    if (ready == nullptr) break;
+    const auto heard = std::find_if(choices_.begin(), choices_.end(), [&](const auto& choice) {
+      return choice->stream.get() == ready;
+    });
+    Choice& choice = **heard;
+    next_choice_ = choice.index + 1;
+    std::optional<TokenEvent> event = choice.stream->pop_until(deadline);
+    if (!event) break;
+    Result<std::optional<ChoiceDelta>> delta = take(choice, *std::move(event));
+    if (!delta || *delta) return delta;
   }
   return std::optional<ChoiceDelta>();
 }

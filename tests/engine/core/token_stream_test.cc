@@ -1,5 +1,6 @@
 #include "engine/core/token_stream.h"
 
+#include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -46,6 +47,31 @@ TEST_CASE("pop_until wakes for an event and for close()") {
   CHECK(stream.pop_until(start + seconds(60)).has_value() == !closes);
   CHECK(Clock::now() - start < seconds(30));
   other.join();
+}
+
+TEST_CASE("a worker sleeps on all of its streams at once") {
+  const auto waiter = std::make_shared<TokenStream::Waiter>();
+  TokenStream first(waiter), second(waiter);
+  const std::array<TokenStream*, 2> both = {&first, &second};
+  const TimePoint start = Clock::now();
+  CHECK(TokenStream::wait_for_any(both, start + milliseconds(20)) == nullptr);
+  CHECK(Clock::now() - start >= milliseconds(20));
+
+  std::thread other([&] {
+    std::this_thread::sleep_for(milliseconds(5));
+    second.push(event(7));
+  });
+  CHECK(TokenStream::wait_for_any(both, start + seconds(60)) == &second);
+  CHECK(Clock::now() - start < seconds(30));
+  other.join();
+
+  first.push(event(8));
+  CHECK(TokenStream::wait_for_any(both, TimePoint{}) == &first);
+  CHECK(first.pop_until(TimePoint{})->token == 8);
+  CHECK(second.pop_until(TimePoint{})->token == 7);
+  CHECK(TokenStream::wait_for_any(both, TimePoint{}) == nullptr);
+  second.close();
+  CHECK(TokenStream::wait_for_any(both, TimePoint{}) == &second);
 }
 
 TEST_CASE("a closed stream ignores events and tells its callback once") {
