@@ -34,7 +34,7 @@ compare. A row that stops being true turns the tests red.
 * **pixels**: values from the bytes of pictures and frames against the reference's slow (Pillow) processors; 0: bit for bit
   (`golden_prompt_test`). Pictures are resized as Pillow up to 12 does it, across first; Pillow 13 goes down first where a
   picture loses more than twice as many rows as columns, and rounds those pictures differently (most by a level, Lanczos on
-  noise by up to 25). The `-` of folders of 5.x: they were made with Pillow 13. Classes named `...Fast` are run as their
+  noise by up to 25). The goldens of both dialects are made with Pillow 12. Classes named `...Fast` are run as their
   Pillow twins, which is what the library takes for them where torchvision is not installed; torchvision's own resize
   differs by a level here and there.
 * **connector**: the visual tokens of the golden pixels; **logits**: of whole prompts, in float32 (`stages_test`).
