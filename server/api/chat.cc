@@ -100,31 +100,42 @@ class ChatFormat {
   std::vector<Json> first() {
     std::vector<Json> chunks;
     for (int i = 0; i < n_; ++i) {
-      chunks.push_back(chunk({{"index", i},
-                              {"delta", {{"role", "assistant"}, {"content", echoed_}}},
-                              {"logprobs", nullptr},
-                              {"finish_reason", nullptr}}));
+      chunks.push_back(
+          chunk({{"index", i},
+                 {"delta", {{"role", "assistant"}, {"content", echoed_}, {"refusal", nullptr}}},
+                 {"logprobs", nullptr},
+                 {"finish_reason", nullptr}}));
     }
     if (generation_ != nullptr) add_prompt(chunks.front());
     return chunks;
   }
 
+  // What a piece of the answer brings, and in a chunk of its own, as OpenAI has it, that it ends.
   std::vector<Json> delta(const ChoiceDelta& delta) {
     ChatChoice& taken = choices_[delta.choice];
     Json content = taken.take(delta);
-    Json choice = {
-        {"index", delta.choice},
-        {"delta", std::move(content)},
-        {"logprobs", logprobs(delta)},
-        {"finish_reason", delta.finish ? Json(taken.finish_name(*delta.finish)) : Json()}};
-    if (delta.finish) choice["stop_reason"] = stop_reason_json(delta);
-    if (with_token_ids_) choice["token_ids"] = token_ids_json(delta.logprobs);
-    Json made = chunk(std::move(choice));
-    add_prompt(made);
-    if (with_timings_ && !with_usage_ && generation_->done()) {
-      made["timings"] = timings_json(*generation_);
+    std::vector<Json> chunks;
+    const bool tokens = (with_logprobs_ || with_token_ids_) && !delta.logprobs.empty();
+    if (!delta.finish || !content.empty() || tokens) {
+      Json choice = {{"index", delta.choice},
+                     {"delta", std::move(content)},
+                     {"logprobs", logprobs(delta)},
+                     {"finish_reason", nullptr}};
+      if (with_token_ids_) choice["token_ids"] = token_ids_json(delta.logprobs);
+      chunks.push_back(chunk(std::move(choice)));
     }
-    return {std::move(made)};
+    if (delta.finish) {
+      chunks.push_back(chunk({{"index", delta.choice},
+                              {"delta", Json::object()},
+                              {"logprobs", nullptr},
+                              {"finish_reason", taken.finish_name(*delta.finish)},
+                              {"stop_reason", stop_reason_json(delta)}}));
+    }
+    add_prompt(chunks.front());
+    if (with_timings_ && !with_usage_ && generation_->done()) {
+      chunks.back()["timings"] = timings_json(*generation_);
+    }
+    return chunks;
   }
 
   std::vector<Json> last() const {

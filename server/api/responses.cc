@@ -18,7 +18,9 @@ namespace {
 Json response_usage(const Usage& usage, int reasoning_tokens) {
   return {{"input_tokens", usage.prompt_tokens},
           {"input_tokens_details",
-           {{"cached_tokens", usage.cached_tokens}, {"image_tokens", usage.image_tokens}}},
+           {{"cached_tokens", usage.cached_tokens},
+            {"cache_write_tokens", 0},
+            {"image_tokens", usage.image_tokens}}},
           {"output_tokens", usage.completion_tokens},
           {"output_tokens_details", {{"reasoning_tokens", reasoning_tokens}}},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens}};
