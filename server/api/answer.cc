@@ -1,6 +1,7 @@
 #include "server/api/answer.h"
 
 #include <cmath>
+#include <ctime>
 #include <random>
 
 #include "server/http/errors.h"
@@ -161,6 +162,15 @@ int64_t unix_time() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+std::string utc_text(int64_t unix_time) {
+  const auto time = static_cast<std::time_t>(unix_time);
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
 }
 
 Result<std::vector<ChoiceDelta>> collect(Generation& generation, http::Client& client,

@@ -36,6 +36,7 @@ const char* finish_name(FinishReason reason);
 // "chatcmpl-" and 32 hex digits.
 std::string response_id(const char* prefix);
 int64_t unix_time();
+std::string utc_text(int64_t unix_time);  // RFC 3339
 
 // Waits for all choices, each with all that its deltas held. kCancelled: the client left.
 // `seen` is shown every delta before it is merged.

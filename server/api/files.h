@@ -3,6 +3,8 @@
 #include "server/api/service.h"
 #include "server/http/http_server.h"
 
+// Pictures that are sent once. Anthropic's clients (HttpRequest::other_client) are answered in
+// their own shape: POST takes `file` and perhaps expires_in_seconds, the list has a `page`.
 namespace saccade::api {
 
 // POST /v1/files: multipart/form-data with `file` and `purpose` ("vision" or "user_data"), and

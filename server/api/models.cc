@@ -1,21 +1,9 @@
 #include "server/api/models.h"
 
-#include <ctime>
-
 #include "server/api/answer.h"
 
 namespace saccade::api {
 namespace {
-
-// RFC 3339
-std::string utc(int64_t unix_time) {
-  const auto time = static_cast<std::time_t>(unix_time);
-  std::tm parts{};
-  gmtime_r(&time, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 // OpenAI's description of a model and, from `type` on, Anthropic's. An adapter's parent is the
 // model it was made for, as in vLLM's list.
@@ -31,8 +19,10 @@ Json model_json(const Service& service, const std::string& name) {
           {"max_model_len", service.limits.max_model_len},
           {"type", "model"},
           {"display_name", name},
-          {"created_at", utc(service.created)},
-          {"max_input_tokens", service.limits.max_model_len}};
+          {"created_at", utc_text(service.created)},
+          {"max_input_tokens", service.limits.max_model_len},
+          {"max_tokens", service.limits.max_model_len},
+          {"lifecycle", "active"}};
 }
 
 }  // namespace
@@ -51,8 +41,10 @@ http::HttpReply list_models(const Service& service) {
 }
 
 http::HttpReply get_model(const Service& service, const std::string& id) {
-  const Status status = service.check_model(id);
-  if (!status.ok() || id.empty()) return error_response(status.with_param("model"));
+  Status status = service.check_model(id);
+  if (id.empty())
+    status = Status(StatusCode::kNotFound, "a model without a name is not served here");
+  if (!status.ok()) return error_response(status.with_param("model"));
   return http::json_reply(to_text(model_json(service, id)));
 }
 

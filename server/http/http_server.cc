@@ -264,7 +264,8 @@ class HttpServer::Impl : public httplib::Server {
     request.remote_address = exchange.connection.remote_address();
     const ErrorShape& other = options_.other_errors;
     const bool below = request.path == other.path || request.path.starts_with(other.path + "/");
-    if (below || !head.header(other.header).empty()) exchange.shape = other.body;
+    request.other_client = !head.header(other.header).empty();
+    if (below || request.other_client) exchange.shape = other.body;
   }
 
   // Only what the library needs to frame the body and the answer.

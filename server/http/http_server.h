@@ -21,8 +21,9 @@ struct HttpRequest {
   std::string content_type;  // of the body, as sent
   std::string body;
   std::shared_ptr<BodyBudget::Share> body_share;  // what the body holds of all bodies' memory
-  int key = -1;    // which API key it brought, by its place in the options; -1: none
-  std::string id;  // X-Request-Id of the client, or a generated one
+  bool other_client = false;  // it brought the header of HttpServerOptions::other_errors
+  int key = -1;               // which API key it brought, by its place in the options; -1: none
+  std::string id;             // X-Request-Id of the client, or a generated one
   std::string remote_address;
 
   // Once its text is not needed any more: it may be as large as its pictures.

@@ -5,6 +5,7 @@ import http.server
 import threading
 import time
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -57,6 +58,35 @@ def test_a_picture_is_sent_once_and_referred_to(llava):
     for gone in (client.files.retrieve, client.files.delete, client.files.content):
         with pytest.raises(openai.NotFoundError):
             gone(file.id)
+
+
+@pytest.mark.compatibility("anthropic", "files: upload, retrieve, download, list, delete; pictures by file")
+def test_anthropics_client_sends_a_picture_once(llava):
+    client = anthropic.Anthropic(base_url=llava.url, api_key="none", max_retries=0)
+    files = [client.files.upload(file=("a.png", PICTURE.read_bytes(), "image/png"), expires_in_seconds=3600) for _ in range(3)]
+    file = files[0]
+    assert file.type == "file" and file.size_bytes == PICTURE.stat().st_size and file.filename == "a.png"
+    assert file.mime_type == "image/png" and file.downloadable and (file.expires_at - file.created_at).seconds == 3600
+    content = [{"type": "image", "source": {"type": "file", "file_id": file.id}} if part["type"] == "image_url" else part
+               for part in CASE["messages"][0]["content"]]
+    message = client.messages.create(model="llava", max_tokens=16, messages=[{"role": "user", "content": content}],
+                                     extra_body={"temperature": 0, "ignore_eos": True})
+    assert message.content[0].text == CASE["text"]
+    assert client.files.retrieve(file.id) == file
+    assert client.files.download(file.id).read() == PICTURE.read_bytes()
+    own = {made.id for made in files}
+    assert [listed.id for listed in client.files.list(limit=1) if listed.id in own] == [made.id for made in reversed(files)]
+    for made in files:
+        assert client.files.delete(made.id).type == "file_deleted"
+    for gone in (client.files.retrieve, client.files.delete, client.files.download):
+        with pytest.raises(anthropic.NotFoundError) as error:
+            gone(file.id)
+        assert error.value.body["error"]["type"] == "not_found_error"
+    for wrong in ({"file": ("a.png", b"nothing")}, {"file": ("a.png", PICTURE.read_bytes()), "expires_in_seconds": 0}):
+        with pytest.raises(anthropic.BadRequestError):
+            client.files.upload(**wrong)
+    with pytest.raises(anthropic.BadRequestError):
+        client.files.list(ids=[file.id])
 
 
 def test_an_unknown_file_is_to_be_sent_again(llava):
@@ -113,6 +143,9 @@ def test_files_are_private_bounded_and_expire(tmp_path):
 
 
 BOUNDARY = "multipart/form-data; boundary=x"
+FIELD = b"--x\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n"
+FILE_PART = b"Content-Disposition: form-data; name=\"file\"\r\n\r\n" + PICTURE.read_bytes() + b"\r\n--x--"
+FILE, PURPOSE = FIELD % (b"file", PICTURE.read_bytes()), FIELD % (b"purpose", b"vision")
 FORMS = [
     (b"", "application/json", None), (b"", BOUNDARY, None), (b"--x--", BOUNDARY, "file"),
     (b"--x\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nvision\r\n--x--", BOUNDARY, "file"),
@@ -121,6 +154,12 @@ FORMS = [
      b"Content-Disposition: form-data; name=purpose\r\n\r\nvision\r\n--x--", BOUNDARY, "file"),
     (b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc\r\n--x\r\n"
      b"Content-Disposition: form-data; name=purpose\r\n\r\nfine-tune\r\n--x--", BOUNDARY, "purpose"),
+    (FILE + b"--x\r\n" + FILE_PART, BOUNDARY, "file"), (FILE + PURPOSE + PURPOSE + b"--x--", BOUNDARY, "purpose"),
+    (FILE + PURPOSE + FIELD % (b"expires_after[anchor]", b"last_active_at") + b"--x--", BOUNDARY, "expires_after[anchor]"),
+    *[(FILE + PURPOSE + FIELD % (b"expires_after[seconds]", text) + b"--x--", BOUNDARY, "expires_after[seconds]")
+      for text in (b"0", b"-1", b"x", b"1.5", b"", b"99999999999999999999", b"2592001", b"1" * 100_000)],
+    (FIELD % (b"purpose", b"v" * 1_000_000) + FILE + b"--x--", BOUNDARY, "purpose"), (FILE + PURPOSE + b"--y--", BOUNDARY, None),
+    (b"--x\r\n" + b"A: b\r\n" * 2000 + b"\r\nabc\r\n--x--", BOUNDARY, None),
     (b"--x\r\nno head", BOUNDARY, None), (b"--x\r\n" * 200, BOUNDARY, None),
     (b"--x\r\n\r\n\r\n--x--", "multipart/form-data", None), (b"--x--", "multipart/form-data; boundary=" + "x" * 80, None),
 ]
@@ -131,6 +170,86 @@ def test_wrong_forms(llava, body, kind, param):
     response = llava.post("/v1/files", body, headers={"Content-Type": kind})
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"] == param
+
+
+def part(disposition, body, *heads):
+    return b"\r\n".join([b"--a b", b"Content-Disposition: form-data; " + disposition, *heads, b"", body, b""])
+
+
+ODD_FORMS = {  # (name it gets, disposition of the file, further heads)
+    "no file name": ("", b"name=file", []), "an empty file name": ("", b'name="file"; filename=""', []),
+    "a quoted name": ('a"b\\c.png', b'name="file"; filename="a\\"b\\\\c.png"', []),
+    "a semicolon": ("a;name=x.png", b'filename="a;name=x.png"; name="file"', []),
+    "letters": ("\u00e4\u65e5.png", 'name="file"; filename="\u00e4\u65e5.png"'.encode(), []),
+    "a path": ("../../etc/passwd", b'name="file"; filename="../../etc/passwd"', []),
+    "capitals": ("x.png", b'NAME="file"; FILENAME=x.png', [b"CONTENT-TYPE: image/png", b"X-Odd: y"]),
+    "a long name": ("n" * 256, b'name="file"; filename="' + b"n" * 5000 + b'"', []),
+}
+
+
+@pytest.mark.parametrize("name", ODD_FORMS)
+def test_odd_forms_that_are_right(llava, name):
+    filename, disposition, heads = ODD_FORMS[name]
+    body = part(b"name=ignored", b"x") + part(disposition, PICTURE.read_bytes(), *heads) + part(b'name="purpose"', b"vision") + b"--a b--\r\n"
+    for kind in ('multipart/form-data; boundary="a b"', 'Multipart/Form-Data; charset=utf-8; Boundary="a b"'):
+        response = llava.post("/v1/files", body, headers={"Content-Type": kind})
+        assert response.status_code == 200, response.text
+        file = response.json()
+        assert file["filename"] == filename and file["bytes"] == PICTURE.stat().st_size
+        assert llava.get(f"/v1/files/{file['id']}/content").content == PICTURE.read_bytes()
+        client_of(llava).files.delete(file["id"])
+
+
+# (query, status, field that is named or how many files come)
+QUERIES = [
+    ("", 200, 3), ("limit=2", 200, 2), ("limit=10000", 200, 3), ("limit=0", 400, "limit"), ("limit=10001", 400, "limit"),
+    ("limit=-1", 400, "limit"), ("limit=x", 400, "limit"), ("limit=1.5", 400, "limit"), ("limit=" + "9" * 50, 400, "limit"),
+    ("order=asc", 200, 3), ("order=up", 400, "order"), ("order=ASC", 400, "order"), ("after=file-x", 400, "after"),
+    ("purpose=vision", 200, 3), ("purpose=batch", 200, 0), ("unknown=1", 200, 3), ("limit=1&limit=2", 200, 1), ("limit", 200, 3),
+    ("limit=%32", 200, 2), ("purpose=%zz", 200, 0), ("&&=&", 200, 3),
+]
+
+
+@pytest.mark.parametrize("query, status, right", QUERIES, ids=[query[:20] for query, _, _ in QUERIES])
+def test_queries_of_the_list(three_files, query, status, right):
+    response = three_files.get("/v1/files?" + query)
+    assert response.status_code == status, response.text
+    if status == 200:
+        page = response.json()
+        assert page["object"] == "list" and len(page["data"]) == right and page["has_more"] == (0 < right < 3)
+        ids = [file["id"] for file in page["data"]]
+        assert [page["first_id"], page["last_id"]] == ([ids[0], ids[-1]] if ids else [None, None])
+    else:
+        assert response.json()["error"]["param"] == right
+
+
+@pytest.fixture(scope="module")
+def three_files():
+    server = Server("llava", "--served-model-name", "org/model:1", "--served-model-name", "a b")
+    for _ in range(3):
+        client_of(server).files.create(file=PICTURE.open("rb"), purpose="vision")
+    yield server
+    assert server.stop() == 0
+
+
+def test_paths_of_files_and_models(three_files):
+    client = three_files.client()
+    for method, path, status, code in (
+            ("GET", "/v1/models/org/model:1", 200, None), ("GET", "/v1/models/org%2Fmodel%3A1", 200, None),
+            ("GET", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models", 200, None),
+            ("GET", "/v1/models/", 404, "model_not_found"), ("GET", "/v1/models/gpt-4o", 404, "model_not_found"),
+            ("GET", "/v1/models/org", 404, "model_not_found"), ("GET", "/v1/models/..%2fa%20b", 404, "model_not_found"),
+            ("DELETE", "/v1/models/a%20b", 405, "method_not_allowed"), ("POST", "/v1/models", 405, "method_not_allowed"),
+            ("GET", "/v1/files/", 404, "not_found"), ("GET", "/v1/files/file-x", 404, "not_found"), ("GET", "/v1/files/content", 404, "not_found"),
+            ("GET", "/v1/files//content", 404, "not_found"), ("GET", "/v1/files/file-x/content", 404, "not_found"),
+            ("DELETE", "/v1/files/file-x", 404, "not_found"), ("DELETE", "/v1/files/", 404, "not_found"),
+            ("PUT", "/v1/files/file-x", 405, "method_not_allowed"), ("HEAD", "/v1/files", 200, None), ("HEAD", "/v1/files/file-x", 404, None)):
+        response = client.request(method, path)
+        assert response.status_code == status, (method, path, response.text)
+        if method != "HEAD" and status != 200:
+            assert response.json()["error"]["code"] == code, (path, response.text)
+        if method == "HEAD":
+            assert response.content == b""
 
 
 class Pictures(http.server.BaseHTTPRequestHandler):
