@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -113,16 +112,7 @@ bool is_global_address(const sockaddr& address) {
   return is_global6(bytes);
 }
 
-Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy) {
-  std::string host = url.host();
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0 || found == nullptr) {
-    return invalid_argument("the picture's host has no address");
-  }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, freeaddrinfo);
+Result<std::string> pin_address(const addrinfo* found, const FetchPolicy& policy) {
   std::string first;
   for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
     if (!policy.allow_private_addresses && !is_global_address(*entry->ai_addr)) {
@@ -137,6 +127,19 @@ Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& polic
   }
   if (first.empty()) return invalid_argument("the picture's host has no address");
   return first;
+}
+
+Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy) {
+  std::string host = url.host();
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) found = nullptr;
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, [](addrinfo* list) {
+    if (list != nullptr) freeaddrinfo(list);
+  });
+  return pin_address(found, policy);
 }
 
 }  // namespace saccade

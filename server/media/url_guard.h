@@ -1,5 +1,6 @@
 #pragma once
 
+#include <netdb.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -47,8 +48,11 @@ class MediaUrl {
 // documentation, multicast, mapped or translated one (the IANA special-purpose registries).
 bool is_global_address(const sockaddr& address);
 
-// The addresses of a host, found once, the first to be used. InvalidArgument when there is none, or
-// when any of them is not global and the policy wants that.
+// Of the addresses that a name was resolved to, that to connect to: the first. InvalidArgument when
+// there is none, or when any of them is not global and the policy wants that.
+Result<std::string> pin_address(const addrinfo* found, const FetchPolicy& policy);
+
+// The addresses of a host, found once, as pin_address picks it.
 Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy);
 
 }  // namespace saccade

@@ -10,7 +10,7 @@ using namespace saccade;
 
 namespace {
 
-bool is_global(const std::string& text) {
+sockaddr_storage address_of(const std::string& text) {
   sockaddr_storage storage{};
   if (text.find(':') != std::string::npos) {
     auto& address = reinterpret_cast<sockaddr_in6&>(storage);
@@ -21,8 +21,32 @@ bool is_global(const std::string& text) {
     address.sin_family = AF_INET;
     REQUIRE(inet_pton(AF_INET, text.c_str(), &address.sin_addr) == 1);
   }
+  return storage;
+}
+
+bool is_global(const std::string& text) {
+  const sockaddr_storage storage = address_of(text);
   return is_global_address(reinterpret_cast<const sockaddr&>(storage));
 }
+
+// What a resolver that found these addresses would give.
+struct Resolved {
+  explicit Resolved(const std::vector<std::string>& texts)
+      : addresses(texts.size()), entries(texts.size()) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      addresses[i] = address_of(texts[i]);
+      entries[i].ai_family = addresses[i].ss_family;
+      entries[i].ai_addr = reinterpret_cast<sockaddr*>(&addresses[i]);
+      entries[i].ai_addrlen =
+          addresses[i].ss_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      entries[i].ai_next = i + 1 < texts.size() ? &entries[i + 1] : nullptr;
+    }
+  }
+  const addrinfo* list() const { return entries.empty() ? nullptr : entries.data(); }
+
+  std::vector<sockaddr_storage> addresses;
+  std::vector<addrinfo> entries;
+};
 
 }  // namespace
 
@@ -107,6 +131,35 @@ TEST_CASE("a URL is of an allowed host or it is none") {
     const auto parsed = MediaUrl::parse(url, policy);
     REQUIRE_FALSE(parsed.ok());
     CHECK(parsed.status().code() == StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_CASE("one address that is not public among a name's is enough to refuse it") {
+  struct Row {
+    std::vector<std::string> addresses;
+    const char* pinned;  // null: refused
+  };
+  const Row rows[] = {
+      {{"8.8.8.8"}, "8.8.8.8"},
+      {{"8.8.8.8", "1.1.1.1"}, "8.8.8.8"},
+      {{"2606:4700::1111", "8.8.8.8"}, "[2606:4700::1111]"},
+      {{"8.8.8.8", "127.0.0.1"}, nullptr},
+      {{"127.0.0.1", "8.8.8.8"}, nullptr},
+      {{"8.8.8.8", "::1"}, nullptr},
+      {{"8.8.8.8", "1.1.1.1", "169.254.169.254"}, nullptr},
+      {{"2606:4700::1111", "::ffff:10.0.0.1"}, nullptr},
+      {{"2606:4700::1111", "64:ff9b::a00:1"}, nullptr},
+      {{}, nullptr},
+  };
+  FetchPolicy lenient;
+  lenient.allow_private_addresses = true;
+  for (const Row& row : rows) {
+    CAPTURE(row.addresses);
+    const Resolved resolved(row.addresses);
+    const auto pinned = pin_address(resolved.list(), {});
+    CHECK(pinned.ok() == (row.pinned != nullptr));
+    if (row.pinned != nullptr) CHECK(*pinned == row.pinned);
+    CHECK(pin_address(resolved.list(), lenient).ok() == !row.addresses.empty());
   }
 }
 
