@@ -80,6 +80,7 @@ void Engine::step() {
   std::optional<StepOutput> output = execute(batch);
   const TimePoint executed = Clock::now();
   if (output) {
+    log_failures(*output);
     scheduler_.commit(std::move(*output));
   } else {
     scheduler_.fail(Status(StatusCode::kInternal, "the model failed on this request's batch"));
@@ -102,6 +103,16 @@ std::optional<StepOutput> Engine::execute(const Batch& batch) {
   }
   if (config_.log_error) config_.log_error("a step failed: " + reason);
   return std::nullopt;
+}
+
+// What the model could not do for one request is the server's fault: its operator is told, too.
+void Engine::log_failures(const StepOutput& output) const {
+  if (!config_.log_error) return;
+  for (const auto& [entry, status] : output.failures) {
+    if (status.code() == StatusCode::kInternal) {
+      config_.log_error("a request failed: " + status.message());
+    }
+  }
 }
 
 void Engine::publish_stats() {

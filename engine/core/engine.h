@@ -18,7 +18,8 @@ namespace saccade {
 struct EngineConfig {
   SchedulerConfig scheduler;
   int max_queue = 256;  // requests accepted and not yet taken into a batch
-  // Told, on the engine thread, what execute() threw. The clients are not: it may hold addresses.
+  // Told, on the engine thread, what execute() threw (the clients are not: it may hold addresses),
+  // and why it failed single requests where the fault was not theirs.
   std::function<void(const std::string&)> log_error;
 };
 
@@ -52,6 +53,7 @@ class Engine {
   void run();
   void step();
   std::optional<StepOutput> execute(const Batch& batch);
+  void log_failures(const StepOutput& output) const;
   void publish_stats();
 
   const EngineConfig config_;

@@ -81,7 +81,7 @@ PromptLogprob Sampler::score(std::span<const float> logits, TokenId token, int c
 }
 
 void Sampler::check_finite(float logit) {
-  if (!std::isfinite(logit)) throw std::runtime_error("the model's output is not finite");
+  if (!std::isfinite(logit)) throw std::runtime_error(kNotFinite);
 }
 
 bool Sampler::takes_best(std::span<const TokenId> tokens, int prompt_length,

@@ -89,7 +89,7 @@ void TokenDistribution::keep_mass(float share) {
 TokenId TokenDistribution::draw(std::span<const float> logits, const SamplingParams& params,
                                 double place) {
   weigh(logits, params);
-  if (!std::isfinite(total())) throw std::runtime_error("the model's output is not finite");
+  if (!std::isfinite(total())) throw std::runtime_error(kNotFinite);
   if (params.top_k > 0 && static_cast<size_t>(params.top_k) < weights_.size()) {
     keep_best(params.top_k);
   }

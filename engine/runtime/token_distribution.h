@@ -8,6 +8,11 @@
 
 namespace saccade {
 
+// What a request is told whose logits or hidden states are not.
+inline constexpr const char* kNotFinite =
+    "the model's output is not finite: its weights are damaged, or its numbers too large for the "
+    "dtype that it runs in";
+
 // Draws one token from softmax(logits / temperature) after min_p, top_k and top_p have cut it, in
 // this order. Nothing is sorted: the weight at which a cut falls is found by bisection, and the
 // draw walks the running sum in the order of the ids, so that a last bit that differs in one logit

@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -200,8 +201,12 @@ void TorchExecutor::describe_prompts(const Batch& batch, const at::Tensor& h, St
     const at::Tensor pooled = entry.pooling == Pooling::kLast ? rows.select(0, entry.length - 1)
                                                               : rows.sum(0, false, at::kDouble);
     const at::Tensor values = pooled.to(at::kCPU, at::kFloat).contiguous();  // [H]
-    details.pooled.assign(values.const_data_ptr<float>(),
-                          values.const_data_ptr<float>() + values.numel());
+    const float* first = values.const_data_ptr<float>();
+    details.pooled.assign(first, first + values.numel());
+    if (std::all_of(details.pooled.begin(), details.pooled.end(),
+                    [](float value) { return std::isfinite(value); }))
+      continue;
+    output.failures.emplace_back(static_cast<int>(i), Status(StatusCode::kInternal, kNotFinite));
   }
 }
 

@@ -13,6 +13,7 @@ import time
 
 import httpx
 import pytest
+import safetensors.numpy
 
 from server_process import BINARY, GOLDEN, Server, read_all, request_bytes, run
 
@@ -189,6 +190,27 @@ def test_a_signal_while_a_picture_is_fetched():
             start = time.monotonic()
             assert server.process.wait(30) == 0
             assert time.monotonic() - start < 10
+
+
+def test_a_model_whose_numbers_are_none(tmp_path):
+    """Weights that are not finite cannot be answered with: each request is told so, and the log; the server stays."""
+    model = tmp_path / "model"
+    shutil.copytree(GOLDEN / "llama_gqa", model)
+    weights = safetensors.numpy.load_file(model / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    safetensors.numpy.save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    server = Server(model)
+    for path, body in ((CHAT, BODY), (CHAT, {**BODY, "temperature": 1, "logprobs": True}), ("/v1/score", {"prompt": "a", "options": ["b"]}),
+                       ("/v1/completions", {"prompt": "a", "max_tokens": 1, "prompt_logprobs": 1}),
+                       *(("/v1/embeddings", {"input": "a", "pooling": pooling, "encoding_format": encoding})
+                         for pooling, encoding in (("mean", "float"), ("last", "float"), ("mean", "base64")))):
+        response = server.post(path, body)
+        assert response.status_code == 500, (path, response.text[:200])
+        assert "not finite" in response.json()["error"]["message"]
+    error = json.loads(server.events(CHAT, {**BODY, "stream": True})[-1])["error"]
+    assert "not finite" in error["message"] and error["type"] == "server_error"
+    assert server.get("/health").status_code == 200 and server.wait_idle() and server.stop() == 0
+    assert sum("not finite" in line for line in server.lines) >= 8
 
 
 CONFIGS = ["", "[]", "5", "{", '{"port": "x"}', '{"port": -1}', '{"port": 1.5}', '{"port": [1, 2]}', '{"port": {"a": 1}}',
