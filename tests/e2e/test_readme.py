@@ -61,5 +61,5 @@ def test_every_option_that_is_named_is_one():
     helped = run("serve", "--help").stdout + run("bench", "--help").stdout + run("generate", "--help").stdout
     for name in ("README.md", "docs/api.md", "docs/videos.md", "docs/structured_output.md"):
         for option in re.findall(r"`[^`]*?(--[a-z][a-z-]+)", (ROOT / name).read_text()):
-            known = helped + "--preset --build --once --no-cache --check"
+            known = helped + "--preset --build --install --prefix --once --no-cache --check --rm"
             assert option in known, (name, option)
