@@ -32,7 +32,8 @@ constexpr KvStrides pool_strides(int kv_heads, int block_size, int head_dim) {
 // position p = context_length - query_length + i and sees keys 0..p, or with a sliding window those
 // j with p - j < window; where `causal` is off (encoders) each query sees all context_length keys.
 // Query heads [j g, (j + 1) g), g = heads / kv_heads, read kv head j. head_dim may be anything; a
-// multiple of 16 is fastest.
+// multiple of 16 is fastest. With alibi_slopes the score of head h for key j, capped, changes by
+// alibi_slopes[h] * (j - p); causal attention alone.
 //
 // Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights of prefill
 // are rounded to bf16 before they meet the values, as the reference rounds its softmax. A
@@ -46,6 +47,7 @@ struct PagedAttentionArgs {
   float scale;
   int sliding_window;  // 0: none
   float soft_cap = 0;  // scores become soft_cap * tanh(score / soft_cap); 0: none
+  const float* alibi_slopes = nullptr;  // [heads]; null: none
   const void* q;       // [num_tokens, heads, head_dim]; token rows q_stride elements apart
   int64_t q_stride;
   bool causal = true;  // off: no sliding_window, and keys may lie anyhow

@@ -22,14 +22,17 @@ at::Tensor gather_blocks(const at::Tensor& pool, const kernels::PagedSequence& s
                                                                            sequence.context_length);
 }
 
-at::Tensor visibility_mask(const kernels::PagedSequence& sequence, int window, at::Device device) {
+// How far behind each query each key lies, [query_length, context_length]; negative: in front.
+at::Tensor key_distances(const kernels::PagedSequence& sequence, at::Device device) {
   const auto options = at::dtype(at::kLong).device(device);
   const int64_t first = sequence.context_length - sequence.query_length;
   const at::Tensor query = at::arange(first, sequence.context_length, options).unsqueeze(1);
-  const at::Tensor key = at::arange(0, sequence.context_length, options).unsqueeze(0);
-  at::Tensor visible = key.le(query);
-  if (window > 0) visible = visible.logical_and((query - key).lt(window));
-  return visible;  // [query_length, context_length]
+  return query - at::arange(0, sequence.context_length, options).unsqueeze(0);
+}
+
+at::Tensor visible_keys(const at::Tensor& distances, int window) {
+  const at::Tensor visible = distances.ge(0);
+  return window > 0 ? visible.logical_and(distances.lt(window)) : visible;
 }
 
 void write_cache(const at::Tensor& pool, const at::Tensor& rows, const at::Tensor& slots,
@@ -150,9 +153,13 @@ at::Tensor paged_attention_reference(const at::Tensor& qkv, const AttentionShape
         gather_blocks(cache.values, sequence, input.block_size).repeat_interleave(group, 0);
     const at::Tensor queries =
         q.narrow(0, sequence.query_start, sequence.query_length).transpose(0, 1);
-    const at::Tensor mask = visibility_mask(sequence, shape.sliding_window, qkv.device());
+    const at::Tensor distances = key_distances(sequence, qkv.device());
+    const at::Tensor mask = visible_keys(distances, shape.sliding_window);
     at::Tensor scores = at::matmul(queries, keys.transpose(1, 2)).mul_(shape.scale);
     if (shape.soft_cap > 0) scores = at::tanh(scores.div_(shape.soft_cap)).mul_(shape.soft_cap);
+    if (shape.alibi_slopes.defined()) {
+      scores = scores - shape.alibi_slopes.view({-1, 1, 1}) * distances;
+    }
     scores = scores.to(at::promote_types(qkv.scalar_type(), at::kFloat))
                  .masked_fill_(mask.logical_not(), -INFINITY);
     const at::Tensor mixed = at::matmul(at::softmax(scores, -1).to(qkv.scalar_type()), values);
@@ -181,6 +188,8 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
        .scale = shape.scale,
        .sliding_window = shape.sliding_window,
        .soft_cap = shape.soft_cap,
+       .alibi_slopes =
+           shape.alibi_slopes.defined() ? shape.alibi_slopes.const_data_ptr<float>() : nullptr,
        .q = qkv.const_data_ptr(),
        .q_stride = qkv.size(1),
        .k_pool = cache.keys.const_data_ptr(),

@@ -53,6 +53,9 @@ struct AttentionShape {
   float scale = 0;
   int sliding_window = 0;  // key j is visible to query i iff i - j < window; 0: no limit
   float soft_cap = 0;      // scores become cap * tanh(score / cap); 0: none
+  // [heads] float32 on the device of qkv: a score falls by its head's slope for each position
+  // between key and query (ALiBi); undefined: none
+  at::Tensor alibi_slopes = {};
 };
 
 // x [t, heads, d], its first dimensions rotated by halves: (x1, x2) -> (x1 cos - x2 sin, x2 cos +

@@ -14,6 +14,10 @@ std::optional<at::Tensor> read_bias(const WeightScope& scope, int64_t out, Bias 
   return scope.tensor("bias", {out});
 }
 
+at::Tensor in_order(const at::Tensor& rows, const at::Tensor& order) {
+  return order.defined() ? rows.index_select(0, order.to(rows.device())) : rows;
+}
+
 at::Tensor joined(const std::vector<at::Tensor>& parts) {
   return parts.size() == 1 ? parts.front() : at::cat(parts);
 }
@@ -26,7 +30,7 @@ std::optional<at::Tensor> read_biases(const std::vector<Linear::Part>& parts, Bi
     const std::optional<at::Tensor> own = read_bias(part.scope, part.out, bias);
     any |= own.has_value();
     biases.push_back(
-        own ? *own
+        own ? in_order(*own, part.order)
             : at::zeros({part.out}, at::dtype(part.scope.dtype()).device(part.scope.device())));
   }
   if (!any) return std::nullopt;
@@ -71,13 +75,13 @@ Linear::Linear(const WeightScope& scope, int64_t in, int64_t out, Bias bias)
 
 Linear::Linear(const std::vector<Part>& parts, int64_t in, Bias bias) : in_(in) {
   for (const Part& part : parts) {
-    rows_.push_back({part.scope.name(), out_, part.out});
+    rows_.push_back({part.scope.name(), out_, part.out, part.order});
     out_ += part.out;
   }
   if (!pack_as_stored(parts)) {
     std::vector<at::Tensor> weights;
     for (const Part& part : parts) {
-      weights.push_back(part.scope.tensor("weight", {part.out, in}));
+      weights.push_back(in_order(part.scope.tensor("weight", {part.out, in}), part.order));
     }
     pack(joined(weights), parts.front().scope.quantization());
   }
@@ -97,7 +101,7 @@ bool Linear::pack_as_stored(const std::vector<Part>& parts) {
   kernels::WeightFormat format = kernels::WeightFormat::kInt4;
   for (const Part& part : parts) {
     const std::optional<kernels::WeightFormat> stored = part.scope.stored_format("weight");
-    if (!stored) return false;
+    if (!stored || part.order.defined()) return false;
     if (*stored == kernels::WeightFormat::kInt8) format = *stored;
   }
   kernels::QuantizedRows rows{format, out_, in_, {}};
@@ -165,7 +169,7 @@ void Linear::add_update(int adapter, const Row& part, const at::Tensor& down,
   update->first = part.first;
   update->out = part.out;
   update->down = std::make_unique<Linear>(down, std::nullopt);
-  update->up = std::make_unique<Linear>(up, std::nullopt);
+  update->up = std::make_unique<Linear>(in_order(up, part.order), std::nullopt);
   updates_.push_back(std::move(update));
 }
 
@@ -176,7 +180,7 @@ void Linear::replace_bias(int adapter, const Row& part, const at::Tensor& bias) 
   update->out = part.out;
   const at::Tensor own =
       bias_ ? bias_->narrow(0, part.first, part.out).to(bias.scalar_type()) : at::zeros_like(bias);
-  update->bias = bias - own;
+  update->bias = in_order(bias, part.order) - own;
   updates_.push_back(std::move(update));
 }
 

@@ -36,6 +36,7 @@ class Linear {
   struct Part {
     WeightScope scope;
     int64_t out;
+    at::Tensor order = {};  // [out] output i is row order[i] of the file; undefined: row i
   };
   Linear(const std::vector<Part>& parts, int64_t in, Bias bias);
 
@@ -55,14 +56,16 @@ class Linear {
   // residual + (x W^T + b), both [..., out]
   at::Tensor added_to(const at::Tensor& residual, const at::Tensor& x) const;
 
-  // Outputs [first, first + out) stem from the weights called `name`.
+  // Outputs [first, first + out) stem from the weights called `name`, in the order of Part.
   struct Row {
     std::string name;
     int64_t first;
     int64_t out;
+    at::Tensor order = {};
   };
   const std::vector<Row>& rows() const { return rows_; }
-  // y += (x down^T) up^T for the rows of that adapter: down [r, in], up [part.out, r].
+  // y += (x down^T) up^T for the rows of that adapter: down [r, in], up [part.out, r], which like a
+  // bias has the file's order of rows.
   void add_update(int adapter, const Row& part, const at::Tensor& down, const at::Tensor& up);
   // That adapter's bias [part.out] in the place of the model's own.
   void replace_bias(int adapter, const Row& part, const at::Tensor& bias);

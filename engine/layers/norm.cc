@@ -18,8 +18,8 @@ at::Tensor scale_factor(const at::Tensor& weight, RmsScale scale) {
 }
 
 std::variant<RmsNorm, LayerNorm> make_norm(NormKind kind, const WeightScope& scope, int64_t dim,
-                                           double eps) {
-  if (kind == NormKind::kLayer) return LayerNorm(scope, dim, eps);
+                                           double eps, bool with_bias) {
+  if (kind == NormKind::kLayer) return LayerNorm(scope, dim, eps, with_bias);
   return RmsNorm(scope, dim, eps, scale_of(kind));
 }
 
@@ -78,8 +78,10 @@ kernels::RmsNormArgs RmsNorm::kernel_args(const at::Tensor& x, at::Tensor& out) 
           .out_stride = out.stride(0)};
 }
 
-LayerNorm::LayerNorm(const WeightScope& scope, int64_t dim, double eps)
-    : weight_(scope.tensor("weight", {dim})), bias_(scope.tensor("bias", {dim})), eps_(eps) {}
+LayerNorm::LayerNorm(const WeightScope& scope, int64_t dim, double eps, bool with_bias)
+    : weight_(scope.tensor("weight", {dim})),
+      bias_(with_bias ? scope.tensor("bias", {dim}) : at::Tensor()),
+      eps_(eps) {}
 
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   const ProfileScope scope(KernelClass::kElementwise);
@@ -91,7 +93,7 @@ at::Tensor LayerNorm::add(at::Tensor& residual, const at::Tensor& x) const {
   return (*this)(residual);
 }
 
-Norm::Norm(NormKind kind, const WeightScope& scope, int64_t dim, double eps)
-    : norm_(make_norm(kind, scope, dim, eps)) {}
+Norm::Norm(NormKind kind, const WeightScope& scope, int64_t dim, double eps, bool with_bias)
+    : norm_(make_norm(kind, scope, dim, eps, with_bias)) {}
 
 }  // namespace saccade

@@ -48,7 +48,7 @@ class RmsNorm {
 // (x - mean) / std * weight + bias over the last axis.
 class LayerNorm {
  public:
-  LayerNorm(const WeightScope& scope, int64_t dim, double eps);
+  LayerNorm(const WeightScope& scope, int64_t dim, double eps, bool with_bias = true);
 
   at::Tensor operator()(const at::Tensor& x) const;
 
@@ -57,14 +57,15 @@ class LayerNorm {
 
  private:
   at::Tensor weight_;
-  at::Tensor bias_;
+  at::Tensor bias_;  // undefined: none
   double eps_;
 };
 
 // A norm whose kind is data.
 class Norm {
  public:
-  Norm(NormKind kind, const WeightScope& scope, int64_t dim, double eps);
+  // `with_bias`: of a LayerNorm.
+  Norm(NormKind kind, const WeightScope& scope, int64_t dim, double eps, bool with_bias = true);
 
   at::Tensor operator()(const at::Tensor& x) const {
     return std::visit([&](const auto& norm) { return norm(x); }, norm_);

@@ -66,7 +66,7 @@ BlipConfig parse_config(const ModelFolder& folder) {
 class Blip : public DecoderModel {
  public:
   Blip(const BlipConfig& config, const WeightScope& root)
-      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
+      : DecoderModel(Decoder(config.text, root("language_model"))),
         config_(config),
         tower_(config.vision, root("vision_model"), config.vision.num_layers,
                /*with_post_norm=*/true),

@@ -14,12 +14,27 @@ WeightScope stem_of(const DecoderConfig& config, const WeightScope& backbone) {
   return config.names.stem.empty() ? backbone : backbone(config.names.stem);
 }
 
+// "model" where the file has the backbone under that name, as towers' classes call any decoder's.
+WeightScope backbone_of(const DecoderConfig& config, const WeightScope& with_head) {
+  const WeightScope plain = with_head("model");
+  const bool is_plain = stem_of(config, plain)(config.names.embedding).has("weight");
+  return is_plain ? plain : with_head(config.names.backbone);
+}
+
+// The rows of one tensor that holds q, k and v of each head behind each other, in the order that
+// attention reads them: q of all heads, then k, then v.
+at::Tensor rows_by_kind(const DecoderConfig& c) {
+  const at::Tensor rows = at::arange(int64_t{3} * c.num_heads * c.head_dim, at::kLong);
+  return rows.view({c.num_heads, 3, c.head_dim}).transpose(0, 1).flatten();
+}
+
 Linear make_qkv(const DecoderConfig& c, const WeightScope& attention) {
   const int64_t queries = int64_t{c.num_heads} * c.head_dim;
   const int64_t keys = int64_t{c.num_kv_heads} * c.head_dim;
   const Bias bias = required_if(c.qkv_bias);
   if (!c.names.qkv.empty()) {
-    return Linear(attention(c.names.qkv), c.hidden_size, queries + 2 * keys, bias);
+    const at::Tensor order = c.qkv_by_head ? rows_by_kind(c) : at::Tensor();
+    return Linear({{attention(c.names.qkv), queries + 2 * keys, order}}, c.hidden_size, bias);
   }
   return Linear(
       {{attention("q_proj"), queries}, {attention("k_proj"), keys}, {attention("v_proj"), keys}},
@@ -36,15 +51,24 @@ Linear make_up(const DecoderConfig& c, const WeightScope& mlp) {
                 c.hidden_size, bias);
 }
 
+Norm sublayer_norm(const DecoderConfig& c, const WeightScope& scope) {
+  return Norm(c.norm, scope, c.hidden_size, c.norm_eps, c.norm_bias);
+}
+
 std::optional<Norm> make_norm_if_named(std::string_view name, const DecoderConfig& c,
                                        const WeightScope& scope) {
   if (name.empty()) return std::nullopt;
-  return Norm(c.norm, scope(name), c.hidden_size, c.norm_eps);
+  return sublayer_norm(c, scope(name));
 }
 
 std::optional<RmsNorm> make_head_norm(const DecoderConfig& c, const WeightScope& scope) {
-  if (!c.qk_norm) return std::nullopt;
+  if (c.qk_norm != QkNorm::kHeads) return std::nullopt;
   return RmsNorm(scope, c.head_dim, c.norm_eps, scale_of(c.norm));
+}
+
+std::optional<Norm> make_whole_norm(const DecoderConfig& c, int heads, const WeightScope& scope) {
+  if (c.qk_norm != QkNorm::kWhole) return std::nullopt;
+  return Norm(c.norm, scope, int64_t{heads} * c.head_dim, c.norm_eps, c.norm_bias);
 }
 
 WeightScope mlp_scope(const DecoderConfig& c, const WeightScope& layer) {
@@ -63,7 +87,8 @@ at::Tensor make_embedding(const DecoderConfig& c, const WeightScope& scope) {
 // tensor.
 Linear make_head(const DecoderConfig& config, const WeightScope& head, const WeightScope& table,
                  const at::Tensor& embedding) {
-  const WeightScope own = head("lm_head").quantizable_to_int8();
+  const WeightScope named = head(config.names.head);
+  const WeightScope own = (named.has("weight") ? named : head("lm_head")).quantizable_to_int8();
   const bool tied = config.tie_word_embeddings || !own.has("weight");
   if (tied && !table.stored_format("weight")) {
     return Linear(embedding, std::nullopt, own.quantization());
@@ -76,13 +101,14 @@ Linear make_head(const DecoderConfig& config, const WeightScope& head, const Wei
                 config.embedding_size, Bias::kNone);
 }
 
-AttentionShape attention_shape(const DecoderConfig& c, int layer) {
+AttentionShape attention_shape(const DecoderConfig& c, int layer, const at::Tensor& slopes) {
   return {.heads = c.num_heads,
           .kv_heads = c.num_kv_heads,
           .head_dim = c.head_dim,
           .scale = static_cast<float>(c.attention_scale),
           .sliding_window = c.slides[layer] ? c.sliding_window : 0,
-          .soft_cap = static_cast<float>(c.attention_soft_cap)};
+          .soft_cap = static_cast<float>(c.attention_soft_cap),
+          .alibi_slopes = slopes};
 }
 
 at::Tensor soft_capped(const at::Tensor& logits, double cap) {
@@ -92,14 +118,18 @@ at::Tensor soft_capped(const at::Tensor& logits, double cap) {
 }  // namespace
 
 Decoder::Layer::Layer(const DecoderConfig& c, const WeightScope& scope)
-    : attention_norm(c.norm, scope(c.names.attention_norm), c.hidden_size, c.norm_eps),
-      qkv(make_qkv(c, scope("self_attn"))),
-      query_norm(make_head_norm(c, scope("self_attn")("q_norm"))),
-      key_norm(make_head_norm(c, scope("self_attn")("k_norm"))),
-      output(scope("self_attn")(c.names.output), int64_t{c.num_heads} * c.head_dim, c.hidden_size,
-             required_if(c.output_bias)),
+    : attention_norm(sublayer_norm(c, scope(c.names.attention_norm))),
+      qkv(make_qkv(c, scope(c.names.attention))),
+      query_norm(make_head_norm(c, scope(c.names.attention)(c.names.query_norm))),
+      key_norm(make_head_norm(c, scope(c.names.attention)(c.names.key_norm))),
+      whole_query_norm(
+          make_whole_norm(c, c.num_heads, scope(c.names.attention)(c.names.query_norm))),
+      whole_key_norm(
+          make_whole_norm(c, c.num_kv_heads, scope(c.names.attention)(c.names.key_norm))),
+      output(scope(c.names.attention)(c.names.output), int64_t{c.num_heads} * c.head_dim,
+             c.hidden_size, required_if(c.output_bias)),
       attention_output_norm(make_norm_if_named(c.names.attention_output_norm, c, scope)),
-      mlp_norm(c.norm, scope(c.names.mlp_norm), c.hidden_size, c.norm_eps),
+      mlp_norm(sublayer_norm(c, scope(c.names.mlp_norm))),
       up(make_up(c, mlp_scope(c, scope))),
       down(mlp_scope(c, scope)(c.names.down), c.intermediate_size, c.hidden_size,
            required_if(c.mlp_bias)),
@@ -108,25 +138,39 @@ Decoder::Layer::Layer(const DecoderConfig& c, const WeightScope& scope)
 Decoder::Decoder(const DecoderConfig& config, const WeightScope& backbone, const WeightScope& head)
     : config_(config) {
   const WeightScope stem = stem_of(config, backbone);
-  embedding_ = make_embedding(config, stem("embed_tokens"));
-  if (config.rotary) {
-    rope_.emplace(config.rope);
-    if (config.rope_of_sliding_layers) sliding_rope_.emplace(*config.rope_of_sliding_layers);
-  } else {
-    const int64_t rows = int64_t{config.position_offset} + config.max_positions;
-    positions_ = stem("embed_positions").tensor("weight", {rows, config.hidden_size});
-  }
+  embedding_ = make_embedding(config, stem(config.names.embedding));
+  make_positions(stem);
   if (config.embedding_size != config.hidden_size) {
     project_in_.emplace(stem("project_in"), config.embedding_size, config.hidden_size, Bias::kNone);
     project_out_.emplace(stem("project_out"), config.hidden_size, config.embedding_size,
                          Bias::kNone);
   }
   for (int i = 0; i < config.num_layers; ++i) {
-    layers_.emplace_back(config, stem("layers")(i).quantizable());
+    layers_.emplace_back(config, stem(config.names.layers)(i).quantizable());
   }
   inserts_.resize(layers_.size());
   if (config.final_norm) norm_ = make_norm_if_named(config.names.final_norm, config, stem);
-  head_ = make_head(config, head, stem("embed_tokens"), embedding_);
+  head_ = make_head(config, head, stem(config.names.embedding), embedding_);
+}
+
+Decoder::Decoder(const DecoderConfig& config, const WeightScope& with_head)
+    : Decoder(config, backbone_of(config, with_head), with_head) {}
+
+void Decoder::make_positions(const WeightScope& stem) {
+  switch (config_.positions) {
+    case PositionKind::kRotary:
+      rope_.emplace(config_.rope);
+      if (config_.rope_of_sliding_layers) sliding_rope_.emplace(*config_.rope_of_sliding_layers);
+      break;
+    case PositionKind::kLearned: {
+      const int64_t rows = int64_t{config_.position_offset} + config_.max_positions;
+      positions_ = stem("embed_positions").tensor("weight", {rows, config_.hidden_size});
+      break;
+    }
+    case PositionKind::kAlibi:
+      alibi_slopes_ = at::tensor(config_.alibi_slopes, at::kFloat).to(stem.device());
+      break;
+  }
 }
 
 at::Tensor Decoder::embed(const at::Tensor& ids) const {
@@ -142,7 +186,7 @@ at::Tensor Decoder::embed(const at::Tensor& ids) const {
 at::Tensor Decoder::enter(at::Tensor h, const AttentionInput& input) const {
   if (project_in_) h = (*project_in_)(h);
   if (config_.input_scale != 1) h = h * at::scalar_tensor(config_.input_scale, h.options());
-  if (config_.rotary) return h;
+  if (config_.positions != PositionKind::kLearned) return h;
   std::vector<int64_t> rows;
   rows.reserve(input.positions.size());
   for (const RopePosition& place : input.positions) {
@@ -159,17 +203,29 @@ Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device
   return tables;
 }
 
+void Decoder::normalize_queries_and_keys(const Layer& layer, at::Tensor& qkv) const {
+  if (layer.query_norm) {
+    layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
+    layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
+  }
+  if (layer.whole_query_norm) {
+    const int64_t queries = int64_t{config_.num_heads} * config_.head_dim;
+    at::Tensor q = qkv.narrow(1, 0, queries);
+    at::Tensor k = qkv.narrow(1, queries, int64_t{config_.num_kv_heads} * config_.head_dim);
+    q.copy_((*layer.whole_query_norm)(q.contiguous()));
+    k.copy_((*layer.whole_key_norm)(k.contiguous()));
+  }
+}
+
 at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rope,
                            const AttentionInput& input, const LayerCache& cache) const {
   const Layer& layer = layers_[index];
   at::Tensor qkv =
       layer.qkv(layer.before_attention ? (*layer.before_attention)(x, input) : x, input.adapters);
-  if (config_.qk_norm) {
-    layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
-    layer.key_norm->normalize_heads(qkv, config_.num_heads, config_.num_kv_heads);
-  }
+  if (config_.qkv_clip > 0) qkv.clamp_(-config_.qkv_clip, config_.qkv_clip);
+  normalize_queries_and_keys(layer, qkv);
   const at::Tensor& table = config_.slides[index] ? rope.sliding : rope.full;
-  const AttentionShape shape = attention_shape(config_, index);
+  const AttentionShape shape = attention_shape(config_, index, alibi_slopes_);
   at::Tensor mixed = paged_attention(qkv, shape, table, input, cache);
   if (!layer.prompts.empty()) {
     layer.prompts.add_to(mixed, rotated_queries(qkv, shape, table), input.adapters);
@@ -196,7 +252,9 @@ at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& 
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     const at::Tensor mixed = attend(static_cast<int>(i), x, rope, input, cache[i]);
-    if (config_.norm_first) {
+    if (config_.parallel_residual) {
+      x = next_input(i + 1, h, mlp(layer, layer.mlp_norm(h), input.adapters) + mixed, input);
+    } else if (config_.norm_first) {
       x = next_input(i + 1, h, mlp(layer, layer.mlp_norm.add(h, mixed), input.adapters), input);
     } else {
       h = layer.attention_norm.add(h, mixed);
@@ -246,7 +304,8 @@ void Decoder::add_adapter(int number, Adapter& adapter) {
 }
 
 at::Tensor Decoder::logits(const at::Tensor& h) const {
-  return soft_capped((*head_)(h), config_.logit_soft_cap);
+  const at::Tensor logits = soft_capped((*head_)(h), config_.logit_soft_cap);
+  return config_.logit_scale == 1 ? logits : logits * config_.logit_scale;
 }
 
 }  // namespace saccade

@@ -36,12 +36,14 @@ class AttentionInsert {
 
 // A decoder-only language model: blocks of grouped-query attention over the paged cache and an MLP,
 // in the variants that DecoderConfig tells (LLaMA: Touvron et al. 2023; OPT: Zhang et al. 2022;
-// Gemma 2: Gemma Team 2024).
+// Gemma 2: Gemma Team 2024; GPT-NeoX: Black et al. 2022; MPT: MosaicML 2023).
 class Decoder {
  public:
-  // `backbone` holds embed_tokens, layers and norm; `head` holds lm_head. The embedding serves as
+  // `backbone` holds embedding, layers and norm; `head` holds lm_head. The embedding serves as
   // head when config.tie_word_embeddings says so or the file has no head.
   Decoder(const DecoderConfig& config, const WeightScope& backbone, const WeightScope& head);
+  // Both as the reference's class with a head names them.
+  Decoder(const DecoderConfig& config, const WeightScope& with_head);
 
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, embedding_size]
   // [T, embedding_size] -> [T, embedding_size]
@@ -73,8 +75,10 @@ class Decoder {
     Norm attention_norm;
     std::shared_ptr<const DecoderInsert> before_attention;  // of the family; null: none
     Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
-    std::optional<RmsNorm> query_norm;
+    std::optional<RmsNorm> query_norm;  // of each head
     std::optional<RmsNorm> key_norm;
+    std::optional<Norm> whole_query_norm;  // of all heads together
+    std::optional<Norm> whole_key_norm;
     AttentionPrompts prompts;                       // of adapters
     std::shared_ptr<const AttentionInsert> insert;  // of the family; null: none
     Linear output;                                  // [hidden, heads * head_dim]
@@ -90,8 +94,10 @@ class Decoder {
     at::Tensor sliding;
   };
 
+  void make_positions(const WeightScope& stem);
   at::Tensor enter(at::Tensor h, const AttentionInput& input) const;
   RopeTables rope_tables(const AttentionInput& input, at::Device device) const;
+  void normalize_queries_and_keys(const Layer& layer, at::Tensor& qkv) const;
   at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
                     const AttentionInput& input, const LayerCache& cache) const;
   at::Tensor next_input(size_t layer, at::Tensor& h, const at::Tensor& changed,
@@ -102,7 +108,8 @@ class Decoder {
   std::optional<Rope> rope_;
   std::optional<Rope> sliding_rope_;
   at::Tensor embedding_;  // [vocab, embedding_size]
-  at::Tensor positions_;  // [position_offset + max_positions, hidden], learned
+  at::Tensor positions_;     // [position_offset + max_positions, hidden], learned
+  at::Tensor alibi_slopes_;  // [heads] float32
   std::optional<Linear> project_in_;
   std::vector<Layer> layers_;
   std::vector<std::shared_ptr<const DecoderInsert>> inserts_;  // [num_layers]; null: none

@@ -4,13 +4,10 @@
 #include <cmath>
 #include <optional>
 
+#include "engine/models/decoder_parsers.h"
+
 namespace saccade {
 namespace {
-
-// Far above any model's: the rotary frequencies are made before a tensor has confirmed the width.
-constexpr int kMaxHeadDim = 4096;
-// And layers: flags of each are made before a tensor has confirmed their number.
-constexpr int kMaxLayers = 4096;
 
 // Class defaults of the reference library's configuration classes.
 struct Defaults {
@@ -209,7 +206,7 @@ DecoderConfig parse_qwen3(const JsonView& config) {
                                             .max_positions = 32768,
                                             .head_dim = 128});
   qwen.qkv_bias = qwen.output_bias = config.boolean("attention_bias", false);
-  qwen.qk_norm = true;
+  qwen.qk_norm = QkNorm::kHeads;
   read_qwen_window(qwen, config);
   return qwen;
 }
@@ -303,7 +300,7 @@ DecoderConfig parse_gemma3(const JsonView& config) {
                                             .tied = true,
                                             .activation_key = "hidden_activation",
                                             .activation = "gelu_pytorch_tanh"});
-  gemma.qk_norm = true;
+  gemma.qk_norm = QkNorm::kHeads;
   gemma.embedding_scale = std::sqrt(static_cast<double>(gemma.hidden_size));
   gemma.logit_soft_cap = read_cap(config, "final_logit_softcapping", 0);
   const int pattern = config.positive_int("sliding_window_pattern", 6);
@@ -322,12 +319,7 @@ DecoderConfig parse_opt(const JsonView& config) {
   opt.num_layers = config.integer_or("num_hidden_layers", 12, 1, kMaxLayers);
   opt.max_positions = config.positive_int("max_position_embeddings", 2048);
   opt.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
-  opt.num_heads = opt.num_kv_heads = config.positive_int("num_attention_heads", 12);
-  if (opt.hidden_size % opt.num_heads != 0) {
-    config.fail("num_attention_heads", "does not divide hidden_size");
-  }
-  opt.head_dim = opt.hidden_size / opt.num_heads;
-  opt.attention_scale = 1 / std::sqrt(static_cast<double>(opt.head_dim));
+  share_width_among_heads(opt, config, "num_attention_heads", 12);
   opt.norm = NormKind::kLayer;
   opt.norm_eps = 1e-5;  // no field of the file
   opt.norm_first = config.boolean("do_layer_norm_before", true);
@@ -339,9 +331,8 @@ DecoderConfig parse_opt(const JsonView& config) {
   opt.gated_mlp = false;
   opt.activation = parse_activation(config.string("activation_function", "relu"),
                                     config.path_of("activation_function"));
-  opt.rotary = false;
+  opt.positions = PositionKind::kLearned;
   opt.position_offset = 2;
-  opt.slides.assign(opt.num_layers, false);
   opt.names = {.stem = "decoder",
                .final_norm = "final_layer_norm",
                .attention_norm = "self_attn_layer_norm",
@@ -368,9 +359,24 @@ constexpr std::array kTypes = {
     DecoderType{"gemma2", parse_gemma2},
     DecoderType{"gemma3_text", parse_gemma3},
     DecoderType{"opt", parse_opt},
+    DecoderType{"mpt", parse_mpt},
+    DecoderType{"mosaic_gpt", parse_mosaic_gpt, /*stands_alone=*/false},
+    DecoderType{"gpt_neox", parse_gpt_neox},
 };
 
 }  // namespace
+
+void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
+                             int fallback) {
+  decoder.num_heads = decoder.num_kv_heads = config.positive_int(key, fallback);
+  if (decoder.hidden_size % decoder.num_heads != 0) config.fail(key, "does not divide the width");
+  decoder.head_dim = decoder.hidden_size / decoder.num_heads;
+  if (decoder.head_dim > kMaxHeadDim) {
+    config.fail(key, "makes heads wider than " + std::to_string(kMaxHeadDim));
+  }
+  decoder.attention_scale = 1 / std::sqrt(static_cast<double>(decoder.head_dim));
+  decoder.slides.assign(decoder.num_layers, false);
+}
 
 DecoderConfig parse_decoder_config(const JsonView& config, const std::string& type) {
   std::string known;

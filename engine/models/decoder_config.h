@@ -12,15 +12,29 @@
 
 namespace saccade {
 
+// How a decoder knows where its tokens stand.
+enum class PositionKind { kRotary, kLearned, kAlibi };
+
+// What is normalised of q and k before they are rotated: each head by itself, or all heads of a
+// token as one row.
+enum class QkNorm { kNone, kHeads, kWhole };
+
 // What a decoder's tensors are called below its backbone. Empty: the model has no such tensor.
 struct DecoderNames {
-  std::string_view stem = "";  // between the backbone and embed_tokens, layers and the rest
+  std::string_view backbone = "model";  // within the class with a head
+  std::string_view head = "lm_head";    // there; "lm_head" is understood as well
+  std::string_view stem = "";           // between the backbone and the embedding, layers, the rest
+  std::string_view embedding = "embed_tokens";
+  std::string_view layers = "layers";
   std::string_view final_norm = "norm";
   std::string_view attention_norm = "input_layernorm";
   std::string_view attention_output_norm = "";
   std::string_view mlp_norm = "post_attention_layernorm";
   std::string_view mlp_output_norm = "";
+  std::string_view attention = "self_attn";
   std::string_view qkv = "";  // one tensor instead of q_proj, k_proj and v_proj
+  std::string_view query_norm = "q_norm";
+  std::string_view key_norm = "k_norm";
   std::string_view output = "o_proj";
   std::string_view mlp = "mlp";
   std::string_view gate_up = "";  // one tensor instead of gate_proj and up
@@ -28,7 +42,8 @@ struct DecoderNames {
   std::string_view down = "down_proj";
 };
 
-// A decoder-only language model as data: what tells LLaMA, Mistral, Qwen, Phi, Gemma and OPT apart.
+// A decoder-only language model as data: what tells LLaMA, Mistral, Qwen, Phi, Gemma, OPT, MPT and
+// GPT-NeoX apart.
 struct DecoderConfig {
   std::string type;  // the reference library's model_type
   int vocab_size = 0;
@@ -45,11 +60,15 @@ struct DecoderConfig {
 
   NormKind norm = NormKind::kRms;
   double norm_eps = 0;
+  bool norm_bias = true;   // of LayerNorms
   bool norm_first = true;  // false: after each residual sum instead of before each sublayer
   bool final_norm = true;
-  bool qk_norm = false;  // each head of q and k is normalised before it is rotated
+  QkNorm qk_norm = QkNorm::kNone;
+  bool parallel_residual = false;  // both sublayers of a layer read its input
 
   bool qkv_bias = false;
+  bool qkv_by_head = false;  // the one tensor holds q, k and v of a head behind each other
+  double qkv_clip = 0;       // q, k and v are kept within +-clip before all else; 0: as they are
   bool output_bias = false;
   bool mlp_bias = false;
   bool gated_mlp = true;
@@ -58,13 +77,15 @@ struct DecoderConfig {
   double attention_scale = 0;     // of q k
   double attention_soft_cap = 0;  // scores become cap * tanh(score / cap); 0: none
   double logit_soft_cap = 0;
+  double logit_scale = 1;
   double embedding_scale = 1;  // of the token embeddings
   double input_scale = 1;      // of all rows that enter the first layer, visual ones included
 
   int sliding_window = 0;                            // of the layers that slide
   std::vector<bool> slides;                          // [num_layers]
-  bool rotary = true;                                // false: learned positions
+  PositionKind positions = PositionKind::kRotary;
   int position_offset = 0;                           // learned positions: row of position 0
+  std::vector<float> alibi_slopes;                   // kAlibi: [num_heads], attention.h
   RopeConfig rope;                                   // of the layers that see everything
   std::optional<RopeConfig> rope_of_sliding_layers;  // else the same
 

@@ -58,7 +58,7 @@ FlamingoConfig parse_config(const ModelFolder& folder) {
 class OpenFlamingo : public DecoderModel {
  public:
   OpenFlamingo(const FlamingoConfig& config, const WeightScope& root)
-      : DecoderModel(Decoder(config.text, root("language_model")("model"), root("language_model"))),
+      : DecoderModel(Decoder(config.text, root("language_model"))),
         tower_(config.vision, root("vision_model"), config.vision.num_layers,
                /*with_post_norm=*/false),
         resampler_(config.resampler, root("perceiver_resampler")) {

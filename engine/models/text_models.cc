@@ -36,7 +36,12 @@ ModelInfo describe(const ModelFolder& folder) {
 }
 
 std::unique_ptr<VisionLanguageModel> build(const ModelFolder& folder, const WeightScope& root) {
-  return std::make_unique<TextModel>(Decoder(parse_config(folder), root("model"), root));
+  return std::make_unique<TextModel>(Decoder(parse_config(folder), root));
+}
+
+// What older releases of the library saved beside the weights.
+std::vector<std::string> buffers() {
+  return {"rotary_emb.inv_freq", "attention.bias", "attention.masked_bias"};
 }
 
 std::vector<std::string> summary(const ModelFolder& folder) {
@@ -49,7 +54,7 @@ const std::vector<ModelFamily>& text_families() {
   static const std::vector<ModelFamily> families = [] {
     std::vector<ModelFamily> rows;
     for (const std::string_view type : decoder_types()) {
-      rows.push_back({type, {}, {"rotary_emb.inv_freq"}, describe, build, summary});
+      rows.push_back({type, {}, buffers(), describe, build, summary});
     }
     return rows;
   }();

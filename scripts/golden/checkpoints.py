@@ -314,4 +314,5 @@ def make_tokenizer(kind):
         return tt.byte_level_bpe(320, "<|begin|>", adds_bos=False), None, "<|end|>", None
     if kind == "smol":  # the begin token stands in the template alone
         return tt.byte_level_bpe(320, "<|im_start|>", adds_bos=False), "<|im_start|>", "<|end|>", None
-    return tt.byte_level_bpe(320), "<|begin|>", "<|end|>", None
+    size = 270 if kind == "few_bytes" else 320
+    return tt.byte_level_bpe(size), "<|begin|>", "<|end|>", None

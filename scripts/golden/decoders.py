@@ -14,6 +14,8 @@ CLASSES = {
     "gemma2": ("Gemma2Config", "Gemma2ForCausalLM"),
     "gemma3_text": ("Gemma3TextConfig", "Gemma3ForCausalLM"),
     "opt": ("OPTConfig", "OPTForCausalLM"),
+    "mpt": ("MptConfig", "MptForCausalLM"),
+    "gpt_neox": ("GPTNeoXConfig", "GPTNeoXForCausalLM"),
 }
 
 
@@ -51,6 +53,23 @@ OPT = dict(
     max_position_embeddings=128,
     word_embed_proj_dim=32,
 )
+# No power of two of heads: their slopes come in an order of their own.
+MPT = dict(
+    d_model=24,
+    n_heads=6,
+    n_layers=2,
+    max_seq_len=256,
+    attn_config=dict(clip_qkv=1.5, softmax_scale=0.4),
+)
+NEOX = dict(
+    hidden_size=32,
+    intermediate_size=40,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=256,
+    rotary_pct=0.5,
+    rotary_emb_base=500,
+)
 # Eight of sixteen dimensions turn; each frequency has a factor of its own.
 LONG = {
     "type": "longrope",
@@ -63,6 +82,7 @@ def checkpoints(make):
     """make(name, family, cases, text config, **options of a Checkpoint)"""
     few = lambda shift: lambda: cases.few_text_cases(shift)
     byte_level = dict(tokenizer="bytes", eos=("<|end|>",), weights="float16")
+    few_bytes = dict(byte_level, tokenizer="few_bytes")
     pieces = dict(tokenizer="metaspace", weights="bfloat16")
     return [
         make("mistral", "mistral", few(0), MISTRAL, **pieces),
@@ -119,6 +139,22 @@ def checkpoints(make):
             seed=3,
             **byte_level
         ),
+        make("mpt", "mpt", few(2), MPT, **few_bytes),
+        make("gpt_neox", "gpt_neox", few(5), NEOX, **few_bytes),
+        # As RedPajama-INCITE: one sublayer after the other, whole heads turn; and without biases.
+        make(
+            "gpt_neox_serial",
+            "gpt_neox",
+            few(3),
+            dict(
+                NEOX,
+                rotary_pct=1.0,
+                use_parallel_residual=False,
+                attention_bias=False,
+                tie_word_embeddings=True,
+            ),
+            **few_bytes
+        ),
         *[
             make(name + "_v5", family, few(shift), source=name, **options)
             for name, family, shift, options in (
@@ -127,6 +163,8 @@ def checkpoints(make):
                 ("qwen3", "qwen3", 6, byte_level),
                 ("gemma2", "gemma2", 3, pieces),
                 ("opt_post", "opt", 8, byte_level),
+                ("mpt", "mpt", 2, few_bytes),
+                ("gpt_neox", "gpt_neox", 5, few_bytes),
             )
         ],
         make("gemma3_text_v5", "gemma3_text", few(5), source="gemma3_text", weights="bfloat16"),

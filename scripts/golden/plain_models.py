@@ -35,7 +35,10 @@ def _name(name):
     name = re.sub(r"^vision_model\.", "vision.", name)
     name = re.sub(r"^(model\.)?multi_modal_projector\.", "projector.", name)
     name = re.sub(r"^(model\.)?image_newline$", "newline", name)
-    name = re.sub(r"^(language_model\.)?lm_head\.", "head.", name)
+    name = re.sub(r"^(language_model\.)?(lm_head|embed_out)\.", "head.", name)
+    name = re.sub(r"^(language_model\.)?(transformer|gpt_neox)\.", "decoder.", name)
+    name = re.sub(r"^decoder\.(wte|embed_in)\.", "decoder.embed_tokens.", name)
+    name = re.sub(r"^decoder\.blocks\.", "decoder.layers.", name)
     name = re.sub(r"^(language_model\.model|model\.language_model|model)\.", "decoder.", name)
     return name.replace("decoder.decoder.", "decoder.", 1)  # OPT
 
@@ -48,7 +51,8 @@ def linear(w, name, x):
 def layer_norm(w, name, x, eps):
     mean = x.mean(-1, keepdim=True)
     variance = ((x - mean) ** 2).mean(-1, keepdim=True)
-    return (x - mean) / torch.sqrt(variance + eps) * w[name + ".weight"] + w[name + ".bias"]
+    y = (x - mean) / torch.sqrt(variance + eps) * w[name + ".weight"]
+    return y + w[name + ".bias"] if name + ".bias" in w else y
 
 
 def gelu(x):
@@ -71,10 +75,10 @@ ACTIVATIONS = {
 }
 
 
-def attention(q, k, v, heads, mask=None, scale=None, cap=None):
-    """q [Tq,heads*d], k and v [Tk,heads*d] -> [Tq,heads*d]."""
+def attention(q, k, v, heads, mask=None, scale=None, cap=None, bias=0):
+    """q [Tq,heads*d], k and v [Tk,heads*d] -> [Tq,heads*d]. bias: [heads,Tq,Tk]."""
     q, k, v = (t.reshape(t.shape[0], heads, -1).transpose(0, 1) for t in (q, k, v))
-    scores = soft_cap(q @ k.transpose(1, 2) * (scale or q.shape[-1] ** -0.5), cap)
+    scores = soft_cap(q @ k.transpose(1, 2) * (scale or q.shape[-1] ** -0.5), cap) + bias
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     exponents = torch.exp(scores - scores.amax(-1, keepdim=True))

@@ -2,7 +2,8 @@
 
 import random
 
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "opt")
+BEHIND_TOWERS = ("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text", "opt")
+DECODERS = BEHIND_TOWERS + ("mpt", "gpt_neox")
 ACTIVATIONS = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "quick_gelu", "relu")
 EPSILONS = (1e-5, 1e-6, 1e-4, 3e-3)
 
@@ -193,7 +194,40 @@ def opt(rng):
     )
 
 
-_TEXTS = {f.__name__: f for f in (llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3_text, opt)}
+def mpt(rng):
+    heads = rng.one(1, 2, 3, 4, 5, 6, 8, 12)
+    attention = rng.some(0.4, clip_qkv=rng.one(0.3, 1.0, 8.0), softmax_scale=rng.one(0.1, 0.4))
+    return {
+        "d_model": heads * rng.one(4, 7, 8, 12),
+        "n_heads": heads,
+        "n_layers": rng.one(1, 2, 3),
+        "max_seq_len": rng.one(1024, 2048),
+        "tie_word_embeddings": rng.maybe(0.7),
+        "attn_config": attention,
+    } | rng.some(0.4, layer_norm_epsilon=rng.epsilon(), learned_pos_emb=False)
+
+
+def gpt_neox(rng):
+    text = common_text(rng, explicit_width=False, ropes=ALL_ROPES)
+    for field in ("num_key_value_heads", "rms_norm_eps"):
+        text.pop(field)
+    text["rotary_emb_base"] = text.pop("rope_theta")
+    width = text["hidden_size"] // text["num_attention_heads"]
+    part = rng.one(0.25, 0.5, 1.0)
+    text["rotary_pct"] = part if int(width * part) % 2 == 0 and int(width * part) > 2 else 1.0
+    return text | rng.some(
+        0.4,
+        layer_norm_eps=rng.epsilon(),
+        use_parallel_residual=False,
+        attention_bias=False,
+        hidden_act=rng.choice(ACTIVATIONS),
+    )
+
+
+_TEXTS = {
+    f.__name__: f
+    for f in (llama, mistral, qwen2, qwen3, phi3, gemma2, gemma3_text, opt, mpt, gpt_neox)
+}
 
 
 def text_of(rng, decoder):

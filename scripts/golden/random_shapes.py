@@ -4,7 +4,7 @@ Sizes stay tiny; everything else is as free as the library lets it be.
 """
 
 from checkpoint import Checkpoint
-from random_decoders import ACTIVATIONS, DECODERS, Draw, heads_of, text_of, window
+from random_decoders import ACTIVATIONS, BEHIND_TOWERS, DECODERS, Draw, heads_of, text_of, window
 
 # Tokenizers whose end token is "</s>", and those with "<|end|>".
 PIECES, BYTES = ("prepend", "metaspace"), ("bytes",)
@@ -72,7 +72,7 @@ def mlp_fields(rng):
 
 def decoder_of(rng, *preferred):
     """(model_type, fields) of a decoder behind a tower."""
-    name = rng.choice(preferred + DECODERS)
+    name = rng.choice(preferred + BEHIND_TOWERS)
     text, _ = text_of(rng, name)
     text["max_position_embeddings"] = 2048
     return name, text

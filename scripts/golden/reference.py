@@ -22,7 +22,7 @@ class StageRecorder:
         self.tensors = {}
         self._handles = []
         for name, module in model.named_modules():
-            if hasattr(module, "embed_tokens") and hasattr(module, "layers"):
+            if hasattr(module, "layers") or hasattr(module, "blocks"):
                 self._watch_embeddings(module)
             for pattern, key, take_input in stages_of(family):
                 match = re.search(pattern, name)
@@ -43,10 +43,15 @@ class StageRecorder:
 
     def _watch_embeddings(self, backbone):
         """What enters the decoder: the given embeddings, else those of the ids."""
+        names = ("embed_tokens", "wte", "embed_in")
+        table = next((getattr(backbone, n) for n in names if hasattr(backbone, n)), None)
+        if table is None:
+            return
 
-        def hook(module, _args, kwargs):
+        def hook(_module, args, kwargs):
             given = kwargs.get("inputs_embeds")
-            found = module.embed_tokens(kwargs["input_ids"]) if given is None else given
+            ids = args[0] if args else kwargs.get("input_ids")
+            found = table(ids) if given is None else given
             self.tensors.setdefault("inputs_embeds", found.detach().clone())
 
         self._handles.append(backbone.register_forward_pre_hook(hook, with_kwargs=True))

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 import plain_anyres
 import plain_medvint
-from plain_models import Decoder, QFormer, Tower, gelu, layer_norm, linear, read_checkpoint
+from plain_decoders import decoder_class
+from plain_models import QFormer, Tower, gelu, layer_norm, linear, read_checkpoint
 from plain_idefics import IdeficsModel
 from plain_idefics2 import Idefics2Model
 from plain_lavin import LavinModel
@@ -34,7 +35,7 @@ class Model:
     def assemble(self):
         """The parts, from config and weights as they are now."""
         text = self.config.get("text_config", self.config)
-        self.decoder = Decoder(text, self.w)
+        self.decoder = decoder_class(text)(text, self.w)
         # These have a head of their own, which caps nothing.
         if self.family == "llava" or self.family in plain_anyres.FAMILIES:
             self.decoder.logit_cap = None

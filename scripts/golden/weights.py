@@ -9,12 +9,12 @@ import zlib
 
 import torch
 
-NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm\d?|ln_q|(^|\.)ln)\.weight$")
+NORM = re.compile(r"(layer_?norm\d?|layrnorm|LayerNorm|(^|\.|q_|k_)norm(\d?|_\w)|ln_q|[qk]_ln|(^|\.)ln(_\w)?)\.weight$")
 SUBLAYER_NORM = re.compile(r"post_(attention|feedforward)_layernorm\.weight$")
 HALF = re.compile(
     r"(class_embedding|position_embeddings?(\.weight)?|embed_positions\.weight|query_tokens|latents)$"
 )
-EMBEDDING = re.compile(r"(embed_tokens|additional_embedding|word_embeddings)\.weight$")
+EMBEDDING = re.compile(r"(embed_tokens|additional_embedding|word_embeddings|wte|embed_in)\.weight$")
 
 
 def reinitialize(model, seed, byte_ids=()):
@@ -30,7 +30,7 @@ def reinitialize(model, seed, byte_ids=()):
                 parameter -= 1
             if gemma and SUBLAYER_NORM.search(name):  # else a token's own embedding outweighs all
                 parameter += 1.5
-            if name.endswith("lm_head.weight") and not tied:
+            if name.endswith(("lm_head.weight", "embed_out.weight")) and not tied:
                 parameter[list(byte_ids)] *= 0.6
 
 

@@ -268,6 +268,11 @@ static void decode_task(const PagedAttentionArgs& args, const AttentionTask& tas
     if (args.soft_cap > 0) {
       cap_scores(scores + h * kSplitKeys, task.end - task.begin, 1.0f, args.soft_cap);
     }
+    if (args.alibi_slopes != nullptr) {
+      add_alibi(scores + h * kSplitKeys, task.end - task.begin, 1.0f,
+                args.alibi_slopes[task.kv_head * group + h],
+                task.begin - (sequence.context_length - 1));
+    }
     states[h] = exponentiate(scores + h * kSplitKeys, task.end - task.begin);
   }
   if (task.partial >= 0) {

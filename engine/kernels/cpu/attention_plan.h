@@ -72,6 +72,18 @@ static inline void cap_scores(float* scores, int n, float scale, float cap) {
   }
 }
 
+// scores[i] = scores[i] * scale + slope * (distance + i) for n keys in a row, of which the first
+// lies `distance` behind the query (at most 0); only where args.alibi_slopes is set.
+static inline void add_alibi(float* scores, int n, float scale, float slope, int distance) {
+  float lanes[kLanes];
+  for (int i = 0; i < kLanes; ++i) lanes[i] = static_cast<float>(distance + i);
+  Vec distances = load(lanes);
+  for (int i = 0; i < n; i += kLanes, distances += static_cast<float>(kLanes)) {
+    const int part = min_of(kLanes, n - i);
+    store_part(scores + i, load_part(scores + i, part) * scale + distances * slope, part);
+  }
+}
+
 static inline float group_max(const float* values, int n) {
   float best = -__builtin_inff();
   int i = 0;

@@ -244,6 +244,11 @@ class QueryTile {
       cap_scores(scores + from, to - from, scale, args_.soft_cap);
       scale = 1;
     }
+    if (args_.alibi_slopes != nullptr) {
+      const float slope = args_.alibi_slopes[task_.kv_head * group_ + r % group_];
+      add_alibi(scores + from, to - from, scale, slope, key + from - position);
+      scale = 1;
+    }
     const float scaled_maximum = group_max(scores + from, to - from) * scale;
     const float maximum = max_of(maximum_[r], scaled_maximum);
     if (maximum > maximum_[r]) {

@@ -23,6 +23,7 @@ __global__ void plain_kernel(const __grid_constant__ PagedAttentionArgs args) {
   const int64_t token = sequence.query_start + query;
   const int position = sequence.context_length - sequence.query_length + query;
   constexpr int kPieces = kPlainMaxHeadDim / 32;
+  const float slope = args.alibi_slopes != nullptr ? args.alibi_slopes[head] : 0.0f;
   float q[kPieces] = {}, out[kPieces] = {}, top = -INFINITY, sum = 0;
   const T* q_row = static_cast<const T*>(args.q) + token * args.q_stride + int64_t{head} * d;
 #pragma unroll
@@ -42,6 +43,7 @@ __global__ void plain_kernel(const __grid_constant__ PagedAttentionArgs args) {
     }
     float score = sum_over_warp(dot) * args.scale;
     if (args.soft_cap > 0) score = args.soft_cap * tanhf(score / args.soft_cap);
+    score += slope * (key - position);
     const float highest = fmaxf(top, score);
     const float keep = expf(top - highest), weight = expf(score - highest);
     top = highest;

@@ -57,6 +57,7 @@ struct QueryTile {
   float top[2] = {-INFINITY, -INFINITY};  // of rows t / 4 and t / 4 + 8
   float sum[2] = {};                      // this lane's share
   int position[2];                        // -1: no such row
+  float slope[2] = {};                    // of alibi
 
   // `rows` of the map from `first` on.
   __device__ void load_queries(const PagedAttentionArgs& args, const PagedSequence& sequence,
@@ -69,6 +70,7 @@ struct QueryTile {
       const int64_t token = sequence.query_start + row / map.group;
       const int head = kv_head * map.group + row % map.group;
       rows[i] = static_cast<const Bf16*>(args.q) + token * args.q_stride + int64_t{head} * D;
+      if (args.alibi_slopes != nullptr) slope[i] = args.alibi_slopes[head];
     }
 #pragma unroll
     for (int k = 0; k < D / 16; ++k) {
@@ -101,7 +103,11 @@ struct QueryTile {
         multiply(score[2 * n + 1], q[k], b[2], b[3]);
       }
     }
-    scale_and_mask<kKeys>(score, args, first_key);
+    if (args.alibi_slopes == nullptr) {
+      scale_and_mask<kKeys, false>(score, args, first_key);
+    } else {
+      scale_and_mask<kKeys, true>(score, args, first_key);
+    }
     weigh<kKeys>(score);
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
@@ -121,7 +127,7 @@ struct QueryTile {
   }
 
   // Scores become exponents of 2.
-  template <int kKeys>
+  template <int kKeys, bool kAlibi>
   __device__ void scale_and_mask(float (&score)[kKeys / 8][4], const PagedAttentionArgs& args,
                                  int first_key) const {
     constexpr float kLog2E = 1.4426950408889634f;
@@ -133,6 +139,7 @@ struct QueryTile {
         const int key = first_key + n * 8 + 2 * (lane % 4) + i % 2;
         float x = score[n][i] * args.scale;
         if (args.soft_cap > 0) x = args.soft_cap * tanhf(x / args.soft_cap);
+        if constexpr (kAlibi) x += slope[i / 2] * (key - position[i / 2]);
         score[n][i] = sees(i / 2, key, args.sliding_window) ? x * kLog2E : -INFINITY;
       }
     }

@@ -14,6 +14,7 @@ struct Shape {
   int heads, kv_heads, head_dim, block_size, window;
   float soft_cap = 0;
   bool causal = true;  // off: an encoder, with the heads of each key behind each other
+  float alibi = 0;     // slope of the first head; each further one's is 0.8 times that; 0: none
 };
 
 struct Chunk {
@@ -43,6 +44,9 @@ class Problem {
     values_ = Array<T>::random(pool, generator_);
     stride_ = shape_.heads * shape_.head_dim + 5;
     queries_ = Array<T>::random(tokens_ * stride_, generator_, spread);
+    for (int head = 0; head < shape_.heads; ++head) {
+      slopes_.push_back(shape_.alibi * std::pow(0.8f, static_cast<float>(head)));
+    }
   }
 
   Array<T> run(const std::vector<int>& only = {}) const {
@@ -59,6 +63,7 @@ class Problem {
                      .scale = scale(),
                      .sliding_window = shape_.window,
                      .soft_cap = shape_.soft_cap,
+                     .alibi_slopes = shape_.alibi > 0 ? slopes_.data() : nullptr,
                      .q = queries_.data(),
                      .q_stride = stride_,
                      .causal = shape_.causal,
@@ -144,7 +149,8 @@ class Problem {
       }
       const double score = dot * scale();
       const double cap = shape_.soft_cap;
-      scores.push_back(cap > 0 ? cap * std::tanh(score / cap) : score);
+      scores.push_back((cap > 0 ? cap * std::tanh(score / cap) : score) -
+                       double{slopes_[head]} * (position - j));
       positions.push_back(j);
     }
     const double maximum = *std::max_element(scores.begin(), scores.end());
@@ -169,6 +175,7 @@ class Problem {
   std::vector<int32_t> starts_;
   std::vector<std::vector<int32_t>> tables_;
   Array<T> keys_{0}, values_{0}, queries_{0};
+  std::vector<float> slopes_;
 };
 
 const Shape kShapes[] = {
@@ -191,6 +198,14 @@ const Shape kShapes[] = {
     {20, 1, 13, 16, 0, 0.1f},
     {3, 3, 64, 700, 0, 0, false},  // encoders: one block each
     {6, 2, 13, 16, 0, 0, false},
+    {4, 4, 64, 16, 0, 0, true, 0.5f},  // ALiBi, alone and with all else
+    {6, 6, 13, 16, 0, 0, true, 0.01f},
+    {8, 2, 128, 16, 0, 0, true, 0.1f},
+    {20, 1, 24, 16, 0, 0, true, 1.0f},
+    {4, 2, 64, 16, 10, 0, true, 0.3f},
+    {4, 2, 24, 16, 300, 0, true, 0.02f},
+    {6, 3, 33, 16, 0, 1.5f, true, 0.2f},
+    {4, 2, 80, 7, 40, 3.0f, true, 0.1f},
 };
 
 // Decodes first, then chunks, as the scheduler lays a step out; borders of splits and tiles.
@@ -205,7 +220,7 @@ const std::vector<std::vector<Chunk>> kSteps = {
 std::string name_of(const Shape& shape) {
   return std::to_string(shape.heads) + "/" + std::to_string(shape.kv_heads) + " heads of " +
          std::to_string(shape.head_dim) + ", blocks of " + std::to_string(shape.block_size) +
-         ", window " + std::to_string(shape.window);
+         ", window " + std::to_string(shape.window) + ", slope " + std::to_string(shape.alibi);
 }
 
 }  // namespace

@@ -73,8 +73,10 @@ class Step {
     }
     // What no token of these sequences has written is poison: it must not be seen.
     const LayerCache cache{poisoned(keys_, type), poisoned(values_, type)};
+    AttentionShape shape = shape_;
+    if (shape.alibi_slopes.defined()) shape.alibi_slopes = on_device(shape.alibi_slopes, at::kFloat);
     const at::Tensor out =
-        paged_attention(on_device(qkv_, type), shape_, rope_.to(test_device()), input, cache);
+        paged_attention(on_device(qkv_, type), shape, rope_.to(test_device()), input, cache);
     CHECK(relative_error(out, expected) < bound(type));
     int64_t row = 0;
     for (const kernels::PagedSequence& sequence : input_.sequences) {  // each for itself
@@ -129,6 +131,12 @@ const std::vector<Chunk> kChunks = {{1, 1},   {5, 1},   {16, 1},  {17, 1},    {2
                                     {256, 1}, {257, 1}, {700, 1}, {20, 2},    {300, 2},
                                     {33, 33}, {64, 64}, {65, 65}, {300, 100}, {600, 70}};
 
+// The same with slopes of 0.4 and less.
+AttentionShape with_alibi(AttentionShape shape) {
+  shape.alibi_slopes = at::pow(0.4, at::arange(1, shape.heads + 1, at::kFloat));
+  return shape;
+}
+
 AttentionShape shape_of(int heads, int kv_heads, int head_dim, int window = 0, float cap = 0) {
   return {heads, kv_heads, head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)), window, cap};
 }
@@ -142,10 +150,13 @@ TEST_CASE("paged attention equals the reference in every shape") {
        {shape_of(4, 4, 64), shape_of(8, 2, 128), shape_of(3, 3, 80), shape_of(4, 1, 96),
         shape_of(8, 1, 64), shape_of(2, 1, 256), shape_of(3, 3, 20), shape_of(20, 1, 128),
         shape_of(4, 2, 64, 40), shape_of(4, 2, 128, 300), shape_of(4, 2, 64, 0, 3.0f),
-        shape_of(2, 2, 24, 7, 3.0f)}) {
+        shape_of(2, 2, 24, 7, 3.0f), with_alibi(shape_of(4, 4, 64)),
+        with_alibi(shape_of(3, 3, 20)), with_alibi(shape_of(8, 2, 128, 300)),
+        with_alibi(shape_of(4, 2, 96, 0, 3.0f)), with_alibi(shape_of(4, 2, 256, 40, 3.0f))}) {
     for (const int block_size : {16, 5}) {
       INFO("heads " << shape.heads << " kv " << shape.kv_heads << " of " << shape.head_dim
-                    << " window " << shape.sliding_window << " block " << block_size);
+                    << " window " << shape.sliding_window << " block " << block_size << " alibi "
+                    << shape.alibi_slopes.defined());
       const Step step(shape, block_size, kChunks);
       step.check(at::kFloat);
       step.check(at::kBFloat16);
