@@ -1,10 +1,17 @@
 #!/usr/bin/env python3
 """Makes a folder that saccade serves of OpenFlamingo from its published parts.
 
-    convert_openflamingo.py --checkpoint checkpoint.pt --llm LLAMA_DIR --clip CLIP_DIR --every 4 OUT_DIR
+    convert_openflamingo.py --checkpoint checkpoint.pt --llm LLM_DIR --clip CLIP_DIR --every 4 OUT_DIR
+
+    published                          LLM                                           --every
+    OpenFlamingo-3B-vitl-mpt1b         anas-awadalla/mpt-1b-redpajama-200b           1
+    OpenFlamingo-3B-...-langinstruct   anas-awadalla/mpt-1b-redpajama-200b-dolly     1
+    OpenFlamingo-4B-vitl-rpj3b         togethercomputer/RedPajama-INCITE-Base-3B-v1  2
+    OpenFlamingo-9B-vitl-mpt7b         anas-awadalla/mpt-7b                          4
+    OpenFlamingo-9B (deprecated)       a LLaMA 7B                                    4
 
 The first file holds the gated cross-attention blocks, the perceiver and the embeddings of two new tokens. LLM is the Hugging
-Face folder of the decoder, LLaMA's: MPT's positions by bias and GPT-NeoX's parallel sublayers are none of saccade's. CLIP is
+Face folder of the decoder: LLaMA, MPT, MosaicGPT (MPT's predecessor) or GPT-NeoX, whose names and fields are kept. CLIP is
 the Hugging Face folder of the tower (openai/clip-vit-large-patch14 has the weights of OpenCLIP's ViT-L-14, openai). --every
 is the checkpoint's cross_attn_every_n_layers. The result is `model_type: openflamingo` (engine/models/openflamingo.cc).
 
@@ -29,7 +36,7 @@ from converting import (
     generation_config,
     load_pth,
     read_clip,
-    read_llama,
+    read_folder,
     renamed,
     write_folder,
 )
@@ -44,7 +51,19 @@ TEMPLATE = (
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '" + IMAGE + "' }}{% endfor %}{% endif %}"
     "{{ 'Question:' }}" + MESSAGE_TEXT + "{{ ' Short answer:' }}{% endif %}{% endfor %}"
 )
-LAYER = r"lang_encoder\.(?:gated_cross_attn_layers\.(\d+)|model\.layers\.(\d+)\.gated_cross_attn_layer)\.(.*)"
+LAYER = (
+    r"lang_encoder\.(?:gated_cross_attn_layers\.(\d+)|"
+    r"(?:model\.layers|transformer\.blocks|gpt_neox\.layers)\.(\d+)\.gated_cross_attn_layer)\.(.*)"
+)
+# Of a decoder's model_type: its embedding, its head (None: always tied), the field with its number of layers.
+DECODERS = {
+    "llama": ("model.embed_tokens.weight", "lm_head.weight", "num_hidden_layers"),
+    "mpt": ("transformer.wte.weight", None, "n_layers"),
+    "mosaic_gpt": ("transformer.wte.weight", None, "n_layers"),  # MPT-1B's own code, before MPT
+    "gpt_neox": ("gpt_neox.embed_in.weight", "embed_out.weight", "num_hidden_layers"),
+}
+# What older releases saved beside the weights.
+BUFFERS = ("rotary_emb.inv_freq", "attention.bias", "attention.masked_bias")
 NORMS_AND_LINEARS = {
     "attn.norm": "input_layernorm",
     "attn.to_q": "cross_attn.q_proj",
@@ -74,7 +93,7 @@ PERCEIVER_NAMES = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path, help="OpenFlamingo's checkpoint.pt")
-    parser.add_argument("--llm", required=True, type=pathlib.Path, help="Hugging Face folder of the LLaMA decoder")
+    parser.add_argument("--llm", required=True, type=pathlib.Path, help="Hugging Face folder of the decoder: LLaMA, MPT, GPT-NeoX")
     parser.add_argument("--clip", required=True, type=pathlib.Path, help="Hugging Face folder of the CLIP tower")
     parser.add_argument("--every", required=True, type=int, help="cross_attn_every_n_layers of the checkpoint")
     parser.add_argument("--dtype", default="float16", choices=DTYPES)
@@ -86,8 +105,8 @@ def convert(arguments):
     checkpoint = load_pth(arguments.checkpoint, "model_state_dict")
     checkpoint = {name.removeprefix("module."): tensor for name, tensor in checkpoint.items()}
     vision, tower = read_clip(arguments.clip)
-    llm_config, llm = read_llama(arguments.llm)
-    blocks = read_blocks(checkpoint, arguments.every, llm_config["num_hidden_layers"])
+    llm_config, llm = read_decoder(arguments.llm)
+    blocks = read_blocks(checkpoint, arguments.every, llm_config[DECODERS[llm_config["model_type"]][2]])
     perceiver = read_perceiver(checkpoint)
     arguments.out.mkdir(parents=True, exist_ok=True)
     end, image = add_tokens(arguments, checkpoint, llm, llm_config)
@@ -115,6 +134,15 @@ def convert(arguments):
         generation_config=generation_config(arguments.llm, llm_config, eos_token_id=end),
         preprocessor_config=crop_pictures(vision["image_size"]),
     )
+
+
+def read_decoder(folder):
+    """(config, tensors)"""
+    config = json.loads((folder / "config.json").read_text())
+    if config.get("model_type") not in DECODERS:
+        known = ", ".join(DECODERS)
+        raise SystemExit(f"{folder}/config.json: model_type is {config.get('model_type')}, not one of {known}")
+    return config, {name: tensor for name, tensor in read_folder(folder).items() if not name.endswith(BUFFERS)}
 
 
 def read_blocks(checkpoint, every, layers):
@@ -162,16 +190,22 @@ def add_tokens(arguments, checkpoint, llm, llm_config):
     config = json.loads((arguments.llm / "tokenizer_config.json").read_text())
     padding = [] if config.get("pad_token") else ["<PAD>"]
     ids = copy_tokenizer(arguments.llm, arguments.out, [END, IMAGE, *padding])
-    embedding = checkpoint.get("lang_encoder.model.embed_tokens.weight")
+    table, output, _ = DECODERS[llm_config["model_type"]]
+    embedding = checkpoint.get(f"lang_encoder.{table}")
     if embedding is None or len(embedding) <= max(ids):
-        raise SystemExit("the checkpoint has no embeddings of the new tokens (lang_encoder.model.embed_tokens.weight)")
-    llm["model.embed_tokens.weight"] = embedding
+        raise SystemExit(f"the checkpoint has no embeddings of the new tokens (lang_encoder.{table})")
+    llm[table] = embedding
     llm_config["vocab_size"] = len(embedding)
-    head = llm.get("lm_head.weight")
+    head = llm.get(output)
     if head is not None:
-        new = torch.zeros(len(embedding) - len(head), head.shape[1], dtype=head.dtype)
-        llm["lm_head.weight"] = checkpoint.get("lang_encoder.lm_head.weight", torch.cat([head, new]))
+        own = checkpoint.get(f"lang_encoder.{output}")
+        llm[output] = fitted(head, len(embedding)) if own is None else own
     return ids[:2]
+
+
+def fitted(rows, count):
+    """The first `count` rows, zeros where there are fewer: the original cuts and adds, and never trains the new ones."""
+    return torch.cat([rows[:count], torch.zeros(max(count - len(rows), 0), rows.shape[1], dtype=rows.dtype)])
 
 
 if __name__ == "__main__":

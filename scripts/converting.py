@@ -34,13 +34,16 @@ def renamed(name, patterns):
 
 
 def read_folder(folder):
-    """The tensors of a Hugging Face folder."""
-    index = folder / "model.safetensors.index.json"
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else ["model.safetensors"]
-    tensors = {}
-    for name in names:
-        tensors |= load_file(folder / name)
-    return tensors
+    """The tensors of a Hugging Face folder; of an older one from its pickles, in which nothing is executed."""
+    for whole, read in (("model.safetensors", load_file), ("pytorch_model.bin", load_pth)):
+        index = folder / f"{whole}.index.json"
+        if index.exists() or (folder / whole).exists():
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values())) if index.exists() else [whole]
+            tensors = {}
+            for name in names:
+                tensors |= read(folder / name)
+            return tensors
+    raise SystemExit(f"{folder}: has no model.safetensors and no pytorch_model.bin")
 
 
 def read_llama(folder):

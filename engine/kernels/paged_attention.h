@@ -45,10 +45,10 @@ struct PagedAttentionArgs {
   int kv_heads;
   int head_dim;
   float scale;
-  int sliding_window;  // 0: none
-  float soft_cap = 0;  // scores become soft_cap * tanh(score / soft_cap); 0: none
+  int sliding_window;                   // 0: none
+  float soft_cap = 0;                   // scores become soft_cap * tanh(score / soft_cap); 0: none
   const float* alibi_slopes = nullptr;  // [heads]; null: none
-  const void* q;       // [num_tokens, heads, head_dim]; token rows q_stride elements apart
+  const void* q;  // [num_tokens, heads, head_dim]; token rows q_stride elements apart
   int64_t q_stride;
   bool causal = true;  // off: no sliding_window, and keys may lie anyhow
   const void* k_pool;

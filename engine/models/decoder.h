@@ -74,7 +74,7 @@ class Decoder {
 
     Norm attention_norm;
     std::shared_ptr<const DecoderInsert> before_attention;  // of the family; null: none
-    Linear qkv;  // [(heads + 2 kv_heads) * head_dim, hidden]
+    Linear qkv;                         // [(heads + 2 kv_heads) * head_dim, hidden]
     std::optional<RmsNorm> query_norm;  // of each head
     std::optional<RmsNorm> key_norm;
     std::optional<Norm> whole_query_norm;  // of all heads together
@@ -107,7 +107,7 @@ class Decoder {
   DecoderConfig config_;
   std::optional<Rope> rope_;
   std::optional<Rope> sliding_rope_;
-  at::Tensor embedding_;  // [vocab, embedding_size]
+  at::Tensor embedding_;     // [vocab, embedding_size]
   at::Tensor positions_;     // [position_offset + max_positions, hidden], learned
   at::Tensor alibi_slopes_;  // [heads] float32
   std::optional<Linear> project_in_;

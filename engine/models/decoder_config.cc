@@ -319,7 +319,7 @@ DecoderConfig parse_opt(const JsonView& config) {
   opt.num_layers = config.integer_or("num_hidden_layers", 12, 1, kMaxLayers);
   opt.max_positions = config.positive_int("max_position_embeddings", 2048);
   opt.tie_word_embeddings = config.boolean("tie_word_embeddings", true);
-  share_width_among_heads(opt, config, "num_attention_heads", 12);
+  share_width_among_heads(opt, config, "num_attention_heads", 12, "hidden_size");
   opt.norm = NormKind::kLayer;
   opt.norm_eps = 1e-5;  // no field of the file
   opt.norm_first = config.boolean("do_layer_norm_before", true);
@@ -367,12 +367,12 @@ constexpr std::array kTypes = {
 }  // namespace
 
 void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
-                             int fallback) {
+                             int fallback, const std::string& width) {
   decoder.num_heads = decoder.num_kv_heads = config.positive_int(key, fallback);
-  if (decoder.hidden_size % decoder.num_heads != 0) config.fail(key, "does not divide the width");
+  if (decoder.hidden_size % decoder.num_heads != 0) config.fail(key, "does not divide " + width);
   decoder.head_dim = decoder.hidden_size / decoder.num_heads;
   if (decoder.head_dim > kMaxHeadDim) {
-    config.fail(key, "makes heads wider than " + std::to_string(kMaxHeadDim));
+    config.fail(width, "makes heads wider than " + std::to_string(kMaxHeadDim));
   }
   decoder.attention_scale = 1 / std::sqrt(static_cast<double>(decoder.head_dim));
   decoder.slides.assign(decoder.num_layers, false);

@@ -81,8 +81,8 @@ struct DecoderConfig {
   double embedding_scale = 1;  // of the token embeddings
   double input_scale = 1;      // of all rows that enter the first layer, visual ones included
 
-  int sliding_window = 0;                            // of the layers that slide
-  std::vector<bool> slides;                          // [num_layers]
+  int sliding_window = 0;    // of the layers that slide
+  std::vector<bool> slides;  // [num_layers]
   PositionKind positions = PositionKind::kRotary;
   int position_offset = 0;                           // learned positions: row of position 0
   std::vector<float> alibi_slopes;                   // kAlibi: [num_heads], attention.h

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "engine/models/decoder_config.h"
 #include "engine/weights/json.h"
 
@@ -10,10 +12,10 @@ inline constexpr int kMaxHeadDim = 4096;
 // And layers: flags of each are made before a tensor has confirmed their number.
 inline constexpr int kMaxLayers = 4096;
 
-// Heads, as many for keys, that share hidden_size evenly; their scale; no layer slides. Throws
-// LoadError naming `key`, which says how many. After num_layers.
+// Heads, as many for keys, that share hidden_size (the field `width`) evenly; their scale; no layer
+// slides. Throws LoadError naming `key`, which says how many. After num_layers.
 void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
-                             int fallback);
+                             int fallback, const std::string& width);
 
 // Decoders with a file of their own.
 DecoderConfig parse_mpt(const JsonView& config);

@@ -19,8 +19,8 @@ RopeConfig read_rope(const JsonView& config, int head_dim, int max_positions) {
   const char* key = nested ? "partial_rotary_factor" : "rotary_pct";
   const int dim = static_cast<int>(head_dim * place.number_in(key, kPart, 0, 1));
   if (dim == 0 || dim % 2 != 0) {
-    place.fail(key, "rotates " + std::to_string(dim) +
-                        " dimensions of a head; expected an even number");
+    place.fail(key,
+               "rotates " + std::to_string(dim) + " dimensions of a head; expected an even number");
   }
   const double theta = config.number_in("rotary_emb_base", kTheta, 1e-3, 1e18);
   RopeConfig rope = RopeConfig::parse(config, dim, max_positions, theta);
@@ -38,7 +38,7 @@ DecoderConfig parse_gpt_neox(const JsonView& config) {
   neox.num_layers = config.integer_or("num_hidden_layers", 44, 1, kMaxLayers);
   neox.max_positions = config.positive_int("max_position_embeddings", 2048);
   neox.tie_word_embeddings = config.boolean("tie_word_embeddings", false);
-  share_width_among_heads(neox, config, "num_attention_heads", 64);
+  share_width_among_heads(neox, config, "num_attention_heads", 64, "hidden_size");
   neox.rope = read_rope(config, neox.head_dim, neox.max_positions);
   neox.norm = NormKind::kLayer;
   neox.norm_eps = config.number_in("layer_norm_eps", 1e-5, 0, 1);

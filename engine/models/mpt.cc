@@ -21,7 +21,7 @@ DecoderConfig read_shared(const JsonView& config, int vocab_size) {
   mpt.hidden_size = mpt.embedding_size = config.positive_int("d_model", 2048);
   mpt.num_layers = config.integer_or("n_layers", 24, 1, kMaxLayers);
   mpt.max_positions = config.positive_int("max_seq_len", 2048);
-  share_width_among_heads(mpt, config, "n_heads", 16);
+  share_width_among_heads(mpt, config, "n_heads", 16, "d_model");
   mpt.positions = PositionKind::kAlibi;
   mpt.tie_word_embeddings = true;
   mpt.norm = NormKind::kLayer;
@@ -56,8 +56,10 @@ double read_qkv_clip(const JsonView& attention, const char* key) {
 
 void refuse_unless(const JsonView& config, const char* key, bool expected) {
   if (config.boolean(key, expected) == expected) return;
-  config.fail(key, std::string(expected ? "false" : "true") + " is not supported: transformers' "
-                   "MPT computes as if it were " + (expected ? "true" : "false"));
+  config.fail(key, std::string(expected ? "false" : "true") +
+                       " is not supported: transformers' "
+                       "MPT computes as if it were " +
+                       (expected ? "true" : "false"));
 }
 
 // Fields that the reference reads over: a file that sets them means another model than the one it
@@ -91,8 +93,8 @@ double read_logit_scale(const JsonView& config, int width) {
   if (scale == nullptr) return 1;
   if (scale->string() == nullptr) return config.number_in("logit_scale", 1, -1e9, 1e9);
   if (*scale->string() != "inv_sqrt_d_model") {
-    config.fail("logit_scale", "expected a number or \"inv_sqrt_d_model\", got " +
-                                   printable(*scale->string()));
+    config.fail("logit_scale",
+                "expected a number or \"inv_sqrt_d_model\", got " + printable(*scale->string()));
   }
   return 1 / std::sqrt(static_cast<double>(width));
 }

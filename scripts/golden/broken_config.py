@@ -154,6 +154,34 @@ CONFIG_VALUES = [
         base="llama_yarn_v5",
     ),
 ]
+DECODERS = [
+    *_bad_values("mpt", "", ["d_model", "n_heads", "n_layers", "vocab_size"], NO_SIZE),
+    *_bad_values("mpt", "", ["max_seq_len"], NO_SIZE[:2] + NO_SIZE[3:]),
+    *_bad_values("mpt", "", ["layer_norm_epsilon"], NO_NUMBER),
+    *_bad_values("mpt", "", ["expansion_ratio"], [*NO_SIZE[:2], ("other", 2), ("text", "4")]),
+    *_bad_values("mpt", "", ["logit_scale"], [("number", 0.5), ("text", "inv_sqrt_d_model")]),
+    *_bad_values("mpt", "", ["no_bias"], [("off", False), ("text", "no")]),
+    *_bad_values("mpt", "", ["norm_type"], [("other", "rmsnorm"), ("number", 1)]),
+    *_bad_values("mpt", "", ["attn_config"], [("list", []), ("text", "alibi")]),
+    *_bad_values("mpt", "attn_config.", ["clip_qkv", "softmax_scale"], NO_NUMBER),
+    *_bad_values("mpt", "attn_config.", ["alibi_bias_max"], [("other", 16), ("text", "8")]),
+    *_bad_values("mpt", "attn_config.", ["qk_ln", "prefix_lm"], [("on", True), ("text", "yes")]),
+    *_bad_values("mpt", "attn_config.", ["alibi"], [("off", False), ("number", 1)]),
+    *_bad_values("mpt", "attn_config.", ["attn_type"], [("other", "multiquery_attention")]),
+    *_bad_values("gpt_neox", "", ["hidden_size", "num_attention_heads", "num_hidden_layers"], NO_SIZE),
+    *_bad_values("gpt_neox", "", ["rotary_pct"], [*NO_NUMBER, ("nothing", 0), ("odd", 0.4), ("above_one", 1.5)]),
+    *_bad_values("gpt_neox", "", ["rotary_emb_base"], NO_NUMBER + [("zero", 0)]),
+    *_bad_values("gpt_neox", "", ["use_parallel_residual", "attention_bias"], [("text", "yes")]),
+    *_bad_values("gpt_neox_v5", "rope_parameters.", ["partial_rotary_factor"], [("nothing", 0), ("text", "0.5")]),
+    config_row("mpt_heads_do_not_divide", config("n_heads", 5), "n_heads", "d_model", base="mpt"),
+    weights_row(
+        "gpt_neox_bias_missing",
+        drop_tensor("gpt_neox.layers.0.attention.query_key_value.bias"),
+        "query_key_value.bias",
+        base="gpt_neox",
+    ),
+    weights_row("gpt_neox_other_width", config("intermediate_size", 41), "dense_h_to_4h", base="gpt_neox"),
+]
 LLAVA = [
     *_bad_values(
         "llava",
@@ -457,4 +485,4 @@ PROCESSOR = [
         file="processor_config.json",
     ),
 ]
-CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED, *TOKENIZER, *PROCESSOR]
+CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *DECODERS, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED, *TOKENIZER, *PROCESSOR]

@@ -49,6 +49,18 @@ ADAPTERS = {
         dict(r=4, lora_alpha=8, target_modules=r".*language_model.*\.(q_proj|o_proj|up_proj)"),
         4,
     ),
+    # q, k and v of each head lie behind each other in one weight, and so do the rows of its update.
+    "neox_all": (
+        "gpt_neox",
+        dict(
+            r=3,
+            lora_alpha=5,
+            target_modules=["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+            bias="lora_only",
+        ),
+        7,
+    ),
+    "mpt_wqkv": ("mpt", dict(r=4, lora_alpha=6, target_modules=["Wqkv", "up_proj"]), 8),
     # Two of three layers, two query heads to a key head; then all layers, with biases everywhere.
     "llama_prompt": ("llama_gqa", dict(adapter_len=5, adapter_layers=2), 5),
     "llama_prompt_bias": ("llama_bias", dict(adapter_len=3, adapter_layers=2), 6),

@@ -4,6 +4,7 @@ import torch
 import transformers as hf
 
 import cases
+from mosaic_gpt import MosaicGpt, MosaicGptConfig, publish
 from open_clip_pictures import OpenClipImageProcessor
 from published import Parts, Published, attention, drawn
 from weights import reinitialize
@@ -36,11 +37,19 @@ class Block(torch.nn.Module):
         return x + torch.tanh(parts["ff_gate"]) * parts.linear("ff.3", torch.nn.functional.gelu(hidden))
 
 
-class FlamingoReference(hf.LlamaForCausalLM):
+class Flamingo:
+    """Beside the library's class of a decoder: its layers with blocks before them. `layers`: where they are."""
+
     def surround(self, tower, perceiver, blocks, depth):
         self.tower, self.perceiver, self.depth = tower, Parts(perceiver), depth
-        layers = [Block(layer, blocks.get(i)) for i, layer in enumerate(self.model.layers)]
-        self.model.layers = torch.nn.ModuleList(layers)
+        backbone, name = self.stack()
+        layers = [Block(layer, blocks.get(i)) for i, layer in enumerate(getattr(backbone, name))]
+        setattr(backbone, name, torch.nn.ModuleList(layers))
+
+    def stack(self):
+        """(module, name of its list of layers)"""
+        module, _, name = LAYERS[type(self).__name__].rpartition(".")
+        return self.get_submodule(module), name
 
     def look(self, pixels):
         """[n, 3, S, S] -> [n, latents, D]"""
@@ -66,17 +75,52 @@ class FlamingoReference(hf.LlamaForCausalLM):
         elif seen is None:
             seen = self.last  # an answer goes on looking at the last picture
         pictures = [] if pixel_values is None else self.look(pixel_values)
-        for layer in self.model.layers:
+        for layer in getattr(*self.stack()):
             layer.seen, layer.pictures = seen, pictures
         return super().forward(input_ids=input_ids, inputs_embeds=inputs_embeds, **rest)
 
 
+class LlamaFlamingo(Flamingo, hf.LlamaForCausalLM):
+    pass
+
+
+class MosaicFlamingo(Flamingo, MosaicGpt):
+    pass
+
+
+class NeoxFlamingo(Flamingo, hf.GPTNeoXForCausalLM):
+    pass
+
+
+# factory.py's decoder_layers_attr_name
+LAYERS = {
+    "LlamaFlamingo": "model.layers",
+    "MosaicFlamingo": "transformer.blocks",
+    "NeoxFlamingo": "gpt_neox.layers",
+}
+DECODERS = {
+    "llama": (hf.LlamaConfig, hf.LlamaForCausalLM, LlamaFlamingo),
+    "mosaic_gpt": (MosaicGptConfig, MosaicGpt, MosaicFlamingo),
+    "gpt_neox": (hf.GPTNeoXConfig, hf.GPTNeoXForCausalLM, NeoxFlamingo),
+}
+
+
+def table_of(model):
+    """The embedding's name."""
+    return next(name for name, p in model.named_parameters() if p is model.get_input_embeddings().weight)
+
+
 class OpenFlamingo(Published):
     converter = "convert_openflamingo"
-    stages = [(r"^model\.layers\.(\d+)$", "decoder.layer.{}", False)]
+    stages = [(r"^(?:model\.layers|transformer\.blocks|gpt_neox\.layers)\.(\d+)$", "decoder.layer.{}", False)]
+
+    def language(self, spec):
+        return DECODERS[spec.decoder][:2]
 
     def parts(self, spec):
-        d, hidden, inner = spec.vision["hidden_size"], spec.text["hidden_size"], HEADS * HEAD_DIM
+        config = DECODERS[spec.decoder][0](**spec.text)
+        d, hidden, inner = spec.vision["hidden_size"], config.hidden_size, HEADS * HEAD_DIM
+        layers = "lang_encoder." + LAYERS[DECODERS[spec.decoder][2].__name__]
 
         def attended(prefix, rows, width):
             return {
@@ -101,9 +145,9 @@ class OpenFlamingo(Published):
             p = f"perceiver.layers.{i}."
             shapes |= norm(p + "0.norm_media", d) | norm(p + "0.norm_latents", d)
             shapes |= attended(p + "0.", d, d) | widened(p + "1.", d)
-        for i in range(spec.text["num_hidden_layers"]):
+        for i in range(config.num_hidden_layers):
             if (i + 1) % spec.top["every"] == 0:
-                b = f"lang_encoder.model.layers.{i}.gated_cross_attn_layer."
+                b = f"{layers}.{i}.gated_cross_attn_layer."
                 shapes |= norm(b + "attn.norm", hidden) | attended(b + "attn.", d, hidden) | widened(b + "ff.", hidden)
                 shapes |= {b + "attn_gate": (1,), b + "ff_gate": (1,)}
         self.own = {name: drawn(spec.seed, name, *shape) for name, shape in shapes.items()}
@@ -113,30 +157,37 @@ class OpenFlamingo(Published):
         return {}  # arguments() writes them: the file holds the decoder's embeddings, too
 
     def arguments(self, spec, scratch):
-        embedding = self.decoder.model.embed_tokens.weight.data
-        more = drawn(spec.seed, "new", 3, embedding.shape[1]) * embedding.shape[1] ** 0.5
-        self.own["lang_encoder.model.embed_tokens.weight"] = torch.cat([embedding, more])
+        embedding = self.decoder.get_input_embeddings().weight.data
+        tied = self.decoder.get_output_embeddings().weight is self.decoder.get_input_embeddings().weight
+        more = drawn(spec.seed, "new", 3, embedding.shape[1]) * (1 if tied else embedding.shape[1] ** 0.5)
+        self.own["lang_encoder." + table_of(self.decoder)] = torch.cat([embedding, more])
+        if spec.decoder == "mosaic_gpt":
+            publish(scratch / "llm")
         torch.save({"model_state_dict": {f"module.{n}": t for n, t in self.own.items()}}, scratch / "checkpoint.pt")
         self.clip.save_pretrained(scratch / "clip")
         return dict(checkpoint=scratch / "checkpoint.pt", clip=scratch / "clip", every=spec.top["every"])
 
     def reference(self, spec, config):
         self.spec = spec
-        return FlamingoReference(config)
+        return DECODERS[spec.decoder][2](config)
 
     def finish(self, model):
         def below(prefix):
             return {n.removeprefix(prefix): t for n, t in self.own.items() if n.startswith(prefix)}
 
-        embedding = self.own["lang_encoder.model.embed_tokens.weight"].float()
-        new = len(embedding) - len(model.lm_head.weight)
-        model.model.embed_tokens = torch.nn.Embedding.from_pretrained(embedding, freeze=False)
-        model.lm_head.weight = torch.nn.Parameter(torch.nn.functional.pad(model.lm_head.weight.data, (0, 0, 0, new)))
+        embedding = self.own["lang_encoder." + table_of(model)].float()
+        head = model.get_output_embeddings()
+        new = len(embedding) - len(head.weight)
+        rows = torch.nn.functional.pad(head.weight.data, (0, 0, 0, new))
+        tied = head.weight is model.get_input_embeddings().weight
+        model.set_input_embeddings(torch.nn.Embedding.from_pretrained(embedding, freeze=False))
+        head.weight = model.get_input_embeddings().weight if tied else torch.nn.Parameter(rows)
         model.config.vocab_size = len(embedding)
         model.config.media_token_id = len(embedding) - 2  # between the end of a chunk and the padding
         model.generation_config.eos_token_id = len(embedding) - 3
-        layers = range(len(model.model.layers))
-        blocks = {i: below(f"lang_encoder.model.layers.{i}.gated_cross_attn_layer.") for i in layers}
+        name = LAYERS[type(model).__name__]
+        layers = range(len(model.get_submodule(name)))
+        blocks = {i: below(f"lang_encoder.{name}.{i}.gated_cross_attn_layer.") for i in layers}
         model.surround(self.clip.float(), below("perceiver."), blocks, self.spec.top["depth"])
 
     def picture_processor(self, folder):
@@ -192,6 +243,10 @@ class OpenFlamingo(Published):
 
 
 def checkpoints(make):
+    tower = dict(hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=3, image_size=12,
+                 patch_size=4, hidden_act="quick_gelu")
+    small = dict(hidden_size=12, intermediate_size=16, num_hidden_layers=1, num_attention_heads=3, image_size=8,
+                 patch_size=4, hidden_act="quick_gelu")
     return [
         make(
             "openflamingo",
@@ -199,11 +254,38 @@ def checkpoints(make):
             cases.few_inside_cases,
             dict(hidden_size=16, intermediate_size=28, num_hidden_layers=4, num_attention_heads=2,
                  max_position_embeddings=256, rms_norm_eps=1e-5),
-            dict(hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=3, image_size=12,
-                 patch_size=4, hidden_act="quick_gelu"),
+            tower,
             top=dict(latents=4, depth=1, every=2),
             tokenizer="small_prepend",
             weights="bfloat16",
             seed=2,
+        ),
+        # As the 3B: a block before every layer of a decoder with biases for positions and norms of q and k.
+        make(
+            "openflamingo_mpt",
+            "openflamingo",
+            cases.few_inside_cases,
+            dict(d_model=16, n_heads=4, n_layers=2, max_seq_len=256,
+                 published=dict(alibi_bias_max=6, attn_clip_qkv=2.0, logit_scale=0.8)),
+            small,
+            top=dict(latents=3, depth=1, every=1),
+            decoder="mosaic_gpt",
+            tokenizer="few_bytes",
+            weights="bfloat16",
+            seed=4,
+        ),
+        # As the 4B: before every second layer of a GPT-NeoX without parallel sublayers, whose heads turn as a whole.
+        make(
+            "openflamingo_neox",
+            "openflamingo",
+            cases.few_inside_cases,
+            dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
+                 max_position_embeddings=256, rotary_pct=1.0, use_parallel_residual=False),
+            small,
+            top=dict(latents=3, depth=1, every=2),
+            decoder="gpt_neox",
+            tokenizer="few_bytes",
+            weights="bfloat16",
+            seed=5,
         ),
     ]

@@ -2,19 +2,26 @@
 
 import torch
 
-from plain_idefics import IdeficsModel, LookingDecoder
-from plain_models import Decoder, Tower, attention, gelu, layer_norm, linear, read_checkpoint
+from plain_decoders import decoder_class
+from plain_idefics import IdeficsModel
+from plain_models import Tower, attention, gelu, layer_norm, linear, read_checkpoint
 
 
-class FlamingoDecoder(LookingDecoder):
-    """`every`, `cross_heads`: of the gated blocks."""
+class FlamingoLayers:
+    """In front of a decoder's class. `every`, `cross_heads`: of the gated blocks; `pictures`, `seen`: as in plain_idefics."""
+
+    pictures, seen = [], []
+
+    def __call__(self, x, prompt_length=None):
+        self.crossed = []
+        return super().__call__(x, prompt_length)
 
     def _layer(self, p, x, mask):
         i = int(p.split(".")[2])
         if (i + 1) % self.every == 0:
             x = self._cross(f"decoder.gated_cross_attn_layers.{(i + 1) // self.every - 1}.", x)
             self.crossed.append(x)
-        return Decoder._layer(self, p, x, mask)
+        return super()._layer(p, x, mask)
 
     def _cross(self, p, x):
         w = self.w
@@ -47,7 +54,9 @@ class FlamingoModel(IdeficsModel):
         self.assemble()
 
     def assemble(self):
-        self.decoder = FlamingoDecoder(self.config["text_config"], self.w)
+        text = self.config["text_config"]
+        kind = type("FlamingoDecoder", (FlamingoLayers, decoder_class(text)), {})
+        self.decoder = kind(text, self.w)
         self.decoder.every = self.config["cross_attn_every_n_layers"]
         self.decoder.cross_heads = self.config["cross_attn_heads"]
         self.tower = Tower(self.config["vision_config"], self.w)

@@ -97,15 +97,20 @@ class Published:
             converter.convert(argparse.Namespace(
                 llm=scratch / "llm", dtype=spec.weights, out=folder, **self.arguments(spec, scratch)))
 
+    def language(self, spec):
+        """(config class, model class) of the decoder."""
+        return hf.LlamaConfig, hf.LlamaForCausalLM
+
     def _decoder(self, spec, folder):
-        """A LLaMA folder, as its users have one; returns the model."""
+        """A folder of the decoder, as its users have one; returns the model."""
         import build
 
         tokenizer = build.bare_tokenizer(spec)
-        config = hf.LlamaConfig(
+        config_class, model_class = self.language(spec)
+        config = config_class(
             vocab_size=len(tokenizer), bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
             **spec.text)
-        model = hf.LlamaForCausalLM(config)
+        model = model_class(config)
         reinitialize(model, spec.seed, build.byte_ids(tokenizer))
         model.generation_config = hf.GenerationConfig(
             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=0)
@@ -116,7 +121,7 @@ class Published:
 
     def load(self, spec, folder):
         """(reference model in float32, processor)"""
-        config = hf.LlamaConfig(**self.decoder.config.to_diff_dict())
+        config = type(self.decoder.config)(**self.decoder.config.to_diff_dict())
         config._attn_implementation = "eager"
         model = self.reference(spec, config)
         model.load_state_dict(self.decoder.float().state_dict(), strict=False)

@@ -1,5 +1,6 @@
 """The folders of families that the library has no class for are what our converters make of published parts."""
 
+import json
 import pathlib
 import sys
 
@@ -87,3 +88,24 @@ def test_vicunas_delta_is_added_as_lavin_adds_it():
     assert_close(added[names[1]], llm[names[1]] + delta[names[1]])
     with pytest.raises(SystemExit, match="q_proj"):
         convert_lavin.add_delta(added, {names[0]: torch.ones(13, 5)}, {"num_attention_heads": 2})
+
+
+def test_a_head_has_as_many_rows_as_the_embedding():
+    from convert_openflamingo import fitted
+
+    rows = torch.arange(6.0).reshape(3, 2)
+    assert_close(fitted(rows, 2), rows[:2])
+    assert_close(fitted(rows, 4), torch.cat([rows, torch.zeros(1, 2)]))
+
+
+def test_the_tensors_of_older_folders_are_read(tmp_path):
+    from converting import read_folder
+
+    parts = {"first.bin": {"a": torch.ones(2)}, "second.bin": {"b": torch.zeros(3)}}
+    for name, tensors in parts.items():
+        torch.save(tensors, tmp_path / name)
+    places = {tensor: name for name, tensors in parts.items() for tensor in tensors}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+    assert {name: len(tensor) for name, tensor in read_folder(tmp_path).items()} == {"a": 2, "b": 3}
+    with pytest.raises(SystemExit, match="pytorch_model.bin"):
+        read_folder(tmp_path / "none")

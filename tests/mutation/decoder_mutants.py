@@ -25,7 +25,7 @@ DECODERS = _in(
     ),
     ("qwen2_no_bias", "Qwen 2 without the biases of q, k and v", "qwen.qkv_bias = true;", ""),
     ("qwen_window_layers", "Qwen: the first layers slide", "layer >= first", "layer < first"),
-    ("qwen3_no_head_norm", "Qwen 3 without the norms of q and k", "qwen.qk_norm = true;", ""),
+    ("qwen3_no_head_norm", "Qwen 3 without the norms of q and k", "qwen.qk_norm = QkNorm::kHeads;", ""),
     (
         "phi3_whole_rotation",
         "Phi-3: whole heads rotated",
@@ -113,6 +113,46 @@ DECODERS = _in(
         "config_.slides[index] ? rope.sliding : rope.full",
         "config_.slides[index] ? rope.full : rope.sliding",
     ),
+) + _in(
+    "engine/models/gpt_neox.cc",
+    (STAGES,),
+    (
+        "neox_qkv_in_three_blocks",
+        "GPT-NeoX: q, k and v of all heads behind each other",
+        "neox.qkv_by_head = true;",
+        "",
+    ),
+    (
+        "neox_serial",
+        "GPT-NeoX: one sublayer after the other",
+        'config.boolean("use_parallel_residual", true)',
+        'config.boolean("use_serial_residual", false)',
+    ),
+    (
+        "neox_whole_rotation",
+        "GPT-NeoX: the class default's part of each head rotated",
+        'nested ? "partial_rotary_factor" : "rotary_pct"',
+        '"rotary"',
+    ),
+) + _in(
+    "engine/models/mpt.cc",
+    (STAGES,),
+    (
+        "mpt_not_clipped",
+        "MPT: q, k and v not clipped",
+        'mpt.qkv_clip = read_qkv_clip(attention, "clip_qkv");',
+        "",
+    ),
+    (
+        "mpt_score_scale",
+        "MPT: scores scaled by the head's size whatever the file says",
+        'attention.number_in("softmax_scale", mpt.attention_scale, 1e-9, 1e9)',
+        'attention.number_in("scale", mpt.attention_scale, 1e-9, 1e9)',
+    ),
+) + _in(
+    "engine/layers/alibi.cc",
+    (STAGES,),
+    ("alibi_slopes_in_order", "ALiBi: slopes of a power of two for any number of heads", "add(2, 2);", "add(1, 1);"),
 ) + _in(
     "engine/layers/norm.cc",
     (STAGES,),

@@ -63,6 +63,12 @@ KERNEL = (
             "false",
         ),
         (
+            "prompt_without_alibi",
+            "MPT: a prompt's scores do not fall with the distance",
+            "args_.alibi_slopes != nullptr",
+            "false",
+        ),
+        (
             "gqa_tiled",
             "key head of query head h: h mod n instead of h div g",
             "static_cast<int64_t>(task_.kv_head) * group_ + r % group_",
@@ -93,6 +99,12 @@ KERNEL = (
             "long contexts: parts added up without their maxima",
             "vexp(splat(partial[2 * h] - maximum))[0]",
             "1.0f",
+        ),
+        (
+            "alibi_of_each_split",
+            "long contexts: distances counted anew in each part",
+            "task.begin - (sequence.context_length - 1)",
+            "0",
         ),
     )
 )

@@ -74,7 +74,8 @@ class Step {
     // What no token of these sequences has written is poison: it must not be seen.
     const LayerCache cache{poisoned(keys_, type), poisoned(values_, type)};
     AttentionShape shape = shape_;
-    if (shape.alibi_slopes.defined()) shape.alibi_slopes = on_device(shape.alibi_slopes, at::kFloat);
+    if (shape.alibi_slopes.defined())
+      shape.alibi_slopes = on_device(shape.alibi_slopes, at::kFloat);
     const at::Tensor out =
         paged_attention(on_device(qkv_, type), shape, rope_.to(test_device()), input, cache);
     CHECK(relative_error(out, expected) < bound(type));
@@ -150,9 +151,9 @@ TEST_CASE("paged attention equals the reference in every shape") {
        {shape_of(4, 4, 64), shape_of(8, 2, 128), shape_of(3, 3, 80), shape_of(4, 1, 96),
         shape_of(8, 1, 64), shape_of(2, 1, 256), shape_of(3, 3, 20), shape_of(20, 1, 128),
         shape_of(4, 2, 64, 40), shape_of(4, 2, 128, 300), shape_of(4, 2, 64, 0, 3.0f),
-        shape_of(2, 2, 24, 7, 3.0f), with_alibi(shape_of(4, 4, 64)),
-        with_alibi(shape_of(3, 3, 20)), with_alibi(shape_of(8, 2, 128, 300)),
-        with_alibi(shape_of(4, 2, 96, 0, 3.0f)), with_alibi(shape_of(4, 2, 256, 40, 3.0f))}) {
+        shape_of(2, 2, 24, 7, 3.0f), with_alibi(shape_of(4, 4, 64)), with_alibi(shape_of(3, 3, 20)),
+        with_alibi(shape_of(8, 2, 128, 300)), with_alibi(shape_of(4, 2, 96, 0, 3.0f)),
+        with_alibi(shape_of(4, 2, 256, 40, 3.0f))}) {
     for (const int block_size : {16, 5}) {
       INFO("heads " << shape.heads << " kv " << shape.kv_heads << " of " << shape.head_dim
                     << " window " << shape.sliding_window << " block " << block_size << " alibi "

@@ -167,6 +167,11 @@ TEST_CASE("adapters: the decoder of a vision-language model") {
   check_together({"llava_language"}, 4096);
 }
 
+TEST_CASE("adapters: q, k and v of each head, or of all heads, in one weight") {
+  check_together({"neox_all"}, 4096);
+  check_together({"mpt_wqkv"}, 4096);
+}
+
 TEST_CASE("adapters: learned prompts, LoRA and the base model in one batch") {
   check_together({"llama_prompt", "llama_qv"}, 4096);
   check_together({"llama_qv", "llama_prompt"}, 5);
