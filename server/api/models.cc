@@ -41,9 +41,7 @@ http::HttpReply list_models(const Service& service) {
 }
 
 http::HttpReply get_model(const Service& service, const std::string& id) {
-  Status status = service.check_model(id);
-  if (id.empty())
-    status = Status(StatusCode::kNotFound, "a model without a name is not served here");
+  const Status status = service.check_model(id);
   if (!status.ok()) return error_response(status.with_param("model"));
   return http::json_reply(to_text(model_json(service, id)));
 }

@@ -11,7 +11,7 @@ from server_process import GOLDEN, Server, golden
 
 CASE = golden("llava")["cases"][0]
 PICTURE = (GOLDEN / CASE["images"][0]).read_bytes()
-TIMEOUT, MOST = 1, 200_000
+TIMEOUT, MOST = 4, 200_000
 
 
 class Host:
@@ -89,19 +89,29 @@ def check_refused(response):
 
 # {p}: the port of a service that must not be reached. Each is refused, behind a redirect and on its own.
 TARGETS = [
-    "http://127.0.0.2:{p}/picture", "http://localhost:{p}/picture", "http://2130706434:{p}/picture", "http://0x7f000002:{p}/picture",
-    "http://0177.0.0.2:{p}/picture", "http://127.2:{p}/picture", "http://127.0.0.2.:{p}/picture", "http://[::1]:{p}/picture",
+    "http://127.0.0.2:{p}/picture", "http://localhost:{p}/picture", "http://2130706434:{p}/picture",
+    "http://0x7f000002:{p}/picture",
+    "http://0177.0.0.2:{p}/picture", "http://127.2:{p}/picture", "http://127.0.0.2.:{p}/picture",
+    "http://[::1]:{p}/picture",
     "http://[::ffff:127.0.0.2]:{p}/picture", "http://[::ffff:7f00:2]:{p}/picture", "http://[::127.0.0.2]:{p}/picture",
-    "http://[64:ff9b::7f00:2]:{p}/picture", "http://[fe80::1%25lo]:{p}/picture", "http://0:{p}/picture", "http://0.0.0.0:{p}/picture",
-    "http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://192.168.0.1/", "http://100.64.0.1/", "http://[fd00::1]/",
-    "http://127.0.0.1@127.0.0.2:{p}/picture", "http://127.0.0.1:80@127.0.0.2:{p}/picture", "http://127.0.0.2:{p}\\@127.0.0.1/picture",
-    "http://127.0.0.1\\@127.0.0.2:{p}/picture", "http://127.0.0.2:{p}#@127.0.0.1/picture", "http://127.0.0.2:{p}?@127.0.0.1/picture",
+    "http://[64:ff9b::7f00:2]:{p}/picture", "http://[fe80::1%25lo]:{p}/picture", "http://0:{p}/picture",
+    "http://0.0.0.0:{p}/picture",
+    "http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://192.168.0.1/", "http://100.64.0.1/",
+    "http://[fd00::1]/",
+    "http://127.0.0.1@127.0.0.2:{p}/picture", "http://127.0.0.1:80@127.0.0.2:{p}/picture",
+    "http://127.0.0.2:{p}\\@127.0.0.1/picture",
+    "http://127.0.0.1\\@127.0.0.2:{p}/picture", "http://127.0.0.2:{p}#@127.0.0.1/picture",
+    "http://127.0.0.2:{p}?@127.0.0.1/picture",
     "http://user:word@127.0.0.1/picture", "http://①②⑦.⓪.⓪.②:{p}/picture", "http://127.0.0.2%2f@127.0.0.1:{p}/picture",
-    "http://127。0。0。2:{p}/picture", "http:127.0.0.2:{p}/picture", "http:/127.0.0.2:{p}/picture", "//127.0.0.2:{p}/picture",
+    "http://127。0。0。2:{p}/picture", "http:127.0.0.2:{p}/picture", "http:/127.0.0.2:{p}/picture",
+    "//127.0.0.2:{p}/picture",
     "http://127.0.0.2:{p}/picture\t", "http://127.0.0.1.evil.example/", "http://pictures.example.evil.example/",
-    "http://pictures.example/", "file:///etc/passwd", "file://localhost/etc/passwd", "gopher://127.0.0.1:{p}/_GET%20/picture",
-    "dict://127.0.0.1:{p}/x", "ftp://127.0.0.1:{p}/picture", "ldap://127.0.0.1:{p}/", "smb://127.0.0.1/x", "data:image/png,abc",
-    "javascript:alert(1)", "http://", "http://:{p}/picture", "http://[/picture", "http://127.0.0.2:99999/", "http://127.0.0.2:-1/",
+    "http://pictures.example/", "file:///etc/passwd", "file://localhost/etc/passwd",
+    "gopher://127.0.0.1:{p}/_GET%20/picture",
+    "dict://127.0.0.1:{p}/x", "ftp://127.0.0.1:{p}/picture", "ldap://127.0.0.1:{p}/", "smb://127.0.0.1/x",
+    "data:image/png,abc",
+    "javascript:alert(1)", "http://", "http://:{p}/picture", "http://[/picture", "http://127.0.0.2:99999/",
+    "http://127.0.0.2:-1/",
 ]
 
 
@@ -111,7 +121,8 @@ def test_redirects_lead_nowhere_else(fetching, host, inside):
         location = target.format(p=inside.port)
         if location.startswith("//") or ":" not in location.split("/")[0]:
             continue  # relative: below
-        status = ("301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect")[number % 5]
+        status = ("301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect",
+                  "308 Permanent Redirect")[number % 5]
         host.answers[f"/to-{number}"] = reply(b"", status, Location=location)
         check_refused(ask(fetching, f"http://127.0.0.1:{host.port}/to-{number}"))
     assert inside.seen == []
@@ -124,7 +135,7 @@ def test_no_notation_of_an_address_gets_by(fetching, inside):
 
 
 def test_private_addresses_are_refused_in_every_notation(host):
-    """Allowed by name, but not public: of names that resolve to several addresses, one such is enough (url_guard_test.cc)."""
+    """Allowed by name, but not public. Of a name's several addresses one such is enough (url_guard_test.cc)."""
     names = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"]
     server = Server("llava", *[word for name in names for word in ("--allow-media-domain", name)])
     before = len(host.seen)
@@ -172,17 +183,26 @@ BOMB = gzip.compress(bytes(50_000_000))
 # A way to answer that must fail within the time and the size that a picture may take.
 ANSWERS = {
     "silence": lambda connection: time.sleep(20), "a head by the byte": drip(b"", b"HTTP/1.1 200 OK\r\nX: "),
-    "a body by the byte": drip(OPEN, PICTURE), "no end": endless(OPEN, b"x" * 65536), "chunks without end": endless(CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"),
-    "a chunk size without end": endless(CHUNKED, b"0" * 4096), "heads without end": endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 4000 + b"\r\n"),
-    "interim answers without end": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "one line without end": endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536),
-    "more than it says": reply(b"x" * 300_000, Content_Length=10), "less than it says": reply(PICTURE, Content_Length=len(PICTURE) + 1),
+    "a body by the byte": drip(OPEN, PICTURE), "no end": endless(OPEN, b"x" * 65536),
+    "chunks without end": endless(CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    "a chunk size without end": endless(CHUNKED, b"0" * 4096),
+    "heads without end": endless(b"HTTP/1.1 200 OK\r\n", b"X: " + b"y" * 4000 + b"\r\n"),
+    "interim answers without end": endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "one line without end": endless(b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536),
+    "more than it says": reply(b"x" * 300_000, Content_Length=10),
+    "less than it says": reply(PICTURE, Content_Length=len(PICTURE) + 1),
     "a huge length": reply(PICTURE, Content_Length=10 ** 18), "a length below 0": reply(PICTURE, Content_Length=-1),
-    "no number": reply(PICTURE, Content_Length="many"), "nothing": b"", "no HTTP": b"hello\r\n\r\n", "HTTP 0.9": PICTURE,
-    "empty": reply(b""), "no content": reply(b"", "204 No Content"), "half of it": reply(PICTURE[:50], "206 Partial Content"),
-    "not modified": reply(b"", "304 Not Modified"), "an error": reply(PICTURE, "500 Oh"), "a wrong status": reply(PICTURE, "2000 OK"),
-    "a page": reply(b"<html>root:x:0</html>", Content_Type="image/png"), "a gzip bomb": reply(BOMB, Content_Encoding="gzip", Content_Type="image/png"),
+    "no number": reply(PICTURE, Content_Length="many"), "nothing": b"", "no HTTP": b"hello\r\n\r\n",
+    "HTTP 0.9": PICTURE,
+    "empty": reply(b""), "no content": reply(b"", "204 No Content"),
+    "half of it": reply(PICTURE[:50], "206 Partial Content"),
+    "not modified": reply(b"", "304 Not Modified"), "an error": reply(PICTURE, "500 Oh"),
+    "a wrong status": reply(PICTURE, "2000 OK"),
+    "a page": reply(b"<html>root:x:0</html>", Content_Type="image/png"),
+    "a gzip bomb": reply(BOMB, Content_Encoding="gzip", Content_Type="image/png"),
     "an encoding": reply(gzip.compress(PICTURE), Content_Encoding="gzip"),
-    "half a chunk": CHUNKED + b"ff\r\nabc", "a wrong chunk": CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n", "a reset": lambda connection: connection.setsockopt(
+    "half a chunk": CHUNKED + b"ff\r\nabc", "a wrong chunk": CHUNKED + b"zz\r\nabc\r\n0\r\n\r\n",
+    "a reset": lambda connection: connection.setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0"),
 }
 
@@ -206,7 +226,8 @@ def test_hosts_that_answer_badly_cost_their_own_request(fetching, host):
 
     for name, answer in ANSWERS.items():
         host.answers["/" + name.replace(" ", "-")] = answer
-    threads = [threading.Thread(target=check, args=(name,)) for name in ANSWERS] + [threading.Thread(target=check_good) for _ in range(5)]
+    threads = [threading.Thread(target=check, args=(name,)) for name in ANSWERS]
+    threads += [threading.Thread(target=check_good) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -220,7 +241,8 @@ def test_hosts_that_answer_badly_cost_their_own_request(fetching, host):
 
 
 def test_headers_of_the_host_change_nothing(fetching, host):
+    host.answers["/picture"] = reply(PICTURE)
     host.answers["/good"] = reply(PICTURE, Set_Cookie="a=b", Content_Type="text/html", Content_Disposition="attachment",
                                   X_Content_Type_Options="nosniff", Refresh="0; url=http://127.0.0.2/")
-    texts = {ask(fetching, f"http://127.0.0.1:{host.port}/good").json()["choices"][0]["message"]["content"] for _ in range(2)}
-    assert len(texts) == 1
+    answers = [ask(fetching, f"http://127.0.0.1:{host.port}/{name}").json()["choices"] for name in ("good", "picture")]
+    assert answers[0] == answers[1]

@@ -237,7 +237,7 @@ def test_paths_of_files_and_models(three_files):
     for method, path, status, code in (
             ("GET", "/v1/models/org/model:1", 200, None), ("GET", "/v1/models/org%2Fmodel%3A1", 200, None),
             ("GET", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models", 200, None),
-            ("GET", "/v1/models/", 404, "model_not_found"), ("GET", "/v1/models/gpt-4o", 404, "model_not_found"),
+            ("GET", "/v1/models/", 404, "not_found"), ("GET", "/v1/models/gpt-4o", 404, "model_not_found"),
             ("GET", "/v1/models/org", 404, "model_not_found"), ("GET", "/v1/models/..%2fa%20b", 404, "model_not_found"),
             ("DELETE", "/v1/models/a%20b", 405, "method_not_allowed"), ("POST", "/v1/models", 405, "method_not_allowed"),
             ("GET", "/v1/files/", 404, "not_found"), ("GET", "/v1/files/file-x", 404, "not_found"), ("GET", "/v1/files/content", 404, "not_found"),

@@ -73,7 +73,8 @@ PICTURES = {
     "too thin": ((encoded(scene(size=(1, 500))),), {400}),
     "half of a PNG": ((half(encoded(scene())),), {400}),
     "a PNG within a PNG": ((encoded(scene())[:40] + encoded(scene()),), {400}),
-    **{f"{tenth}0 % of a {kind}": ((encoded(scene(), kind)[: len(encoded(scene(), kind)) * tenth // 10], kind.lower()), {200, 400})
+    **{f"{tenth}0 % of a {kind}": ((encoded(scene(), kind)[: len(encoded(scene(), kind)) * tenth // 10], kind.lower()),
+                                   {200, 400})
        for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP") for tenth in range(1, 10)},
 }
 DEEP = {"type": "object"}
@@ -84,7 +85,8 @@ CALL = {"role": "assistant", "content": None,
 
 
 def result(content):
-    return {"messages": [{"role": "user", "content": "hi"}, CALL, {"role": "tool", "tool_call_id": "c", "content": content}]}
+    return {"messages": [{"role": "user", "content": "hi"}, CALL,
+                         {"role": "tool", "tool_call_id": "c", "content": content}]}
 
 
 def said(text, **fields):
@@ -97,7 +99,8 @@ TEXTS = {
     "a large pattern": (said("hi", guided_regex="(a|b|c|d){1,400}(x|y){0,300}"), {200, 400}),
     "a pattern that explodes": (said("hi", guided_regex="((((a{1,50}){1,50}){1,50}){1,50}){1,50}"), {400}),
     "a pattern of back tracks": (said("hi", guided_regex="(a+)+(b+)+(c+)+$"), {200, 400}),
-    "a deep schema": (said("hi", response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": DEEP}}), {200}),
+    "a deep schema": (said("hi", response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": DEEP}}),
+                      {200}),
     "a schema that holds itself": (said("hi", guided_json={"$ref": "#"}), {400, 200}),
     "biases against all": (said("hi", logit_bias={str(i): -100 for i in range(5, 400)}), {200}),
     "a hot answer": (said("hi", temperature=2, top_k=1, presence_penalty=2, repetition_penalty=5), {200}),
@@ -162,7 +165,8 @@ def test_memory_is_flat_over_many_pictures_some_of_them_given_up():
 
     def ask(number):
         image = PIL.Image.new("RGB", (400, 400), (number % 256, number // 256, 77))
-        body = said([picture(encoded(image, compress_level=1)), TEXT], max_tokens=8, ignore_eos=True, stream=number % 2 == 0)
+        body = said([picture(encoded(image, compress_level=1)), TEXT], max_tokens=8, ignore_eos=True,
+                    stream=number % 2 == 0)
         if number % 3 == 0:
             with server.connect() as connection:
                 connection.sendall(request_bytes(CHAT, body))

@@ -30,7 +30,8 @@ def server():
 
 def typed(command, text, server):
     assert ADDRESS in text
-    made = subprocess.run([*command, text.replace(ADDRESS, server.url)], cwd=ROOT, capture_output=True, text=True, timeout=60,
+    made = subprocess.run([*command, text.replace(ADDRESS, server.url)], cwd=ROOT, capture_output=True, text=True,
+                          timeout=60,
                           env={**os.environ, "no_proxy": "127.0.0.1"})
     assert made.returncode == 0, made.stderr
     return made.stdout

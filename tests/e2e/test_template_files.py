@@ -1,4 +1,4 @@
-"""Which of a folder's chat templates is taken: as transformers' AutoProcessor and AutoTokenizer do, with and without tools."""
+"""Which of a folder's chat templates is taken: that of transformers' AutoProcessor or AutoTokenizer."""
 
 import json
 import os
@@ -78,7 +78,8 @@ def of_the_server(server, tools):
     return server.post("/detokenize", {"tokens": tokens}).json()["prompt"]
 
 
-@pytest.mark.parametrize("base, files, plain, with_tools", ROWS, ids=lambda value: "+".join(value) if isinstance(value, dict) else value)
+@pytest.mark.parametrize("base, files, plain, with_tools", ROWS,
+                         ids=lambda value: "+".join(value) if isinstance(value, dict) else value)
 def test_the_librarys_choice(tmp_path, base, files, plain, with_tools):
     folder = make_folder(tmp_path / "model", base, files)
     server = Server(folder)

@@ -153,11 +153,16 @@ def test_a_bad_video_names_its_place(llava_next_video, name):
 
 
 def test_a_damaged_video_fails_and_the_next_request_does_not(llava_next_video):
-    data = (GOLDEN / "videos" / "h264.mp4").read_bytes()
-    for cut in (len(data) // 3, len(data) - 200):
-        damaged = base64.b64encode(data[:cut]).decode()
-        part = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64," + damaged}}
-        assert llava_next_video.chat([part, TEXT], max_tokens=2).status_code in (200, 400)
+    for name, kind in CLIPS.items():
+        data = (GOLDEN / "videos" / name).read_bytes()
+        cuts = [data[:len(data) * tenth // 10] for tenth in (1, 4, 7, 9)] + [data[:-200]]
+        zeroed = [data[:at] + bytes(64) + data[at + 64:] for at in range(0, len(data) - 64, len(data) // 3)]
+        for damaged in cuts + zeroed + [data[::-1], data * 2]:
+            part = {"type": "video_url", "video_url": {"url": f"data:{kind};base64," + base64.b64encode(damaged).decode()}}
+            response = llava_next_video.chat([part, TEXT], max_tokens=2)
+            assert response.status_code in (200, 400), (name, len(damaged), response.text)
+            if response.status_code == 400:
+                assert response.json()["error"]["param"] == "messages[0].content[0].video_url.url"
     case = golden("llava_next_video")["cases"][1]
     body = {"messages": with_data_urls(case["messages"]), "temperature": 0, "max_tokens": 16, "ignore_eos": True}
     response = llava_next_video.post("/v1/chat/completions", body).json()
