@@ -100,11 +100,10 @@ class ChatFormat {
   std::vector<Json> first() {
     std::vector<Json> chunks;
     for (int i = 0; i < n_; ++i) {
-      chunks.push_back(
-          chunk({{"index", i},
-                 {"delta", {{"role", "assistant"}, {"content", echoed_}, {"refusal", nullptr}}},
-                 {"logprobs", nullptr},
-                 {"finish_reason", nullptr}}));
+      chunks.push_back(chunk({{"index", i},
+                              {"delta", {{"role", "assistant"}, {"content", echoed_}}},
+                              {"logprobs", nullptr},
+                              {"finish_reason", nullptr}}));
     }
     if (generation_ != nullptr) add_prompt(chunks.front());
     return chunks;

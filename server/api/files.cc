@@ -12,7 +12,7 @@ namespace saccade::api {
 namespace {
 
 constexpr int kMaxListed = 10'000;
-constexpr int kLongestLifetime = 7'776'000;  // s; the store's own is shorter
+constexpr int kLongest = 2'592'000, kLongestOfMessages = 7'776'000;  // lifetimes [s]
 
 constexpr int kMaxListedOfMessages = 1000, kListedOfMessages = 20;  // Anthropic's
 
@@ -82,7 +82,8 @@ Result<Upload> read_upload(const http::HttpRequest& request) {
     } else if (part.name == "expires_after[anchor]" && part.body != "created_at") {
       return invalid_argument("expires_after[anchor] must be created_at", part.name);
     } else if (part.name == "expires_after[seconds]" || part.name == "expires_in_seconds") {
-      const auto seconds = positive_number(part.body, part.name.c_str(), kLongestLifetime);
+      const int longest = part.name == "expires_in_seconds" ? kLongestOfMessages : kLongest;
+      const auto seconds = positive_number(part.body, part.name.c_str(), longest);
       if (!seconds) return seconds.status();
       upload.lifetime = std::chrono::seconds(*seconds);
     }

@@ -60,7 +60,7 @@ def test_a_picture_is_sent_once_and_referred_to(llava):
             gone(file.id)
 
 
-@pytest.mark.compatibility("anthropic", "files: upload, retrieve, download, list, delete; pictures by file")
+@pytest.mark.compatibility("anthropic", "files: upload, metadata, download, list, delete; pictures by file")
 def test_anthropics_client_sends_a_picture_once(llava):
     client = anthropic.Anthropic(base_url=llava.url, api_key="none", max_retries=0)
     files = [client.files.upload(file=("a.png", PICTURE.read_bytes(), "image/png"), expires_in_seconds=3600) for _ in range(3)]
@@ -72,13 +72,13 @@ def test_anthropics_client_sends_a_picture_once(llava):
     message = client.messages.create(model="llava", max_tokens=16, messages=[{"role": "user", "content": content}],
                                      extra_body={"temperature": 0, "ignore_eos": True})
     assert message.content[0].text == CASE["text"]
-    assert client.files.retrieve(file.id) == file
+    assert client.files.retrieve_metadata(file.id) == file
     assert client.files.download(file.id).read() == PICTURE.read_bytes()
     own = {made.id for made in files}
     assert [listed.id for listed in client.files.list(limit=1) if listed.id in own] == [made.id for made in reversed(files)]
     for made in files:
         assert client.files.delete(made.id).type == "file_deleted"
-    for gone in (client.files.retrieve, client.files.delete, client.files.download):
+    for gone in (client.files.retrieve_metadata, client.files.delete, client.files.download):
         with pytest.raises(anthropic.NotFoundError) as error:
             gone(file.id)
         assert error.value.body["error"]["type"] == "not_found_error"

@@ -59,8 +59,9 @@ def test_every_file_that_is_named_is_there():
 
 
 def test_every_option_that_is_named_is_one():
-    helped = run("serve", "--help").stdout + run("bench", "--help").stdout + run("generate", "--help").stdout
+    known = "".join(run(command, "--help").stdout for command in ("serve", "bench", "generate"))
+    others = {"--preset", "--build", "--install", "--prefix", "--once"}  # of cmake, and of the scripts
     for name in ("README.md", "docs/api.md", "docs/videos.md", "docs/structured_output.md"):
-        for option in re.findall(r"`[^`]*?(--[a-z][a-z-]+)", (ROOT / name).read_text()):
-            known = helped + "--preset --build --install --prefix --once --no-cache --check --rm"
-            assert option in known, (name, option)
+        text = re.sub(r"```.*?```", "", (ROOT / name).read_text(), flags=re.DOTALL)
+        for option in re.findall(r"`[^`]*?(--[a-z][a-z-]+)", text):
+            assert option in others or re.search(rf"{option}\b", known), (name, option)
