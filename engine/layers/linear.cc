@@ -152,7 +152,9 @@ at::Tensor Linear::operator()(const at::Tensor& x, const AdapterRuns& runs) cons
 at::Tensor Linear::activated(const at::Tensor& x, Activation activation,
                              const AdapterRuns& runs) const {
   const bool plain = updates_.empty() || runs.empty();
-  if (!packed_ || !plain) return activate((*this)(x, runs), activation);
+  if (!packed_ || !plain || !has_kernel(activation)) {
+    return activate((*this)(x, runs), activation);
+  }
   return run_packed(x, {.activation = activation});
 }
 

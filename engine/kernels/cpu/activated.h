@@ -42,8 +42,9 @@ static inline Vec activated(Activation activation, Vec x) {
       return x < splat(0) ? splat(0) : x;  // NaN stays
     case Activation::kSilu:
       return x / (1.0f + vexp(-x));
+    default:
+      return x;  // has no kernel
   }
-  return x;
 }
 
 // One row: out = round(activation(x)).

@@ -17,10 +17,9 @@ __device__ float activated(Activation activation, float x) {
       return x < 0 ? 0 : x;
     case Activation::kSilu:
       return x / (1.0f + expf(-x));
-    case Activation::kNone:
-      break;
+    default:
+      return x;  // kNone; the others have no kernel
   }
-  return x;
 }
 
 // Block (row, piece of the width).

@@ -166,6 +166,8 @@ double activated(Activation activation, double x) {
       return x < 0 ? 0 : x;
     case Activation::kSilu:
       return x / (1 + std::exp(-x));
+    default:
+      FAIL("has no kernel");
   }
   return x;
 }
