@@ -11,6 +11,7 @@ namespace saccade {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
+constexpr const char* kOriginal = "original_max_position_embeddings";
 
 RopeConfig::Kind parse_kind(const JsonView& scaling) {
   const char* key = scaling.has("rope_type") ? "rope_type" : "type";
@@ -102,14 +103,18 @@ std::vector<double> long_factors(const JsonView& scaling, const char* key, int c
   return factors;
 }
 
-// LongRoPE (Ding et al. 2024) as Phi-3 has it: the original length stands beside rope_scaling.
-void parse_long(RopeConfig& rope, const JsonView& config, const JsonView& scaling) {
-  const JsonView& place = config.has("original_max_position_embeddings") ? config : scaling;
-  rope.original_max_positions =
-      place.positive_int("original_max_position_embeddings", rope.max_positions);
+// LongRoPE (Ding et al. 2024). The original length stands beside the scaling; 5.x also takes one
+// that stands in it. 4.x takes the scaling's factor only where there is no original length, 5.x
+// wherever there is a factor.
+void parse_long(RopeConfig& rope, const JsonView& config, const JsonView& scaling, bool fifth) {
+  const JsonView& place = config.has(kOriginal) || !fifth ? config : scaling;
+  rope.original_max_positions = place.positive_int(kOriginal, rope.max_positions);
   rope.short_factors = long_factors(scaling, "short_factor", rope.rotary_dim / 2);
   rope.long_factors = long_factors(scaling, "long_factor", rope.rotary_dim / 2);
   rope.factor = static_cast<double>(rope.max_positions) / rope.original_max_positions;
+  if (fifth || !config.has(kOriginal)) {
+    rope.factor = scaling.number_in("factor", rope.factor, 1e-6, 1e6);
+  }
   const double recommended =
       rope.factor <= 1 || rope.original_max_positions == 1
           ? 1.0
@@ -137,7 +142,10 @@ RopeConfig RopeConfig::parse(const JsonView& config, int rotary_dim, int max_pos
   if (const std::optional<JsonView> parameters = config.object("rope_parameters")) {
     RopeConfig rope = parse_parameters(*parameters, rotary_dim, max_positions, default_theta);
     if (!parameters->has("rope_theta")) rope.theta = read_theta(config, default_theta);
-    if (rope.kind == Kind::kLong) parse_long(rope, config, *parameters);
+    if (rope.kind == Kind::kYarn || rope.kind == Kind::kLlama3) {  // beside it, it has priority
+      rope.original_max_positions = config.positive_int(kOriginal, rope.original_max_positions);
+    }
+    if (rope.kind == Kind::kLong) parse_long(rope, config, *parameters, /*fifth=*/true);
     return rope;
   }
   RopeConfig rope;
@@ -146,7 +154,7 @@ RopeConfig RopeConfig::parse(const JsonView& config, int rotary_dim, int max_pos
   rope.theta = read_theta(config, default_theta);
   const std::optional<JsonView> scaling = config.object("rope_scaling");
   if (scaling) rope.read_scaling(*scaling);
-  if (rope.kind == Kind::kLong) parse_long(rope, config, *scaling);
+  if (rope.kind == Kind::kLong) parse_long(rope, config, *scaling, /*fifth=*/false);
   return rope;
 }
 
@@ -176,9 +184,11 @@ void RopeConfig::read_scaling(const JsonView& scaling) {
   read_sections(scaling);
   kind = parse_kind(scaling);
   if (kind == Kind::kDefault || kind == Kind::kLong) return;
-  if (!scaling.has("factor")) scaling.fail("factor", "is missing");
-  factor = scaling.number_in("factor", 1.0, 1e-3, 1e6);
-  original_max_positions = scaling.positive_int("original_max_position_embeddings", max_positions);
+  original_max_positions = scaling.positive_int(kOriginal, max_positions);
+  const bool derived = kind == Kind::kYarn && original_max_positions < max_positions;
+  if (!scaling.has("factor") && !derived) scaling.fail("factor", "is missing");
+  factor = scaling.number_in("factor", static_cast<double>(max_positions) / original_max_positions,
+                             1e-3, 1e6);
   low_freq_factor = scaling.number_in("low_freq_factor", 1.0, 1e-6, 1e6);
   high_freq_factor = scaling.number_in("high_freq_factor", 4.0, 1e-6, 1e6);
   if (kind == Kind::kLlama3 && high_freq_factor <= low_freq_factor) {

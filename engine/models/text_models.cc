@@ -27,9 +27,9 @@ DecoderConfig parse_config(const ModelFolder& folder) {
 ModelInfo describe(const ModelFolder& folder) {
   const DecoderConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config);
-  // The reference's Phi3ForCausalLM does so (prepare_inputs_for_generation); where Phi-3 stands
-  // behind a tower, the keys of the short factors stay.
-  if (config.rope.kind == RopeConfig::Kind::kLong) {
+  // The reference's Phi3ForCausalLM does so (prepare_inputs_for_generation). In the other decoders,
+  // and where Phi-3 stands behind a tower, the keys of the short factors stay.
+  if (config.rope.kind == RopeConfig::Kind::kLong && config.type == "phi3") {
     info.recompute_beyond = config.rope.original_max_positions;
   }
   return info;

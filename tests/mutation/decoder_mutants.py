@@ -222,3 +222,29 @@ ROPE = _in(
         "1.0",
     ),
 )
+
+RELEASES = _in(
+    "engine/models/text_models.cc",
+    (("decoder_model_test", ""),),
+    (
+        "longrope_anew_everywhere",
+        "every decoder computes keys anew beyond longrope's original length",
+        'config.type == "phi3"',
+        "true",
+    ),
+) + _in(
+    "engine/layers/rope.cc",
+    (("decoder_model_test", ""),),
+    (
+        "longrope_factor_of_4x",
+        "4.x: longrope's factor counts beside an original length",
+        "fifth || !config.has(kOriginal)",
+        "true",
+    ),
+)
+
+ACTIVATIONS = _in(
+    "engine/layers/activation.cc",
+    (("activation_test", ""),),
+    ("gelu_10_unclipped", "gelu_10 is gelu", "at::clamp(at::gelu(x), -10, 10)", "at::gelu(x)"),
+)

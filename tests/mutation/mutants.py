@@ -4,7 +4,7 @@
 in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
 """
 
-from decoder_mutants import DECODERS, ROPE
+from decoder_mutants import ACTIVATIONS, DECODERS, RELEASES, ROPE
 from idefics_mutants import IDEFICS
 from kernel_mutants import KERNEL
 from llava_mutants import LLAVA
@@ -247,6 +247,8 @@ MUTANTS = [
     *QFORMER,
     *DECODERS,
     *ROPE,
+    *RELEASES,
+    *ACTIVATIONS,
     *EXECUTOR,
     *SAMPLING,
     *PREFIX,
