@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -113,6 +114,9 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.media = prompt.media;
       request.adapter = options.adapter;
       request.sampling = options.sampling;
+      for (const TokenId id : service.limits.defaults.suppressed) {
+        request.sampling.logit_bias.emplace_back(id, -std::numeric_limits<float>::infinity());
+      }
       request.sampling.max_tokens = prompt.max_tokens;
       request.sampling.prompt_logprobs_from = prompt.score_from;
       request.pooling = options.pooling;

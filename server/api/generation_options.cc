@@ -58,7 +58,8 @@ GenerationOptions read_generation_options(Fields& fields) {
   fields.read("service_tier", options.service_tier);
   read_stream_options(fields, options);
   const SamplingParams& sampling = options.sampling;
-  if (options.max_tokens && sampling.min_tokens > *options.max_tokens) {
+  const bool asked = fields.find("min_tokens") != nullptr;  // the model's own default is no mistake
+  if (asked && options.max_tokens && sampling.min_tokens > *options.max_tokens) {
     fields.fail("min_tokens", "min_tokens is " + std::to_string(sampling.min_tokens) +
                                   ", more than max_tokens " + std::to_string(*options.max_tokens));
   }

@@ -30,7 +30,10 @@ struct SamplingDefaults {
   int top_k = 0;
   float min_p = 0.0f;
   float repetition_penalty = 1.0f;
+  int min_tokens = 0;             // min_new_tokens
   std::vector<std::string> stop;  // stop_strings: end every answer, beside the request's own
+  // Never chosen, whatever a request says: suppress_tokens, and bad_words_ids of one token.
+  std::vector<TokenId> suppressed;
 };
 
 // The fields that chat and completions share.

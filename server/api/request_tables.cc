@@ -105,6 +105,7 @@ double top_p(const ModelLimits& m) { return m.defaults.top_p; }
 double top_k(const ModelLimits& m) { return m.defaults.top_k; }
 double min_p(const ModelLimits& m) { return m.defaults.min_p; }
 double repetition_penalty(const ModelLimits& m) { return m.defaults.repetition_penalty; }
+double min_tokens(const ModelLimits& m) { return m.defaults.min_tokens; }
 
 constexpr double kMaxDraftTokens = 16;
 
@@ -123,7 +124,7 @@ constexpr Field kGeneration[] = {
     above(number("repetition_penalty", kMinRepetition, 10)).with_default(repetition_penalty),
     number("presence_penalty", -2, 2).with_default(0),
     number("frequency_penalty", -2, 2).with_default(0),
-    integer("min_tokens", 0, kMaxInt, "no end before this many").with_default(0),
+    integer("min_tokens", 0, kMaxInt, "no end before this many").with_default(min_tokens),
     flag("ignore_eos", "the model's end tokens do not end the answer").with_default(0),
     integer("num_speculative_tokens", 0, kMaxDraftTokens,
             "guesses of a step from the text so far; the answer stays the same")

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "engine/weights/gguf.h"
@@ -75,7 +76,36 @@ std::vector<std::string> read_stop_strings(const Json& config, const fs::path& p
   return strings;
 }
 
-SamplingDefaults read_defaults(const fs::path& path) {
+// suppress_tokens, and those of bad_words_ids that are one token and no end token, as generate()
+// has it. A longer list of bad_words_ids forbids its last token behind the others: not supported,
+// and passed over.
+std::vector<TokenId> read_suppressed(const Json& config, const fs::path& path,
+                                     const std::vector<TokenId>& eos_ids) {
+  const auto id_of = [&](const char* name, const Json& item) {
+    constexpr int64_t kMost = 1 << 30;
+    if (item.is_number_integer() && item >= 0 && item <= kMost) return item.get<TokenId>();
+    throw LoadError(path.string() + ": " + name + ": expected token ids");
+  };
+  const auto list_of = [&](const char* name) {
+    const auto member = config.find(name);
+    if (member == config.end() || member->is_null()) return Json::array();
+    if (!member->is_array()) throw LoadError(path.string() + ": " + name + ": expected a list");
+    return *member;
+  };
+  std::vector<TokenId> ids;
+  for (const Json& item : list_of("suppress_tokens")) {
+    ids.push_back(id_of("suppress_tokens", item));
+  }
+  for (const Json& word : list_of("bad_words_ids")) {
+    if (!word.is_array()) throw LoadError(path.string() + ": bad_words_ids: expected lists");
+    if (word.size() != 1) continue;
+    const TokenId id = id_of("bad_words_ids", word[0]);
+    if (std::find(eos_ids.begin(), eos_ids.end(), id) == eos_ids.end()) ids.push_back(id);
+  }
+  return ids;
+}
+
+SamplingDefaults read_defaults(const fs::path& path, const std::vector<TokenId>& eos_ids) {
   const Json config = read_json(path);
   SamplingDefaults defaults;
   read_default(config, "temperature", 0.0f, 100.0f, path, defaults.temperature);
@@ -83,7 +113,9 @@ SamplingDefaults read_defaults(const fs::path& path) {
   read_default(config, "top_k", 0, 1 << 30, path, defaults.top_k);
   read_default(config, "min_p", 0.0f, 1.0f, path, defaults.min_p);
   read_default(config, "repetition_penalty", 0.0f, 100.0f, path, defaults.repetition_penalty);
+  read_default(config, "min_new_tokens", 0, 1 << 30, path, defaults.min_tokens);
   defaults.stop = read_stop_strings(config, path);
+  defaults.suppressed = read_suppressed(config, path, eos_ids);
   if (defaults.repetition_penalty == 0 || defaults.top_p == 0) {
     throw LoadError(path.string() + ": repetition_penalty and top_p must be greater than 0");
   }
@@ -180,7 +212,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     side.connector_tokenizer = Tokenizer::load(folder / "qformer_tokenizer");
   }
   side.globals = {side.tokenizer->bos_token(), side.tokenizer->eos_token()};
-  side.defaults = read_defaults(folder / "generation_config.json");
+  side.defaults = read_defaults(folder / "generation_config.json", info.eos_ids);
   const TemplateFiles files = find_templates(folder, tokenizer_config, info, template_file);
   side.templates = {parse_template(files.chat), parse_template(files.tool_use)};
   // Calls are written, and thoughts marked, as the template for chats with tools has them.

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import threading
@@ -157,6 +158,25 @@ def test_generation_config_gives_the_defaults(tmp_path):
     hot = {server.post(CHAT, {**body, "top_k": 0}).json()["choices"][0]["message"]["content"] for _ in range(4)}
     assert len(hot) > 1
     assert server.stop() == 0
+
+
+def test_generation_config_suppresses_tokens(tmp_path):
+    """Whatever a request says; of bad_words_ids those of one token."""
+    case = json.loads((GOLDEN / "llama_gqa" / "golden.json").read_text())["cases"][0]
+    first, second = (ids[0][0] for ids in case["top_logprobs"][:2])
+    folder = shutil.copytree(GOLDEN / "llama_gqa", tmp_path / "model")
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(
+        json.dumps({**generation, "suppress_tokens": [first], "bad_words_ids": [[second], [5, 6]]}))
+    server = Server(folder)
+    body = {"prompt": case["input_ids"], "max_tokens": 16, "temperature": 0, "return_token_ids": True}
+    ids = server.post("/v1/completions", {**body, "logit_bias": {str(first): 100}}).json()["choices"][0]["token_ids"]
+    assert ids[0] == case["top_logprobs"][0][1][0]  # the second best
+    assert not {first, second} & set(ids)
+    assert server.stop() == 0
+    (folder / "generation_config.json").write_text(json.dumps({**generation, "suppress_tokens": "all"}))
+    refused = run("serve", folder)
+    assert refused.returncode == 1 and "suppress_tokens" in refused.stderr
 
 
 def test_generate_prints_one_answer():
