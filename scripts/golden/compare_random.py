@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT / "scripts" / "golden"), str(ROOT / "tests" / "e2e")]
 import build  # noqa: E402
 import random_files  # noqa: E402
 import random_prompts  # noqa: E402
+import random_rarities  # noqa: E402
 import random_shapes  # noqa: E402
 from prompts import Prompter  # noqa: E402
 from reference import BLIP, Reference, model_inputs  # noqa: E402
@@ -67,6 +68,7 @@ def compare(family, seed, tolerance, folder):
         spec = random_shapes.draw(family, seed)
         build.build(spec, folder)
         random_files.vary(rng, spec, folder)
+        random_rarities.files(family, seed, spec, folder)
         model, processor = build.load(spec, folder)
         if "phi3" in family:  # grown beyond the original length, eager attention has lost its mask
             model.set_attn_implementation("sdpa")

@@ -210,10 +210,12 @@ def _vary_template(rng, spec, folder):
 
 
 def _vary_pictures(rng, spec, folder):
-    path = folder / "preprocessor_config.json"
-    # The stand-ins for video processors (README.md) know the fields of their own alone.
-    if path.exists() and spec.family not in VIDEOS:
-        _edit(path, lambda config: _change_pictures(rng, spec, config))
+    if spec.family in VIDEOS:  # their stand-ins (README.md) know the fields of their own alone
+        return
+    _edit(folder / "preprocessor_config.json", lambda config: _change_pictures(rng, spec, config))
+    if FIFTH:
+        nested = lambda config: _change_pictures(rng, spec, config["image_processor"])
+        _edit(folder / "processor_config.json", nested)
 
 
 def _change_pictures(rng, spec, config):

@@ -3,6 +3,7 @@
 Sizes stay tiny; everything else is as free as the library lets it be.
 """
 
+import random_rarities
 from checkpoint import Checkpoint
 from random_decoders import ACTIVATIONS, BEHIND_TOWERS, DECODERS, Draw, heads_of, text_of, window
 
@@ -14,7 +15,9 @@ OTHERS = ("words", "unigram")
 def draw(family, seed):
     """A Checkpoint of the family; the same for the same seed."""
     rng = Draw(f"{family} {seed}")
-    return FAMILIES[family](rng, family, f"{family}_{seed}")
+    spec = FAMILIES[family](rng, family, f"{family}_{seed}")
+    random_rarities.shape(family, seed, spec)
+    return spec
 
 
 def dialect(rng, kinds=PIECES + BYTES):
