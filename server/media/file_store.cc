@@ -1,6 +1,7 @@
 #include "server/media/file_store.h"
 
 #include <algorithm>
+#include <atomic>
 #include <random>
 
 #include "server/media/sha256.h"
@@ -26,10 +27,19 @@ std::string hex(const ContentHash& hash) {
   return text;
 }
 
+// 32 hex digits: half of them larger with every file, so that ids are in the order of their
+// making, half of them by chance.
 std::string new_id() {
+  static std::atomic<uint64_t> last{0};
   thread_local std::mt19937_64 generator{std::random_device{}()};
+  const auto now = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch() /
+                                         std::chrono::nanoseconds(1));
+  uint64_t before = last.load(), mine = 0;
+  do {
+    mine = std::max(now, before + 1);
+  } while (!last.compare_exchange_weak(before, mine));
   char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(generator()),
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(mine),
                 static_cast<unsigned long long>(generator()));
   return std::string("file-") + text;
 }
@@ -90,9 +100,9 @@ std::vector<StoredFile> FileStore::list(int owner) {
   std::vector<StoredFile> own;
   std::copy_if(files_.begin(), files_.end(), std::back_inserter(own),
                [owner](const StoredFile& file) { return file.owner == owner; });
-  std::stable_sort(own.begin(), own.end(), [](const StoredFile& a, const StoredFile& b) {
-    return a.created_at > b.created_at;
-  });
+  // Whatever was used in between: pages that follow one another leave nothing out.
+  std::sort(own.begin(), own.end(),
+            [](const StoredFile& a, const StoredFile& b) { return a.id > b.id; });
   return own;
 }
 
