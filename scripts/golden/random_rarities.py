@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers.activations import ACT2CLS
 
 from random_decoders import Draw, rope_of
+from reference import BLIP
 
 FIFTH = hf.__version__.startswith("5")
 # Those without weights of their own.
@@ -70,7 +71,8 @@ def files(family, seed, spec, folder):
     rng = Draw(f"rare files {family} {seed}")
     if rng.maybe(0.2):
         _mix_dtypes(rng, folder / "model.safetensors")
-    if rng.maybe(0.4):
+    # The BLIP family generates by the defaults of its language model: README.md.
+    if rng.maybe(0.4) and family not in BLIP:
         _vary_generation(rng, folder / "generation_config.json")
 
 
