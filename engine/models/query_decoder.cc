@@ -5,6 +5,7 @@
 #include "engine/layers/attention.h"
 
 namespace saccade {
+
 QueryDecoderConfig QueryDecoderConfig::parse(const JsonView& config, int hidden_size) {
   QueryDecoderConfig decoder;
   decoder.hidden_size = hidden_size;

@@ -12,9 +12,9 @@ namespace saccade::api {
 namespace {
 
 constexpr int kMaxListed = 10'000;
-constexpr int kLongest = 2'592'000, kLongestOfMessages = 7'776'000;  // lifetimes [s]
-
-constexpr int kMaxListedOfMessages = 1000, kListedOfMessages = 20;  // Anthropic's
+constexpr int kLongest = 2'592'000;  // lifetime [s]
+// Anthropic's.
+constexpr int kMaxListedOfMessages = 1000, kListedOfMessages = 20, kLongestOfMessages = 7'776'000;
 
 std::string mime_type(const StoredFile& file, const MediaLimits& limits) {
   const auto header = probe_image(*file.bytes, limits);  // as it was when the file came
@@ -134,11 +134,12 @@ http::HttpReply list_files(Service& service, http::HttpRequest& request, http::C
     return purpose.empty() || other || file["purpose"] == purpose;
   });
   if (!page) return failure(request, page.status());
-  if (!other) return *page;
-  Json body = Json::parse(page->body);
-  const bool more = body["has_more"] == true;
-  body["next_page"] = more ? Json(std::string(kPage) + body["last_id"].get<std::string>()) : Json();
-  return http::json_reply(to_text(body));
+  if (other) {
+    const bool more = (*page)["has_more"] == true;
+    (*page)["next_page"] =
+        more ? Json(std::string(kPage) + (*page)["last_id"].get<std::string>()) : Json();
+  }
+  return http::json_reply(to_text(*page));
 }
 
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {

@@ -32,8 +32,8 @@ Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery de
   return query;
 }
 
-Result<http::HttpReply> list_page(Json items, const ListQuery& query,
-                                  const std::function<bool(const Json&)>& shown) {
+Result<Json> list_page(Json items, const ListQuery& query,
+                       const std::function<bool(const Json&)>& shown) {
   if (query.oldest_first) std::reverse(items.begin(), items.end());
   Json data = Json::array();
   bool started = query.after.empty(), more = false;
@@ -49,11 +49,11 @@ Result<http::HttpReply> list_page(Json items, const ListQuery& query,
   if (!started) return invalid_argument("after names nothing that is in this list", "after");
   Json first = data.empty() ? Json() : data.front()["id"];
   Json last = data.empty() ? Json() : data.back()["id"];
-  return http::json_reply(to_text({{"object", "list"},
-                                   {"data", std::move(data)},
-                                   {"first_id", std::move(first)},
-                                   {"last_id", std::move(last)},
-                                   {"has_more", more}}));
+  return Json{{"object", "list"},
+              {"data", std::move(data)},
+              {"first_id", std::move(first)},
+              {"last_id", std::move(last)},
+              {"has_more", more}};
 }
 
 }  // namespace saccade::api

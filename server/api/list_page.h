@@ -21,8 +21,8 @@ Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery de
 
 // That page of `items`, which come the newest first and each have an id. `shown` (null: all) says
 // which of them are wanted; `after` may be any. kInvalidArgument where it is none of them.
-Result<http::HttpReply> list_page(Json items, const ListQuery& query,
-                                  const std::function<bool(const Json&)>& shown = nullptr);
+Result<Json> list_page(Json items, const ListQuery& query,
+                       const std::function<bool(const Json&)>& shown = nullptr);
 
 // A number of the query or of a form, from 1 to `max`.
 Result<int64_t> positive_number(std::string_view text, const char* field, int64_t max);

@@ -236,7 +236,7 @@ http::HttpReply get_response(Service& service, http::HttpRequest& request, http:
   }
   std::reverse(data.begin(), data.end());
   const auto page = list_page(std::move(data), *query);
-  return page ? *page : error_response(page.status());
+  return page ? http::json_reply(to_text(*page)) : error_response(page.status());
 }
 
 http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client&) {

@@ -109,6 +109,13 @@ class Server:
             self.reader.join(5)
 
 
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
 def request_bytes(path, body, headers=""):
     payload = json.dumps(body).encode()
     return (f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(payload)}\r\n\r\n").encode() + payload

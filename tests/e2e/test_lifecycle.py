@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from server_process import GOLDEN, Server, read_all, request_bytes, run
+from server_process import GOLDEN, Server, read_all, request_bytes, run, wait_for
 
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -46,13 +46,6 @@ def test_leaving_cancels_and_frees_everything(slow_server, stream):
     assert slow_server.metric("saccade_request_success_total", finished_reason="cancelled") > 0
     assert slow_server.metric("saccade_http_requests_total", route=CHAT, status="499") == 1
     assert slow_server.post(CHAT, {**ENDLESS, "max_tokens": 3}).status_code == 200
-
-
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_drain_finishes_what_runs_and_refuses_what_comes():

@@ -1,9 +1,8 @@
 """More requests than places: who waits is answered in order, who finds no place is told when to come again."""
 
 import select
-import time
 
-from server_process import Server, read_all, request_bytes
+from server_process import Server, read_all, request_bytes, wait_for
 
 CHAT = "/v1/chat/completions"
 USER = [{"role": "user", "content": "hi"}]
@@ -16,24 +15,17 @@ ROUTES = {
 }
 
 
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 def test_first_come_first_served():
     """Of what waits the answer that came first ends first, though the later ones are shorter."""
     server, waiting = Server("llama_gqa", "--max-num-seqs", "1"), []
     with server.connect() as before:
         before.sendall(request_bytes(CHAT, {**LONG, "n": 30, "stream": True}, "Connection: close\r\n"))
-        until(lambda: server.metric("saccade_num_requests_running") == 1)
+        wait_for(lambda: server.metric("saccade_num_requests_running") == 1)
         for number in range(5):
             prompts = server.metric("saccade_prompt_tokens_total")
             waiting.append(server.connect())
             waiting[-1].sendall(request_bytes(CHAT, {**LONG, "max_tokens": 200 - 10 * number}))
-            until(lambda: server.metric("saccade_prompt_tokens_total") > prompts)  # it stands in the queue
+            wait_for(lambda: server.metric("saccade_prompt_tokens_total") > prompts)  # it stands in the queue
         assert read_all(before).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     left = list(waiting)
     while left:
@@ -66,7 +58,7 @@ def test_every_route_tells_when_to_come_again():
 
     with server.client() as client:
         client.get("/health")
-        until(ask_all)
+        wait_for(ask_all)
     for route, response in refused.items():
         assert int(response.headers["retry-after"]) > 0 and response.headers["content-type"] == "application/json"
         error = response.json()["error"]

@@ -14,7 +14,7 @@ import httpx
 import PIL.Image
 import pytest
 
-from server_process import GOLDEN, Server, read_all, request_bytes
+from server_process import GOLDEN, Server, read_all, request_bytes, wait_for
 
 CHAT = "/v1/chat/completions"
 PICTURE = (GOLDEN / "images" / "scene.png").read_bytes()
@@ -78,13 +78,6 @@ def body_of(stage, host, stream):
     return {**made, "messages": [{"role": "user", "content": made.pop("content")}]}
 
 
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 def send(server, stage, host, stream):
     """A connection whose request has come as far as the stage."""
     sign = "saccade_media_decode_seconds_count" if stage == "decode" else "saccade_prompt_tokens_total"
@@ -94,7 +87,7 @@ def send(server, stage, host, stream):
     if stage == "fetch":
         assert host.asked.wait(20)
     else:
-        until(lambda: server.metric(sign) > before)
+        wait_for(lambda: server.metric(sign) > before)
     return connection
 
 
@@ -152,7 +145,7 @@ def test_a_client_that_dies_leaves_nothing_behind(served, stage, stream):
         connection = send(served, stage, host, stream)
         die(connection)
         host.go_on.set()
-    until(lambda: served.wait_idle(20) and served.metric("saccade_kv_cache_usage_perc") <= used)
+    wait_for(lambda: served.wait_idle(20) and served.metric("saccade_kv_cache_usage_perc") <= used)
     assert served.post(CHAT, question).json()["choices"] == before
 
 
