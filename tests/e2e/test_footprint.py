@@ -4,6 +4,7 @@ import json
 import pathlib
 import shutil
 
+import pytest
 from server_process import GOLDEN, Server
 
 
@@ -13,6 +14,13 @@ def test_the_program_and_all_it_loads_are_below_a_gigabyte(llama):
     files = [pathlib.Path(path) for path in mapped if pathlib.Path(path).is_file()]
     assert any("libtorch_cpu" in path.name for path in files) and not any("python" in path.name for path in files)
     assert sum(path.stat().st_size for path in files) < 1e9
+
+
+@pytest.mark.skipif(not pathlib.Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="no large pages here")
+def test_memory_asks_for_large_pages(llama):
+    flags = [line.split()[1:] for line in pathlib.Path(f"/proc/{llama.process.pid}/smaps").read_text().splitlines()
+             if line.startswith("VmFlags:")]
+    assert any("hg" in of_mapping for of_mapping in flags)
 
 
 def test_llava_15_has_its_template_built_in(tmp_path):

@@ -3,6 +3,8 @@
 // Decode: one query of a sequence against a split of its keys, the heads of a group together, so
 // that each key and value is read from memory once.
 
+#include <type_traits>
+
 #include "engine/kernels/cpu/attention_plan.h"
 #include "engine/kernels/cpu/kernel_table.h"
 
@@ -39,167 +41,222 @@ static inline Vec sums_of(const Vec (&rows)[kLanes]) {
 #endif
 }
 
-// How q meets keys of type T: float lanes, or pairs of bf16 where the machine multiplies those.
+// How q meets keys of type T: as floats, or as pairs of bf16 where the machine multiplies those.
 template <typename T>
 struct ScoreUnit {
-  static constexpr int kElements = kLanes;  // of T per vector
-  static inline Vec multiply_add(Vec q, const T* key, Vec sum) { return q * load(key) + sum; }
-  static inline Vec multiply_add_part(Vec q, const T* key, int n, Vec sum) {
-    return q * load_part(key, n) + sum;
+  static constexpr int kElements = Wide<T>::kElements;
+  using Piece = Wide<T>;
+  static inline Piece load_piece(const T* p) { return load_wide(p); }
+  static inline Piece load_piece_part(const T* p, int n) { return load_wide_part(p, n); }
+  static inline Vec multiply_add(const Piece& q, const Piece& key, Vec sum) {
+    for (int p = 0; p < Piece::kParts; ++p) sum = q.parts[p] * key.parts[p] + sum;
+    return sum;
   }
-  static inline Vec load_query(const T* q, int n) { return load_part(q, n); }
 };
 
 #if defined(__AVX512BF16__)
 template <>
 struct ScoreUnit<Bf16> {
   static constexpr int kElements = 2 * kLanes;
-  static inline Vec multiply_add(Vec q, const Bf16* key, Vec sum) {
-    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)q, (__m512bh)_mm512_loadu_si512(key));
+  using Piece = __m512i;
+  static inline Piece load_piece(const Bf16* p) { return _mm512_loadu_si512(p); }
+  static inline Piece load_piece_part(const Bf16* p, int n) {
+    return _mm512_maskz_loadu_epi16((1u << n) - 1, p);
   }
-  static inline Vec multiply_add_part(Vec q, const Bf16* key, int n, Vec sum) {
-    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)q, (__m512bh)load_query(key, n));
-  }
-  static inline Vec load_query(const Bf16* q, int n) {
-    const __mmask32 mask = n >= 32 ? ~0u : (1u << n) - 1;
-    return (Vec)_mm512_maskz_loadu_epi16(mask, q);
+  static inline Vec multiply_add(Piece q, Piece key, Vec sum) {
+    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)q, (__m512bh)key);
   }
 };
 #endif
 
-// scores[i] = scale * q . key i for kLanes keys. kDim: the head dimension, 0 when known at run time
-// only. Where fewer than kLanes keys are left, the last one stands in for those behind it.
-template <typename T, int kDim, bool kAll>
-static inline Vec score_keys(const Vec* q, const T* keys, int left, int head_dim) {
+template <typename T>
+using QueryPiece = typename ScoreUnit<T>::Piece;
+
+// Keys whose products with all heads of a pass stay in registers.
+inline constexpr int kKeysTogether = kRegisters / 8;
+// Query heads of one pass over the keys, and over the values.
+inline constexpr int kHeadsTogether = 4;
+
+// products[h][first + i]: vectors whose lanes add up to q of head h . key i, for H heads. A key
+// that is read serves all of them. q [H][pieces]. kDim: the head dimension, 0 when known at run
+// time only.
+template <typename T, int kDim, int H>
+static inline void multiply_keys(const QueryPiece<T>* q, const T* const (&keys)[kKeysTogether],
+                                 int head_dim, int first, Vec (&products)[H][kLanes]) {
   using Unit = ScoreUnit<T>;
   const int d = kDim > 0 ? kDim : head_dim;
   const int whole = d / Unit::kElements;
   const int rest = d % Unit::kElements;
-  const auto row = [&](int i) -> const T* {
-    return keys + static_cast<int64_t>(kAll ? i : min_of(i, left - 1)) * d;
-  };
-  Vec sums[kLanes] = {};
-  for (int c = 0; c < whole; ++c) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      sums[i] = Unit::multiply_add(q[c], row(i) + c * Unit::kElements, sums[i]);
+  const int pieces = whole + (rest > 0 ? 1 : 0);
+  Vec sums[H][kKeysTogether] = {};
+  const auto add = [&](int c, const QueryPiece<T>(&key)[kKeysTogether]) {
+#pragma GCC unroll 4
+    for (int h = 0; h < H; ++h) {
+      const QueryPiece<T> piece = q[h * pieces + c];
+#pragma GCC unroll 4
+      for (int i = 0; i < kKeysTogether; ++i) {
+        sums[h][i] = Unit::multiply_add(piece, key[i], sums[h][i]);
+      }
     }
+  };
+  QueryPiece<T> key[kKeysTogether];
+  for (int c = 0; c < whole; ++c) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kKeysTogether; ++i) {
+      key[i] = Unit::load_piece(keys[i] + c * Unit::kElements);
+    }
+    add(c, key);
   }
   if (rest > 0) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      sums[i] = Unit::multiply_add_part(q[whole], row(i) + whole * Unit::kElements, rest, sums[i]);
+    for (int i = 0; i < kKeysTogether; ++i) {
+      key[i] = Unit::load_piece_part(keys[i] + whole * Unit::kElements, rest);
+    }
+    add(whole, key);
+  }
+#pragma GCC unroll 4
+  for (int h = 0; h < H; ++h) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kKeysTogether; ++i) products[h][first + i] = sums[h][i];
+  }
+}
+
+// scores[h][i] = scale * q of head h . key i, for H heads and the keys of a run, while `next` is
+// brought nearer. q as load_piece gives it, [H][pieces]; scores [H][kSplitKeys].
+template <typename T, int kDim, int H>
+static inline void score_run(const QueryPiece<T>* q, const KeyRun<T>& run, const KeyRun<T>& next,
+                             int head_dim, float scale, float* scores) {
+  const int d = kDim > 0 ? kDim : head_dim;
+  int fetched = 0;
+  for (int first = 0; first < run.count; first += kLanes) {
+    // Where fewer keys are left than are taken together, the last one stands in for those behind.
+    Vec products[H][kLanes];
+    const T* keys[kKeysTogether];
+    for (int i = 0; i < kLanes; i += kKeysTogether) {
+      for (int j = 0; j < kKeysTogether; ++j) {
+        keys[j] = run.data + static_cast<int64_t>(d) * min_of(first + i + j, run.count - 1);
+      }
+      fetch(next, fetched, fetched + kKeysTogether, d);
+      fetched += kKeysTogether;
+      multiply_keys<T, kDim, H>(q, keys, head_dim, i, products);
+    }
+    for (int h = 0; h < H; ++h) {
+      store_part(scores + h * kSplitKeys + first, sums_of(products[h]) * scale,
+                 min_of(kLanes, run.count - first));
     }
   }
-  return sums_of(sums);
+  fetch(next, fetched, next.count, d);
 }
 
-// scores[i] = scale * q . key i, for the `count` keys of a run. q: vectors as load_query gives
-// them.
-template <typename T, int kDim>
-static inline void score_run(const Vec* q, const T* keys, int count, int head_dim, float scale,
-                             float* scores) {
-  int first = 0;
-  for (; first + kLanes <= count; first += kLanes) {
-    const T* from = keys + static_cast<int64_t>(first) * head_dim;
-    store(scores + first, score_keys<T, kDim, true>(q, from, kLanes, head_dim) * scale);
-  }
-  if (const int left = count - first; left > 0) {
-    const T* from = keys + static_cast<int64_t>(first) * head_dim;
-    store_part(scores + first, score_keys<T, kDim, false>(q, from, left, head_dim) * scale, left);
+// Calls visit(std::integral_constant H)(first head) for the heads of a group, kHeadsTogether at a
+// time.
+template <class Visit>
+static inline void for_heads(int group, const Visit& visit) {
+  for (int head = 0; head < group; head += kHeadsTogether) {
+    const int together = min_of(kHeadsTogether, group - head);
+    if (together == 4) visit(std::integral_constant<int, 4>(), head);
+    if (together == 3) visit(std::integral_constant<int, 3>(), head);
+    if (together == 2) visit(std::integral_constant<int, 2>(), head);
+    if (together == 1) visit(std::integral_constant<int, 1>(), head);
   }
 }
 
-// scores [group][kSplitKeys] of all keys of a task.
+// scores [group][kSplitKeys] of all keys of a task. q [group][pieces].
 template <typename T, int kDim>
 static inline void score_task(const PagedAttentionArgs& args, const PagedSequence& sequence,
-                              const AttentionTask& task, const Vec* queries, int query_vecs,
+                              const AttentionTask& task, const QueryPiece<T>* q, int pieces,
                               int group, float* scores) {
+  float* to = scores;
   for (int key = task.begin; key < task.end;) {
     const KeyRun<T> run = run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end);
-    const int next = key + run.count;
-    fetch(next < task.end
-              ? run_at<T>(args, sequence, args.k_pool, task.kv_head, next, task.end)
-              : run_at<T>(args, sequence, args.v_pool, task.kv_head, task.begin, task.end),
-          args.head_dim);
-    for (int h = 0; h < group; ++h) {
-      score_run<T, kDim>(queries + h * query_vecs, run.data, run.count, args.head_dim, args.scale,
-                         scores + h * kSplitKeys + (key - task.begin));
-    }
-    key = next;
+    key += run.count;
+    const KeyRun<T> next =
+        key < task.end ? run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end)
+                       : run_at<T>(args, sequence, args.v_pool, task.kv_head, task.begin, task.end);
+    for_heads(group, [&](auto heads, int head) {
+      score_run<T, kDim, heads>(q + head * pieces, run, head == 0 ? next : KeyRun<T>{run.data, 0},
+                                args.head_dim, args.scale, to + head * kSplitKeys);
+    });
+    to += run.count;
   }
 }
 
-// out[h][c..] += sum over keys of weights[h][i] * value i, for H heads and kVecs vectors of the
-// head dimension from `column` on; the last vector may be cut to `tail` elements.
-template <typename T, int H, int kVecs>
+// out[h][c..] = sum over keys of weights[h][i] * value i, for H heads and kUnits vectors of values
+// from `column` of the head dimension on; the last one may be cut to `tail` elements. `fetches`: it
+// is the first to read these values.
+template <typename T, int H, int kUnits>
 static inline void add_values(const PagedAttentionArgs& args, const PagedSequence& sequence,
                               const AttentionTask& task, const float* weights, int column, int tail,
-                              float* out) {
-  Vec sums[H][kVecs];
-  for (int h = 0; h < H; ++h) {
-    for (int v = 0; v < kVecs; ++v) sums[h][v] = splat(0);
-  }
+                              bool fetches, float* out) {
+  constexpr int kParts = Wide<T>::kParts;
+  constexpr int kElements = Wide<T>::kElements;
+  Wide<T> sums[H][kUnits] = {};
   for (int key = task.begin; key < task.end;) {
     const KeyRun<T> run = run_at<T>(args, sequence, args.v_pool, task.kv_head, key, task.end);
-    const int next = key + run.count;
-    if (next < task.end) {
-      fetch(run_at<T>(args, sequence, args.v_pool, task.kv_head, next, task.end), args.head_dim);
-    }
+    const int behind = key + run.count;
+    const KeyRun<T> next = fetches && behind < task.end ? run_at<T>(args, sequence, args.v_pool,
+                                                                    task.kv_head, behind, task.end)
+                                                        : KeyRun<T>{run.data, 0};
     const float* weight = weights + (key - task.begin);
     const T* value = run.data + column;
     for (int i = 0; i < run.count; ++i, value += args.head_dim) {
-      Vec values[kVecs];
-      for (int v = 0; v + 1 < kVecs; ++v) values[v] = load(value + v * kLanes);
-      values[kVecs - 1] = load_part(value + (kVecs - 1) * kLanes, tail);
-      for (int h = 0; h < H; ++h) {
-        const float w = weight[h * kSplitKeys + i];
-        for (int v = 0; v < kVecs; ++v) sums[h][v] = values[v] * w + sums[h][v];
+      fetch(next, i, i + 1, args.head_dim);
+#pragma GCC unroll 8
+      for (int u = 0; u < kUnits; ++u) {
+        const Wide<T> wide = u + 1 < kUnits ? load_wide(value + u * kElements)
+                                            : load_wide_part(value + u * kElements, tail);
+#pragma GCC unroll 4
+        for (int h = 0; h < H; ++h) {
+          const float w = weight[h * kSplitKeys + i];
+          for (int p = 0; p < kParts; ++p) {
+            sums[h][u].parts[p] = wide.parts[p] * w + sums[h][u].parts[p];
+          }
+        }
       }
     }
-    key = next;
+    key = behind;
   }
   for (int h = 0; h < H; ++h) {
     float* to = out + static_cast<int64_t>(h) * args.head_dim + column;
-    for (int v = 0; v + 1 < kVecs; ++v) store(to + v * kLanes, sums[h][v]);
-    store_part(to + (kVecs - 1) * kLanes, sums[h][kVecs - 1], tail);
-  }
-}
-
-template <typename T, int H>
-static inline void add_values_of_heads(const PagedAttentionArgs& args,
-                                       const PagedSequence& sequence, const AttentionTask& task,
-                                       const float* weights, float* out) {
-  for (int column = 0; column < args.head_dim;) {
-    const int left = args.head_dim - column;
-    if (left >= 4 * kLanes) {
-      add_values<T, H, 4>(args, sequence, task, weights, column, kLanes, out);
-      column += 4 * kLanes;
-    } else {
-      const int tail = min_of(left, kLanes);
-      add_values<T, H, 1>(args, sequence, task, weights, column, tail, out);
-      column += tail;
+    for (int u = 0; u < kUnits; ++u) {
+      store_wide(to + u * kElements, sums[h][u], u + 1 < kUnits ? kElements : tail);
     }
   }
 }
 
-// Heads whose sums over four vectors stay in registers.
-inline constexpr int kHeadsTogether = kRegisters == 32 ? 4 : 2;
+// Vectors of values whose sums of H heads stay in registers: a power of two.
+template <typename T, int H>
+constexpr int units_together() {
+  int units = 4;
+  while (units > 1 && units * H * Wide<T>::kParts > kRegisters * 3 / 4) units /= 2;
+  return units;
+}
+
+// The head dimension from `column` on, kUnits vectors at a time and at last fewer.
+template <typename T, int H, int kUnits>
+static inline void add_columns(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                               const AttentionTask& task, const float* weights, int column,
+                               bool fetches, float* out) {
+  constexpr int kElements = Wide<T>::kElements;
+  for (; args.head_dim - column >= kUnits * kElements; column += kUnits * kElements) {
+    add_values<T, H, kUnits>(args, sequence, task, weights, column, kElements,
+                             fetches && column == 0, out);
+  }
+  if constexpr (kUnits > 1) {
+    add_columns<T, H, kUnits / 2>(args, sequence, task, weights, column, fetches, out);
+  } else if (const int left = args.head_dim - column; left > 0) {
+    add_values<T, H, 1>(args, sequence, task, weights, column, left, fetches && column == 0, out);
+  }
+}
 
 template <typename T>
 static inline void add_values_of_group(const PagedAttentionArgs& args,
                                        const PagedSequence& sequence, const AttentionTask& task,
                                        const float* weights, int group, float* out) {
-  for (int head = 0; head < group;) {
-    const int together = min_of(kHeadsTogether, group - head);
-    const float* from = weights + head * kSplitKeys;
-    float* to = out + static_cast<int64_t>(head) * args.head_dim;
-    if (together == 4) add_values_of_heads<T, 4>(args, sequence, task, from, to);
-    if (together == 3) add_values_of_heads<T, 3>(args, sequence, task, from, to);
-    if (together == 2) add_values_of_heads<T, 2>(args, sequence, task, from, to);
-    if (together == 1) add_values_of_heads<T, 1>(args, sequence, task, from, to);
-    head += together;
-  }
+  for_heads(group, [&](auto heads, int head) {
+    add_columns<T, heads, units_together<T, heads>()>(
+        args, sequence, task, weights + head * kSplitKeys, 0, head == 0,
+        out + static_cast<int64_t>(head) * args.head_dim);
+  });
 }
 
 // scores -> e^(score - maximum) in place; returns maximum and sum.
@@ -243,25 +300,27 @@ static void decode_task(const PagedAttentionArgs& args, const AttentionTask& tas
   const PagedSequence& sequence = args.sequences[task.sequence];
   const int group = args.heads / args.kv_heads;
   const int d = args.head_dim;
-  const int query_vecs = (d + Unit::kElements - 1) / Unit::kElements;
+  const int pieces = (d + Unit::kElements - 1) / Unit::kElements;
   const T* q = static_cast<const T*>(args.q) + sequence.query_start * args.q_stride +
                static_cast<int64_t>(task.kv_head) * group * d;
-  auto* queries =
-      static_cast<Vec*>(thread_scratch(ScratchSlot::kQueries, sizeof(Vec) * group * query_vecs));
+  auto* queries = static_cast<QueryPiece<T>*>(
+      thread_scratch(ScratchSlot::kQueries, sizeof(QueryPiece<T>) * group * pieces));
   auto* scores =
       static_cast<float*>(thread_scratch(ScratchSlot::kScores, sizeof(float) * group * kSplitKeys));
   for (int h = 0; h < group; ++h) {
-    for (int c = 0; c < query_vecs; ++c) {
-      const int n = min_of(Unit::kElements, d - c * Unit::kElements);
-      queries[h * query_vecs + c] = Unit::load_query(q + h * d + c * Unit::kElements, n);
+    for (int c = 0; c < pieces; ++c) {
+      const T* from = q + h * d + c * Unit::kElements;
+      const int left = d - c * Unit::kElements;
+      queries[h * pieces + c] =
+          left >= Unit::kElements ? Unit::load_piece(from) : Unit::load_piece_part(from, left);
     }
   }
   if (d == 64) {
-    score_task<T, 64>(args, sequence, task, queries, query_vecs, group, scores);
+    score_task<T, 64>(args, sequence, task, queries, pieces, group, scores);
   } else if (d == 128) {
-    score_task<T, 128>(args, sequence, task, queries, query_vecs, group, scores);
+    score_task<T, 128>(args, sequence, task, queries, pieces, group, scores);
   } else {
-    score_task<T, 0>(args, sequence, task, queries, query_vecs, group, scores);
+    score_task<T, 0>(args, sequence, task, queries, pieces, group, scores);
   }
   SoftmaxState states[kMaxGroup];
   for (int h = 0; h < group; ++h) {

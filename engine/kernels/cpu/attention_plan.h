@@ -54,14 +54,16 @@ static inline KeyRun<T> run_at(const PagedAttentionArgs& args, const PagedSequen
           min_of(args.block_size - offset, end - position)};
 }
 
-// Brings a run nearer while the one before it is worked on: runs lie anywhere in the pool, so the
-// machine cannot foresee them.
+// Brings rows [first, last) of a run nearer, as far as it has them, while the run before it is
+// worked on: runs lie anywhere in the pool, so the machine cannot foresee them. A few at a time,
+// between the products: more than a core can wait for at once would hold up what it works on.
 template <typename T>
-static inline void fetch(const KeyRun<T>& run, int head_dim) {
-  constexpr int64_t kMost = 8192;
-  const char* data = reinterpret_cast<const char*>(run.data);
-  const int64_t bytes = static_cast<int64_t>(run.count) * head_dim * sizeof(T);
-  for (int64_t i = 0; i < min_of(bytes, kMost); i += 64) __builtin_prefetch(data + i);
+static inline void fetch(const KeyRun<T>& run, int first, int last, int head_dim) {
+  const char* row =
+      reinterpret_cast<const char*>(run.data + static_cast<int64_t>(first) * head_dim);
+  const char* end = reinterpret_cast<const char*>(
+      run.data + static_cast<int64_t>(min_of(last, run.count)) * head_dim);
+  for (; row < end; row += 64) __builtin_prefetch(row);
 }
 
 // Soft cap of n scores in place, after `scale`; only where args.soft_cap is set.

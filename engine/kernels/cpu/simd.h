@@ -103,6 +103,42 @@ static inline void store_part(T* p, Vec v, int n) {
   for (int i = 0; i < n; ++i) p[i] = buffer[i];
 }
 
+// Elements of T as they lie in one vector of memory, as floats: of bf16 the even ones, then the odd
+// ones, which costs a shift and a mask where load() has to spread them first.
+template <typename T>
+struct Wide {
+  static constexpr int kParts = sizeof(float) / sizeof(T);
+  static constexpr int kElements = kParts * kLanes;
+  Vec parts[kParts];
+};
+
+static inline Wide<float> load_wide(const float* p) { return {{load(p)}}; }
+static inline Wide<Bf16> load_wide(const Bf16* p) {
+  IVec pairs;
+  std::memcpy(&pairs, p, sizeof pairs);
+  return {{(Vec)(pairs << 16), (Vec)(pairs & static_cast<int32_t>(0xffff0000))}};
+}
+
+// The first n elements; the others are zero, their memory is not touched.
+template <typename T>
+static inline Wide<T> load_wide_part(const T* p, int n) {
+  if (n >= Wide<T>::kElements) return load_wide(p);
+  T buffer[Wide<T>::kElements] = {};
+  for (int i = 0; i < n; ++i) buffer[i] = p[i];
+  return load_wide(buffer);
+}
+
+// The first n elements of `wide`, n at most kElements, in their order.
+static inline void store_wide(float* p, const Wide<float>& wide, int n) {
+  store_part(p, wide.parts[0], n);
+}
+static inline void store_wide(float* p, const Wide<Bf16>& wide, int n) {
+  float even[kLanes], odd[kLanes];
+  store(even, wide.parts[0]);
+  store(odd, wide.parts[1]);
+  for (int i = 0; i < n; ++i) p[i] = i % 2 == 0 ? even[i / 2] : odd[i / 2];
+}
+
 static inline float load_one(const float* p) { return *p; }
 static inline float load_one(const Bf16* p) { return bf16_to_float(*p); }
 
