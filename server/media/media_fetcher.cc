@@ -103,7 +103,7 @@ Result<std::string> fetch_media(const std::string& text, const FetchPolicy& poli
   for (int hop = 0; hop <= policy.max_redirects; ++hop) {
     const Result<MediaUrl> url = MediaUrl::parse(next, policy);
     if (!url) return url.status();
-    const Result<std::string> address = resolve_pinned(*url, policy);
+    const Result<std::string> address = resolve_pinned(*url, policy, deadline);
     if (!address) return address.status();
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();

@@ -129,17 +129,13 @@ Result<std::string> pin_address(const addrinfo* found, const FetchPolicy& policy
   return first;
 }
 
-Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy) {
+Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy,
+                                   std::chrono::steady_clock::time_point deadline) {
   std::string host = url.host();
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) found = nullptr;
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, [](addrinfo* list) {
-    if (list != nullptr) freeaddrinfo(list);
-  });
-  return pin_address(found, policy);
+  const auto found = policy.resolver->resolve(host, deadline, *policy.stopped);
+  if (!found) return found.status();
+  return pin_address(found->get(), policy);
 }
 
 }  // namespace saccade

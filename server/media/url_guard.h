@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/core/status.h"
+#include "server/media/resolver.h"
 
 // What may be fetched: a URL of an allowed host, from a public address.
 namespace saccade {
@@ -25,6 +26,7 @@ struct FetchPolicy {
   int total_timeout_ms = 20'000;  // of one picture, redirects included
   // Set: fetches that run end. Shared by all copies of a policy.
   std::shared_ptr<std::atomic<bool>> stopped = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<Resolver> resolver = std::make_shared<Resolver>();  // shared as well
 };
 
 // A checked http(s) URL, taken apart once: what was checked is what is fetched.
@@ -52,7 +54,8 @@ bool is_global_address(const sockaddr& address);
 // there is none, or when any of them is not global and the policy wants that.
 Result<std::string> pin_address(const addrinfo* found, const FetchPolicy& policy);
 
-// The addresses of a host, found once, as pin_address picks it.
-Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy);
+// The addresses of a host, found once and before `deadline`, as pin_address picks it.
+Result<std::string> resolve_pinned(const MediaUrl& url, const FetchPolicy& policy,
+                                   std::chrono::steady_clock::time_point deadline);
 
 }  // namespace saccade
