@@ -1,21 +1,12 @@
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 
+#include "server/api/folder_files.h"
 #include "server/api/generation.h"
 #include "server/commands.h"
 #include "server/logging.h"
 
 namespace saccade {
 namespace {
-
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream bytes;
-  bytes << file.rdbuf();
-  if (!file) throw std::runtime_error(path.string() + ": cannot be read");
-  return bytes.str();
-}
 
 [[noreturn]] void fail(const Status& status) { throw std::runtime_error(status.message()); }
 
@@ -40,7 +31,7 @@ std::vector<api::ProbedMedia> probe_files(const api::MediaStage& stage,
                                           const Conversation& conversation, bool alone) {
   std::vector<api::ProbedMedia> media;
   for (const ContentPart* part : conversation.media()) {
-    std::string bytes = read_file(part->text);
+    std::string bytes = api::read_file(part->text);
     const bool video = part->kind == ContentPart::Kind::kVideo;
     Result<api::ProbedMedia> one =
         video ? stage.probe_video({std::move(bytes), {}}, *part)

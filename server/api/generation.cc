@@ -139,8 +139,10 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
   if (const Status status = service.engine.submit_all(std::move(requests)); !status.ok()) {
     return status;
   }
-  for (const auto& choice : generation->choices_) choice->open = true;
-  generation->open_ = generation->choices();
+  for (const auto& choice : generation->choices_) {
+    choice->open = true;
+    generation->open_.push_back(choice->stream.get());
+  }
   for (const PreparedPrompt& prompt : prompts) {
     service.metrics.prompt_accepted(static_cast<int>(prompt.ids.size()), prompt.image_tokens,
                                     static_cast<int>(prompt.media.size()));
@@ -159,19 +161,15 @@ Status Generation::charge(bool stream) {
 }
 
 Result<std::optional<ChoiceDelta>> Generation::next(TimePoint deadline) {
-  while (open_ > 0) {
-    std::vector<TokenStream*> streams;  // the longest unheard first
-    for (int i = 0; i < choices(); ++i) {
-      const Choice& choice = *choices_[(next_choice_ + i) % choices()];
-      if (choice.open) streams.push_back(choice.stream.get());
-    }
-    const TokenStream* ready = TokenStream::wait_for_any(streams, deadline);
+  while (!done()) {
+    TokenStream* const ready = TokenStream::wait_for_any(open_, deadline);
     if (ready == nullptr) break;
+    const auto place = std::find(open_.begin(), open_.end(), ready);
+    std::rotate(place, place + 1, open_.end());
     const auto heard = std::find_if(choices_.begin(), choices_.end(), [&](const auto& choice) {
       return choice->stream.get() == ready;
     });
     Choice& choice = **heard;
-    next_choice_ = choice.index + 1;
     std::optional<TokenEvent> event = choice.stream->pop_until(deadline);
     if (!event) break;
     Result<std::optional<ChoiceDelta>> delta = take(choice, *std::move(event));
@@ -259,7 +257,7 @@ void Generation::take_stats(Choice& choice, const TokenEvent& event) {
 
 void Generation::finish(Choice& choice, FinishReason reason) {
   choice.open = false;
-  --open_;
+  std::erase(open_, choice.stream.get());
   choice.stream->close();
   if (admission_) admission_->take_anyway(Account::kTokens, choice.generated);
   service_.metrics.request_finished(reason, arrival_, choice.first_token, Clock::now(),

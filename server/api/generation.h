@@ -76,7 +76,7 @@ class Generation {
 
   // The longest silence that its stream may keep.
   std::chrono::milliseconds keepalive() const { return service_.options.keepalive; }
-  bool done() const { return open_ == 0; }
+  bool done() const { return open_.empty(); }
   int choices() const { return static_cast<int>(choices_.size()); }
   const Usage& usage() const { return usage_; }
   const Timings& timings() const { return timings_; }
@@ -99,8 +99,7 @@ class Generation {
   const std::string constraint_field_;  // what a request's own failure is told of
   std::vector<PreparedPrompt> prompts_;
   std::vector<std::unique_ptr<Choice>> choices_;
-  int open_ = 0;         // choices that have not finished
-  int next_choice_ = 0;  // where next() looks first
+  std::vector<TokenStream*> open_;  // of choices that have not finished; the longest unheard first
   Usage usage_;
   Timings timings_;
   TimePoint engine_first_token_{};  // of the first choice
