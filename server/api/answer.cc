@@ -55,8 +55,10 @@ bool write_deltas(Generation& generation, const StreamFormat& format, http::Body
       write_failure(delta.status(), format, writer);
       return false;
     }
-    if (*delta) {
-      if (!write_events(writer, format.delta(**delta), format.named_events)) return false;
+    // Tokens of what only turns out later to be text or a call have no events.
+    const std::vector<Json> events = *delta ? format.delta(**delta) : std::vector<Json>();
+    if (!events.empty()) {
+      if (!write_events(writer, events, format.named_events)) return false;
       last_write = Clock::now();
     } else if (writer.gone()) {
       return false;

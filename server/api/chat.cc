@@ -115,7 +115,8 @@ class ChatFormat {
     Json content = taken.take(delta);
     std::vector<Json> chunks;
     const bool tokens = (with_logprobs_ || with_token_ids_) && !delta.logprobs.empty();
-    if (!delta.finish || !content.empty() || tokens) {
+    const bool counted = continuous_usage_ && !delta.finish;
+    if (!content.empty() || tokens || counted) {
       Json choice = {{"index", delta.choice},
                      {"delta", std::move(content)},
                      {"logprobs", logprobs(delta)},
@@ -130,7 +131,7 @@ class ChatFormat {
                               {"finish_reason", taken.finish_name(*delta.finish)},
                               {"stop_reason", stop_reason_json(delta)}}));
     }
-    add_prompt(chunks.front());
+    if (!chunks.empty()) add_prompt(chunks.front());
     if (with_timings_ && !with_usage_ && generation_->done()) {
       chunks.back()["timings"] = timings_json(*generation_);
     }
