@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "server/api/file_part.h"
 #include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 #include "server/api/video_part.h"
@@ -24,6 +25,10 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
   content.param = part.path("image_url");
   if (url != nullptr && url->is_string()) {  // as Ollama's documentation has it
     content.text = url->get<std::string>();
+    const Json* detail = part.find("detail");
+    if (detail != nullptr && detail->is_string()) {
+      content.detail = image_detail(detail->get_ref<const std::string&>());
+    }
     return;
   }
   Fields checked(part.object(), {kImagePartFields}, limits, part.path());
@@ -33,8 +38,7 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
   inner.read("url", content.text);
   std::string detail;
   inner.read("detail", detail);
-  if (detail == "low") content.detail = ImageDetail::kLow;
-  if (detail == "high") content.detail = ImageDetail::kHigh;
+  content.detail = image_detail(detail);
 }
 
 void read_part(Fields& fields, const Json& value, const std::string& path, ChatMessage& message,
@@ -50,7 +54,7 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
   }
   const auto& name = type->get_ref<const std::string&>();
   ContentPart content;
-  if (name == "text" || name == "input_text") {
+  if (name == "text" || name == "input_text" || name == "output_text") {
     content.param = part.path("text");
     Fields text(value, {kTextPartFields}, limits, path);
     text.read("text", content.text);
@@ -59,7 +63,7 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     content.param = part.path("refusal");
     part.read("refusal", content.text);
     if (!fields.adopt(part)) return;
-  } else if (name == "image_url") {
+  } else if (name == "image_url" || name == "input_image") {  // the second as in responses
     read_image_url(fields, part, content, limits);
   } else if (name == "image_file") {
     Fields file(value, {kFilePartFields}, limits, path);
@@ -67,12 +71,17 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     content.kind = ContentPart::Kind::kImage;
     content.param = part.path("image_file.file_id");
     content.text = value["image_file"]["file_id"].get<std::string>();
+  } else if (name == "file") {
+    const Fields checked(value, {kFileContentPartFields}, limits, path);
+    if (!fields.adopt(checked)) return;
+    read_file_part(Fields(value["file"], part.path("file")), fields, content);
+    if (!fields.ok()) return;
   } else if (name == "video_url" || name == "video") {
     const Status status = read_video_part(value, path, content);
     if (!status.ok()) return fields.fail(status.param(), status.message());
   } else {
     return fields.fail(type_path, "unknown content part type '" + name.substr(0, 64) +
-                                      "'; known are text, image_url, video_url and video");
+                                      "'; known are text, image_url, file, video_url and video");
   }
   message.parts.push_back(std::move(content));
 }
@@ -81,14 +90,15 @@ void read_content(Fields& fields, const Fields& member, ChatMessage& message,
                   const ModelLimits& limits) {
   const Json* content = member.find("content");
   std::string path = member.path("content");
+  const bool calls = message.role == "assistant" && message.extra.contains("tool_calls");
+  if (calls && content != nullptr && content->is_array() && content->empty()) content = nullptr;
   if (content == nullptr && message.role == "assistant") {
     content = member.find("refusal");
     if (content != nullptr) path = member.path("refusal");
   }
   if (content == nullptr) {
     message.has_content = false;
-    const bool optional = message.role == "assistant" && message.extra.contains("tool_calls");
-    if (!optional) fields.fail(path, path + " is missing");
+    if (!calls) fields.fail(path, path + " is missing");
     return;
   }
   if (content->is_string()) {
@@ -131,7 +141,8 @@ void read_calls(Fields& fields, const Fields& member, ChatMessage& message) {
   for (size_t i = 0; i < calls->size() && fields.ok(); ++i) {
     const std::string where = element_path(path, i);
     if (!(*calls)[i].is_object()) return fields.fail(where, where + " must be an object");
-    const Fields call((*calls)[i], where);
+    const Fields call((*calls)[i], {kToolCallFields}, fields.limits(), where);
+    if (!fields.adopt(call)) return;
     const Json* function = call.find("function");
     check_call(fields, function != nullptr ? *function : Json(), call.path("function"));
   }
@@ -142,7 +153,7 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
-  Fields member(value, path);
+  Fields member(value, {kChatMessageFields}, limits, path);
   ChatMessage message;
   member.read("role", message.role);
   if (!fields.adopt(member)) return;
@@ -165,7 +176,8 @@ void read_logprobs(Fields& fields, SamplingParams& sampling) {
   std::optional<int> top;
   fields.read("logprobs", wanted);
   fields.read("top_logprobs", top);
-  if (top && !wanted) fields.fail("top_logprobs", "top_logprobs needs logprobs: true");
+  if (top.value_or(0) > 0 && !wanted)
+    fields.fail("top_logprobs", "top_logprobs needs logprobs: true");
   if (wanted) sampling.logprobs = top.value_or(0);
 }
 

@@ -17,6 +17,7 @@ std::string format_number(double value) {
   }
   std::string text = std::to_string(value);
   text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
   return text;
 }
 
@@ -33,8 +34,9 @@ struct Bounds {
   bool above_min = false;
 };
 
-std::string range_text(const Bounds& bounds) {
+std::string range_text(const Bounds& bounds, double number) {
   if (bounds.max >= std::numeric_limits<int>::max()) {
+    if (number > bounds.max) return "at most " + format_number(bounds.max);
     return (bounds.above_min ? "greater than " : "at least ") + format_number(bounds.min);
   }
   return std::string("between ") + format_number(bounds.min) +
@@ -46,7 +48,7 @@ Status check_number(const Json& value, const std::string& path, const Bounds& bo
   const double number = value.get<double>();
   if (!std::isfinite(number) || number > bounds.max ||
       (bounds.above_min ? number <= bounds.min : number < bounds.min)) {
-    return invalid_argument(path + " must be " + range_text(bounds), path);
+    return invalid_argument(path + " must be " + range_text(bounds, number), path);
   }
   return {};
 }

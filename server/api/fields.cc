@@ -116,11 +116,13 @@ void Fields::read(const char* name, std::optional<int>& value) {
 void Fields::read(const char* name, std::optional<int64_t>& value) {
   const Json* member = wanted(name);
   if (member == nullptr) return;
-  const bool too_large = member->is_number_unsigned() &&
-                         member->get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()};
-  if (!member->is_number_integer() || too_large) {
-    return fail(path(name), path(name) + " must be a 64-bit integer");
-  }
+  constexpr double kEnd = 9223372036854775808.0;  // 2^63; a whole number may come as 1.0
+  const bool fits =
+      member->is_number_float()
+          ? member->get<double>() >= -kEnd && member->get<double>() < kEnd
+          : !member->is_number_unsigned() ||
+                member->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()};
+  if (!fits) return fail(path(name), path(name) + " must be a 64-bit integer");
   value = member->get<int64_t>();
 }
 

@@ -3,6 +3,8 @@
 #include <set>
 
 #include "server/api/answer.h"
+#include "server/api/file_format.h"
+#include "server/api/file_part.h"
 #include "server/api/list_page.h"
 #include "server/api/messages.h"
 #include "server/http/multipart.h"
@@ -11,53 +13,33 @@
 namespace saccade::api {
 namespace {
 
-constexpr int kMaxListed = 10'000;
-constexpr int kLongest = 2'592'000;  // lifetime [s]
-// Anthropic's.
-constexpr int kMaxListedOfMessages = 1000, kListedOfMessages = 20, kLongestOfMessages = 7'776'000;
+// The longest lifetime a client may ask for [s], under OpenAI's and under Anthropic's name for it.
+constexpr int kLongest = 2'592'000, kLongestOfMessages = 7'776'000;
 
-std::string mime_type(const StoredFile& file, const MediaLimits& limits) {
-  const auto header = probe_image(*file.bytes, limits);  // as it was when the file came
-  std::string kind(header ? format_name(header->format) : "png");
-  for (char& c : kind) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return "image/" + kind;
+std::string lower_case(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
 }
 
-// As Anthropic's clients know a file.
-Json metadata_json(const StoredFile& file, const MediaLimits& limits) {
-  return {{"id", file.id},
-          {"type", "file"},
-          {"filename", file.filename.empty() ? "unnamed" : file.filename},
-          {"mime_type", mime_type(file, limits)},
-          {"size_bytes", file.bytes->size()},
-          {"created_at", utc_text(file.created_at)},
-          {"expires_at", utc_text(file.expires_at)},
-          {"downloadable", true}};
-}
-
-Json file_json(const StoredFile& file) {
-  return {{"id", file.id},
-          {"object", "file"},
-          {"bytes", file.bytes->size()},
-          {"created_at", file.created_at},
-          {"expires_at", file.expires_at},
-          {"filename", file.filename},
-          {"purpose", file.purpose},
-          {"status", "processed"},
-          {"status_details", nullptr},
-          {"sha256", file.sha256}};
-}
-
-Json described(const Service& service, const http::HttpRequest& request, const StoredFile& file) {
-  return request.other_client ? metadata_json(file, service.options.image) : file_json(file);
-}
-
-http::HttpReply failure(const http::HttpRequest& request, const Status& status) {
-  http::HttpReply reply = error_response(status);
-  if (request.other_client) {
-    reply.body = message_error_body(reply.status, status.message(), status.param(), {});
+std::string text_type(const std::string& filename) {
+  constexpr std::pair<const char*, const char*> kTypes[] = {
+      {".md", "text/markdown"}, {".json", "application/json"}, {".csv", "text/csv"}};
+  for (const auto& [ending, type] : kTypes) {
+    if (lower_case(filename).ends_with(ending)) return type;
   }
-  return reply;
+  return "text/plain";
+}
+
+// What the bytes are, whatever the client calls them: a picture or, where the purpose is not
+// vision, text.
+Result<std::string> media_type(const StoredFile& file, const MediaLimits& limits) {
+  const auto header = probe_image(*file.bytes, limits);
+  if (header) return "image/" + lower_case(format_name(header->format));
+  if (file.purpose == "vision") return header.status();
+  const Status status = check_text_file(*file.bytes);
+  if (!status.ok()) return status;
+  return text_type(file.filename);
 }
 
 struct Upload {
@@ -89,10 +71,12 @@ Result<Upload> read_upload(const http::HttpRequest& request) {
     }
   }
   if (upload.file.bytes == nullptr) return invalid_argument("file is missing", "file");
-  if (request.other_client && upload.file.purpose.empty()) upload.file.purpose = "vision";
-  if (upload.file.purpose != "vision" && upload.file.purpose != "user_data") {
-    return invalid_argument("purpose must be vision: pictures are all that is taken here",
-                            "purpose");
+  std::string& purpose = upload.file.purpose;
+  if (purpose.empty()) purpose = file_format(request).default_purpose;
+  if (purpose != "vision" && purpose != "user_data" && purpose != "assistants") {
+    return invalid_argument(
+        "purpose must be vision (a picture), user_data or assistants (a picture or a text)",
+        "purpose");
   }
   return upload;
 }
@@ -102,44 +86,30 @@ Result<Upload> read_upload(const http::HttpRequest& request) {
 http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::Client&) {
   Result<Upload> upload = read_upload(request);
   request.free_body();
-  if (!upload) return failure(request, upload.status());
-  const auto header = probe_image(*upload->file.bytes, service.options.image);
-  if (!header) return failure(request, header.status().with_param("file"));
+  if (!upload) return error_response(request, upload.status());
+  Result<std::string> type = media_type(upload->file, service.options.image);
+  if (!type) return error_response(request, type.status().with_param("file"));
+  upload->file.media_type = *std::move(type);
   upload->file.owner = request.key;
   const auto stored = service.files.add(std::move(upload->file), upload->lifetime);
-  if (!stored) return failure(request, stored.status());
-  return http::json_reply(to_text(described(service, request, *stored)));
+  if (!stored) return error_response(request, stored.status());
+  return http::json_reply(to_text(file_format(request).described(*stored)));
 }
 
 http::HttpReply list_files(Service& service, http::HttpRequest& request, http::Client&) {
-  constexpr std::string_view kPage = "page_";
-  const bool other = request.other_client;
-  auto query = other
-                   ? read_list_query(request, {{}, false, kListedOfMessages}, kMaxListedOfMessages)
-                   : read_list_query(request, {{}, false, kMaxListed}, kMaxListed);
-  if (!query) return failure(request, query.status());
-  if (other) {
-    if (request.query.find("ids") != std::string::npos) {
-      return failure(request, invalid_argument("ids is not supported: ask for each file", "ids"));
-    }
-    query->after = http::query_value(request.query, "page");
-    if (query->after.starts_with(kPage)) query->after.erase(0, kPage.size());
-  }
-  const std::string purpose = http::query_value(request.query, "purpose");
+  const FileFormat& format = file_format(request);
+  const auto query = format.query(request);
+  if (!query) return error_response(request, query.status());
+  const std::string purpose = format.purpose(request);
   Json files = Json::array();
   for (const StoredFile& file : service.files.list(request.key)) {
-    files.push_back(described(service, request, file));
+    files.push_back(format.described(file));
   }
   auto page = list_page(std::move(files), *query, [&](const Json& file) {
-    return purpose.empty() || other || file["purpose"] == purpose;
+    return purpose.empty() || file["purpose"] == purpose;
   });
-  if (!page) return failure(request, page.status());
-  if (other) {
-    const bool more = (*page)["has_more"] == true;
-    (*page)["next_page"] =
-        more ? Json(std::string(kPage) + (*page)["last_id"].get<std::string>()) : Json();
-  }
-  return http::json_reply(to_text(*page));
+  if (!page) return error_response(request, page.status());
+  return http::json_reply(to_text(format.page(*std::move(page))));
 }
 
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {
@@ -148,8 +118,8 @@ http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Cli
   const bool content = id.ends_with(kContent);
   if (content) id.resize(id.size() - kContent.size());
   const auto file = service.files.find(id, request.key);
-  if (!file) return failure(request, file.status().with_param("file_id"));
-  if (!content) return http::json_reply(to_text(described(service, request, *file)));
+  if (!file) return error_response(request, file.status().with_param("file_id"));
+  if (!content) return http::json_reply(to_text(file_format(request).described(*file)));
   http::HttpReply reply = http::json_reply(*file->bytes);
   reply.content_type = "application/octet-stream";
   reply.headers.emplace_back("X-Content-Type-Options", "nosniff");
@@ -158,11 +128,8 @@ http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Cli
 
 http::HttpReply delete_file(Service& service, http::HttpRequest& request, http::Client&) {
   const Status status = service.files.remove(request.suffix, request.key);
-  if (!status.ok()) return failure(request, status.with_param("file_id"));
-  if (request.other_client) {
-    return http::json_reply(to_text({{"id", request.suffix}, {"type", "file_deleted"}}));
-  }
-  return http::json_reply(to_text({{"id", request.suffix}, {"object", "file"}, {"deleted", true}}));
+  if (!status.ok()) return error_response(request, status.with_param("file_id"));
+  return http::json_reply(to_text(file_format(request).deleted(request.suffix)));
 }
 
 }  // namespace saccade::api

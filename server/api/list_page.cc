@@ -34,11 +34,14 @@ Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery de
 
 Result<Json> list_page(Json items, const ListQuery& query,
                        const std::function<bool(const Json&)>& shown) {
-  if (query.oldest_first) std::reverse(items.begin(), items.end());
+  // The page before an item is read backwards from it.
+  const bool backwards = !query.before.empty();
+  const std::string& border = backwards ? query.before : query.after;
+  if (query.oldest_first != backwards) std::reverse(items.begin(), items.end());
   Json data = Json::array();
-  bool started = query.after.empty(), more = false;
+  bool started = border.empty(), more = false;
   for (Json& item : items) {
-    const bool last_before = item["id"] == query.after;
+    const bool last_before = item["id"] == border;
     if (started && (!shown || shown(item))) {
       more = static_cast<int64_t>(data.size()) == query.limit;
       if (more) break;
@@ -46,7 +49,11 @@ Result<Json> list_page(Json items, const ListQuery& query,
     }
     started = started || last_before;
   }
-  if (!started) return invalid_argument("after names nothing that is in this list", "after");
+  if (!started) {
+    return invalid_argument("what the page is to begin at is not in this list",
+                            backwards ? "before" : "after");
+  }
+  if (backwards) std::reverse(data.begin(), data.end());
   Json first = data.empty() ? Json() : data.front()["id"];
   Json last = data.empty() ? Json() : data.back()["id"];
   return Json{{"object", "list"},

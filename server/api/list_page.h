@@ -10,7 +10,8 @@ namespace saccade::api {
 
 // Which page of a list is wanted: ?limit=, after= (an id) and order= (asc or desc).
 struct ListQuery {
-  std::string after;  // begins behind this one; empty: at the beginning
+  std::string after;   // begins behind this one; empty: at the beginning
+  std::string before;  // ends before this one; empty: `after` counts
   bool oldest_first = false;
   int64_t limit = 0;
 };
@@ -20,7 +21,7 @@ Result<ListQuery> read_list_query(const http::HttpRequest& request, ListQuery de
                                   int64_t max_limit);
 
 // That page of `items`, which come the newest first and each have an id. `shown` (null: all) says
-// which of them are wanted; `after` may be any. kInvalidArgument where it is none of them.
+// which of them are wanted; `after` and `before` may be any. kInvalidArgument where they are none.
 Result<Json> list_page(Json items, const ListQuery& query,
                        const std::function<bool(const Json&)>& shown = nullptr);
 

@@ -127,6 +127,10 @@ std::string message_error_body(int status, const std::string& message, const std
                     {"message", named ? message : param + ": " + message}}}});
 }
 
+http::HttpReply error_response(const http::HttpRequest& request, const Status& status) {
+  return request.other_client ? failure(status) : error_response(status);
+}
+
 http::HttpReply create_message(Call& call) {
   auto request = read_request(call.service, call.request, parse_messages_request);
   if (!request) return failure(request.status());

@@ -86,14 +86,22 @@ void read_tool_use(const Fields& block, Fields& fields, ChatMessage& message) {
 void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
                   Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results);
 
-// {"type": "text", "media_type": "text/plain", "data"} or {"type": "content", "content"}: texts and
-// pictures. Nobody here reads a PDF.
+void read_stored_document(const Fields& source, Fields& fields, ChatMessage& message) {
+  const Json* id = source.find("file_id");
+  const std::string path = source.path("file_id");
+  if (id == nullptr) return fields.fail(path, path + " is missing");
+  message.parts.push_back({ContentPart::Kind::kStoredFile, id->get<std::string>(), path});
+}
+
+// {"type": "text", "media_type": "text/plain", "data"}, {"type": "content", "content"} (texts and
+// pictures) or {"type": "file", "file_id"}. Nobody here reads a PDF.
 void read_document_source(const Json& value, const std::string& path, const ModelLimits& limits,
                           Fields& fields, ChatMessage& message) {
   const Fields source(value, {kDocumentSourceFields}, limits, path);
   fields.fail(source.status());
   if (!fields.ok()) return;
   const auto& type = source.find("type")->get_ref<const std::string&>();
+  if (type == "file") return read_stored_document(source, fields, message);
   const Json* media_type = source.find("media_type");
   if ((type != "text" && type != "content") || (media_type && *media_type != "text/plain")) {
     return fields.fail(source.path("type"),
@@ -133,6 +141,7 @@ void read_document(const Fields& block, const ModelLimits& limits, Fields& field
   append_line(block, "title", message);
   append_line(block, "context", message);
   read_document_source(*source, block.path("source"), limits, fields, message);
+  if (!message.parts.empty() && message.parts.back().kind == ContentPart::Kind::kStoredFile) return;
   message.parts.push_back({ContentPart::Kind::kText, "\n\n", block.path("source")});
 }
 
@@ -168,7 +177,8 @@ void read_tool_result(const Fields& block, const ModelLimits& limits, Fields& fi
   ChatMessage result;
   result.role = "tool";
   result.extra["tool_call_id"] = *id;
-  if (const Json* content = block.find("content")) {
+  const Json* content = block.find("content");
+  if (content != nullptr && !(content->is_array() && content->empty())) {
     read_content(*content, block.path("content"), limits, fields, result, nullptr);
   }
   results->push_back(std::move(result));
@@ -235,7 +245,7 @@ void read_message(const Json& value, const std::string& path, const ModelLimits&
 
 void read_system(Fields& fields, const ModelLimits& limits, Conversation& conversation) {
   const Json* system = fields.ok() ? fields.find("system") : nullptr;
-  if (system == nullptr) return;
+  if (system == nullptr || (system->is_array() && system->empty())) return;
   ChatMessage message;
   message.role = "system";
   read_content(*system, "system", limits, fields, message, nullptr);

@@ -1,6 +1,8 @@
 #include "server/api/models.h"
 
 #include "server/api/answer.h"
+#include "server/api/list_page.h"
+#include "server/api/messages.h"
 
 namespace saccade::api {
 namespace {
@@ -25,25 +27,39 @@ Json model_json(const Service& service, const std::string& name) {
           {"lifecycle", "active"}};
 }
 
+// OpenAI's clients get the whole list, whatever they ask.
+Result<ListQuery> read_query(const http::HttpRequest& request, size_t count) {
+  constexpr int kListed = 20, kMaxListed = 1000;  // Anthropic's
+  if (!request.other_client) return ListQuery{{}, {}, false, static_cast<int64_t>(count)};
+  Result<ListQuery> query = read_list_query(request, {{}, {}, false, kListed}, kMaxListed);
+  if (!query) return query;
+  query->after = http::query_value(request.query, "after_id");
+  query->before = http::query_value(request.query, "before_id");
+  if (!query->after.empty() && !query->before.empty()) {
+    return invalid_argument("before_id and after_id exclude each other", "before_id");
+  }
+  return query;
+}
+
 }  // namespace
 
-http::HttpReply list_models(const Service& service) {
+http::HttpReply list_models(const Service& service, const http::HttpRequest& request) {
   Json models = Json::array();
   for (const auto* names : {&service.options.names, &service.options.adapters}) {
     for (const std::string& name : *names) models.push_back(model_json(service, name));
   }
-  Json first = models.front()["id"], last = models.back()["id"];
-  return http::json_reply(to_text({{"object", "list"},
-                                   {"data", std::move(models)},
-                                   {"first_id", std::move(first)},
-                                   {"last_id", std::move(last)},
-                                   {"has_more", false}}));
+  const auto query = read_query(request, models.size());
+  if (!query) return error_response(request, query.status());
+  const auto page = list_page(std::move(models), *query);
+  if (!page)
+    return error_response(request, page.status().with_param(page.status().param() + "_id"));
+  return http::json_reply(to_text(*page));
 }
 
-http::HttpReply get_model(const Service& service, const std::string& id) {
-  const Status status = service.check_model(id);
-  if (!status.ok()) return error_response(status.with_param("model"));
-  return http::json_reply(to_text(model_json(service, id)));
+http::HttpReply get_model(const Service& service, const http::HttpRequest& request) {
+  const Status status = service.check_model(request.suffix);
+  if (!status.ok()) return error_response(request, status.with_param("model"));
+  return http::json_reply(to_text(model_json(service, request.suffix)));
 }
 
 }  // namespace saccade::api

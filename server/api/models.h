@@ -5,9 +5,9 @@
 
 namespace saccade::api {
 
-// GET /v1/models
-http::HttpReply list_models(const Service& service);
+// GET /v1/models; in pages (limit, after_id, before_id) for Anthropic's clients.
+http::HttpReply list_models(const Service& service, const http::HttpRequest& request);
 // GET /v1/models/{id}
-http::HttpReply get_model(const Service& service, const std::string& id);
+http::HttpReply get_model(const Service& service, const http::HttpRequest& request);
 
 }  // namespace saccade::api

@@ -4,7 +4,9 @@ namespace saccade::api {
 
 void refuse_fields(Fields& fields, std::initializer_list<const char*> names) {
   for (const char* name : names) {
-    if (fields.ok() && fields.find(name) != nullptr) {
+    const Json* value = fields.ok() ? fields.find(name) : nullptr;
+    const bool asks_nothing = value == nullptr || (value->is_array() && value->empty());
+    if (!asks_nothing) {
       fields.fail(name, std::string(name) + " is not supported");
     }
   }

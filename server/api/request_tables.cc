@@ -153,7 +153,7 @@ constexpr Field kGeneration[] = {
 };
 
 constexpr Field kServiceTier =
-    one_of("service_tier", "auto|default|flex|scale|priority", "echoed; there is one tier");
+    one_of("service_tier", "auto|default|flex|scale|priority|fast", "echoed; there is one tier");
 
 constexpr Field kTemplate[] = {
     flag("add_generation_prompt").with_default(1),
@@ -163,7 +163,7 @@ constexpr Field kTemplate[] = {
     object("chat_template_kwargs", {}, "variables of the chat template"),
 };
 
-constexpr const char* kEfforts = "none|minimal|low|medium|high|xhigh";
+constexpr const char* kEfforts = "none|minimal|low|medium|high|xhigh|max";
 constexpr Field kReasoning[] = {
     one_of("effort", kEfforts, "for templates that know it; none: no thinking"),
     one_of("summary", "auto|concise|detailed", "accepted; reasoning is shown whole"),
@@ -261,6 +261,11 @@ constexpr Field kDetokenize[] = {
     required(ids("tokens", 262144)),
 };
 
+constexpr Field kTextOptions[] = {
+    custom("format", "what the answer's text must match"),
+    one_of("verbosity", "low|medium|high", "accepted; changes nothing"),
+};
+
 constexpr Field kResponses[] = {
     required(custom("input", "a text, or items")),
     string("instructions", kNoMaximum, "a system message of this turn"),
@@ -273,7 +278,7 @@ constexpr Field kResponses[] = {
     one_of("truncation", "auto|disabled",
            "auto: the oldest turns are left out where all do not fit"),
     kServiceTier,
-    object("text", {}),
+    object("text", kTextOptions),
     object("reasoning", kReasoning),
     flag("parallel_tool_calls", "false: one call at most"),
     integer("max_tool_calls", 1, kMaxInt, "accepted; of tools that this server does not have"),
@@ -295,6 +300,7 @@ constexpr Field kResponses[] = {
 
 constexpr Field kResponsesItem[] = {
     string("type", kNoMaximum, "absent: message"),
+    string("id", kMaxLabelBytes),
     one_of("role", "user|assistant|system|developer"),
     custom("content"),
     string("call_id", kMaxLabelBytes),
@@ -303,11 +309,21 @@ constexpr Field kResponsesItem[] = {
     custom("output"),
 };
 
+constexpr const char* kDetails = "auto|low|high|original";
+
 constexpr Field kResponsesPart[] = {
     required(string("type", kNoMaximum)), string("text", kNoMaximum),
     string("refusal", kNoMaximum),        string("image_url", kNoMaximum),
-    string("file_id", kNoMaximum),        one_of("detail", "auto|low|high"),
+    string("file_id", kNoMaximum),        one_of("detail", kDetails),
 };
+
+constexpr Field kFile[] = {
+    string("file_data", kNoMaximum, "text in UTF-8 or a picture: base64, or a data: URL"),
+    string("file_id", kNoMaximum),
+    string("file_url", kNoMaximum, "refused"),
+    string("filename", kMaxLabelBytes, "stands above the text"),
+};
+constexpr Field kFileContentPart[] = {required(object("file", kFile))};
 
 constexpr Field kTextFormat[] = {
     required(one_of("type", "text|json_object|json_schema")),
@@ -384,13 +400,25 @@ constexpr Field kMessageSource[] = {
 };
 
 constexpr Field kDocumentSource[] = {
-    required(one_of("type", "text|content|base64|url|file", "the last three, PDF, are refused")),
+    required(one_of("type", "text|content|file|base64|url", "the last two, PDF, are refused")),
     one_of("media_type", "text/plain|application/pdf"),
     string("data", kNoMaximum),
+    string("file_id", kNoMaximum, "a stored text or picture"),
     custom("content"),
 };
 
 constexpr Field kFileOfPart[] = {required(string("file_id", kNoMaximum))};
+constexpr Field kChatMessage[] = {
+    string("role", kNoMaximum),
+    string("name", kNoMaximum),
+    string("tool_call_id", kNoMaximum),
+    string("reasoning_content", kNoMaximum),
+};
+constexpr Field kToolCall[] = {
+    string("id", kNoMaximum),
+    one_of("type", "function"),
+};
+
 constexpr Field kFilePart[] = {required(object("image_file", kFileOfPart))};
 
 constexpr Field kTextPart[] = {
@@ -399,7 +427,7 @@ constexpr Field kTextPart[] = {
 
 constexpr Field kImageUrl[] = {
     required(string("url", kNoMaximum, "data:image/...;base64,...")),
-    one_of("detail", "auto|low|high"),
+    one_of("detail", kDetails),
 };
 constexpr Field kImagePart[] = {
     required(object("image_url", kImageUrl)),
@@ -428,5 +456,9 @@ const FieldTable kDocumentSourceFields = kDocumentSource;
 const FieldTable kTextPartFields = kTextPart;
 const FieldTable kImagePartFields = kImagePart;
 const FieldTable kFilePartFields = kFilePart;
+const FieldTable kChatMessageFields = kChatMessage;
+const FieldTable kToolCallFields = kToolCall;
+const FieldTable kFileFields = kFile;
+const FieldTable kFileContentPartFields = kFileContentPart;
 
 }  // namespace saccade::api

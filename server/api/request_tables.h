@@ -26,8 +26,12 @@ extern const FieldTable kMessageBlockFields;
 extern const FieldTable kMessageSourceFields;
 extern const FieldTable kDocumentSourceFields;
 
+extern const FieldTable kChatMessageFields;
+extern const FieldTable kToolCallFields;
 extern const FieldTable kTextPartFields;
 extern const FieldTable kImagePartFields;
-extern const FieldTable kFilePartFields;
+extern const FieldTable kFilePartFields;  // {"image_file": {"file_id"}}
+extern const FieldTable kFileFields;
+extern const FieldTable kFileContentPartFields;  // {"file": ...}
 
 }  // namespace saccade::api

@@ -3,6 +3,7 @@
 #include <list>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 
 #include "server/api/json.h"
 #include "server/prompt/conversation.h"
@@ -30,6 +31,8 @@ class ResponseStore {
 
   void add(StoredResponse response);
   Result<StoredResponse> find(const std::string& id, int owner);
+  // An item of what a response answered, or of its answer. Of several with one id, the latest.
+  Result<Json> find_item(const std::string& id, int owner);
   Status remove(const std::string& id, int owner);
 
  private:
@@ -37,11 +40,14 @@ class ResponseStore {
     StoredResponse response;
     size_t bytes;
   };
-  std::list<Entry>::iterator locate(const std::string& id, int owner);
+  using Entries = std::list<Entry>;
+  Entries::iterator locate(const std::string& id, int owner);
+  void erase(Entries::iterator entry);
 
   const ResponseStoreLimits limits_;
   std::mutex mutex_;
-  std::list<Entry> entries_;  // the latest used in front
+  Entries entries_;                                             // the latest used in front
+  std::unordered_map<std::string, Entries::iterator> by_item_;  // by owner and the item's id
   size_t bytes_ = 0;
 };
 

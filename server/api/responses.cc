@@ -5,6 +5,7 @@
 #include "server/api/answer.h"
 #include "server/api/answer_plan.h"
 #include "server/api/drop_oldest.h"
+#include "server/api/item_references.h"
 #include "server/api/list_page.h"
 #include "server/api/logprobs.h"
 #include "server/api/prepare.h"
@@ -148,6 +149,13 @@ class ResponseFormat {
   FinishReason finish_ = FinishReason::kStop;
 };
 
+// The request, with the items that its input refers to in their places.
+Result<ResponsesRequest> read_request_of(Call& call) {
+  return read_request(call.service, call.request, parse_responses_request, [&call](Json& body) {
+    return put_referred_items(call.service.responses, call.request.key, body);
+  });
+}
+
 // What came before, then this request's input.
 Result<Conversation> whole_conversation(Service& service, const ResponsesRequest& request,
                                         int owner) {
@@ -187,7 +195,7 @@ Result<Conversation> told_conversation(Call& call, const ResponsesRequest& reque
 
 http::HttpReply create_response(Call& call) {
   Service& service = call.service;
-  auto request = read_request(service, call.request, parse_responses_request);
+  auto request = read_request_of(call);
   if (!request) return error_response(request.status());
   auto conversation = whole_conversation(service, *request, call.request.key);
   if (!conversation) return error_response(conversation.status());
@@ -228,12 +236,9 @@ http::HttpReply get_response(Service& service, http::HttpRequest& request, http:
     return error_response(invalid_argument(
         "only a response that was made in the background can be streamed again", "stream"));
   }
-  const auto query = read_list_query(request, {{}, false, kItemsOfAPage}, kMostItems);
+  const auto query = read_list_query(request, {{}, {}, false, kItemsOfAPage}, kMostItems);
   if (!query) return error_response(query.status());
   Json data = stored->input;
-  for (size_t i = 0; i < data.size(); ++i) {
-    if (!data[i].contains("id")) data[i]["id"] = "msg_" + id.substr(5) + "_" + std::to_string(i);
-  }
   std::reverse(data.begin(), data.end());
   const auto page = list_page(std::move(data), *query);
   return page ? http::json_reply(to_text(*page)) : error_response(page.status());
@@ -261,7 +266,7 @@ http::HttpReply cancel_response(Service& service, http::HttpRequest& request, ht
 }
 
 http::HttpReply count_response_tokens(Call& call) {
-  auto request = read_request(call.service, call.request, parse_responses_request);
+  auto request = read_request_of(call);
   if (!request) return error_response(request.status());
   auto conversation = whole_conversation(call.service, *request, call.request.key);
   if (!conversation) return error_response(conversation.status());

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/api/answer.h"
+#include "server/api/file_part.h"
 #include "server/api/generation_options.h"
 #include "server/api/request_tables.h"
 
@@ -11,6 +13,9 @@ namespace {
 // {"type": "input_image", "image_url": "data:..."} or with a "file_id".
 void read_image(const Fields& part, Fields& fields, ContentPart& content) {
   content.kind = ContentPart::Kind::kImage;
+  if (const Json* detail = part.find("detail")) {
+    content.detail = image_detail(detail->get_ref<const std::string&>());
+  }
   for (const char* name : {"image_url", "file_id"}) {
     const Json* value = part.find(name);
     if (value == nullptr) continue;
@@ -42,10 +47,15 @@ void read_part(const Json& value, const std::string& path, const ModelLimits& li
   } else if (type == "refusal") {
     const Json* text = part.find("refusal");
     if (text != nullptr) content.text = text->get<std::string>();
+  } else if (type == "input_file") {
+    const Fields file(value, {kFileFields}, limits, path);
+    fields.fail(file.status());
+    if (fields.ok()) read_file_part(file, fields, content);
+    if (!fields.ok()) return;
   } else {
     const std::string where = part.path("type");
     return fields.fail(where, "unknown content part type '" + type.substr(0, 64) +
-                                  "'; known are input_text and input_image");
+                                  "'; known are input_text, input_image and input_file");
   }
   message.parts.push_back(std::move(content));
 }
@@ -84,9 +94,12 @@ class InputReader {
     if (name == "function_call") return read_call(item);
     if (name == "function_call_output") return read_call_output(item);
     if (name == "reasoning") return read_reasoning(item);
-    fail(item.path("type"),
-         "unknown input item type '" + name.substr(0, 64) +
-             "'; known are message, function_call, function_call_output and reasoning");
+    if (name == "item_reference") {  // those that name an item are that item by now
+      return fail(item.path("id"), item.path("id") + " must name an item of a stored response");
+    }
+    fail(item.path("type"), "unknown input item type '" + name.substr(0, 64) +
+                                "'; known are message, function_call, function_call_output, "
+                                "reasoning and item_reference");
   }
 
  private:
@@ -138,7 +151,9 @@ class InputReader {
     ChatMessage message;
     message.role = "tool";
     message.extra["tool_call_id"] = *id;
-    read_content(*output, item.path("output"), limits_, fields_, message);
+    if (!output->is_array() || !output->empty()) {  // a tool may have nothing to say
+      read_content(*output, item.path("output"), limits_, fields_, message);
+    }
     messages_.push_back(std::move(message));
   }
 
@@ -167,14 +182,32 @@ class InputReader {
   std::string reasoning_;  // read, and of no turn yet
 };
 
+// An item as it is listed and referred to: with an id, a type and content in parts.
+Json listed(Json item) {
+  constexpr std::pair<const char*, const char*> kPrefixes[] = {{"message", "msg_"},
+                                                               {"function_call", "fc_"},
+                                                               {"function_call_output", "fco_"},
+                                                               {"reasoning", "rs_"}};
+  const auto empty = [&](const char* name) { return !item.contains(name) || item[name].is_null(); };
+  if (empty("type")) item["type"] = "message";
+  for (const auto& [type, prefix] : kPrefixes) {
+    if (empty("id") && item["type"] == type) item["id"] = response_id(prefix);
+  }
+  if (empty("status") && item["type"] != "reasoning") item["status"] = "completed";
+  if (item["type"] == "message" && item["content"].is_string()) {
+    const char* type = item["role"] == "assistant" ? "output_text" : "input_text";
+    item["content"] = Json::array({{{"type", type}, {"text", item["content"]}}});
+  }
+  return item;
+}
+
 void read_text(const Json& input, Conversation& conversation, Json& items) {
   ChatMessage message;
   message.role = "user";
   message.plain_string = true;
   message.parts.push_back({ContentPart::Kind::kText, input.get<std::string>(), "input"});
   conversation.messages.push_back(std::move(message));
-  const Json part = {{"type", "input_text"}, {"text", input}};
-  items.push_back({{"type", "message"}, {"role", "user"}, {"content", Json::array({part})}});
+  items.push_back(listed({{"type", "message"}, {"role", "user"}, {"content", input}}));
 }
 
 }  // namespace
@@ -195,7 +228,7 @@ void read_responses_input(Fields& fields, const ModelLimits& limits, Conversatio
   InputReader reader(fields, limits, conversation);
   for (size_t i = 0; i < input->size() && fields.ok(); ++i) {
     reader.read((*input)[i], element_path("input", i));
-    items.push_back((*input)[i]);
+    if (fields.ok()) items.push_back(listed((*input)[i]));
   }
   if (conversation.messages.empty()) fields.fail("input", "the input holds nothing to answer");
 }

@@ -42,6 +42,12 @@ std::optional<GrammarSpec> read_format(Fields& fields) {
   if (type == "json_object") {
     return GrammarSpec{GrammarSpec::Kind::kJsonObject, "", "text.format"};
   }
+  const Json* name = format.find("name");
+  if (name == nullptr || !is_valid_name(name->get_ref<const std::string&>())) {
+    const std::string where = format.path("name");
+    fields.fail(where, where + " must be 1 to 64 letters, digits, _ or -");
+    return std::nullopt;
+  }
   const Json* schema = format.find("schema");
   const std::string path = format.path("schema");
   if (schema == nullptr) {

@@ -68,18 +68,22 @@ http::HttpReply health(Service& service, http::HttpRequest&, http::Client&) {
   return http::json_reply(R"({"status":"ok"})");
 }
 
+http::HttpReply version(Service&, http::HttpRequest&, http::Client&) {
+  return http::json_reply(to_text({{"version", SACCADE_VERSION}}));
+}
+
 http::HttpReply metrics(Service& service, http::HttpRequest&, http::Client&) {
   http::HttpReply reply = http::json_reply(service.metrics.text(service.engine.stats()));
   reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return reply;
 }
 
-http::HttpReply models(Service& service, http::HttpRequest&, http::Client&) {
-  return list_models(service);
+http::HttpReply models(Service& service, http::HttpRequest& request, http::Client&) {
+  return list_models(service, request);
 }
 
 http::HttpReply model(Service& service, http::HttpRequest& request, http::Client&) {
-  return get_model(service, request.suffix);
+  return get_model(service, request);
 }
 
 // `store` changes nothing: a chat that is asked for later is not there.
@@ -135,6 +139,8 @@ std::vector<RouteDoc> route_docs() {
       {"POST", "/detokenize", "Text of token ids", {kDetokenizeFields}},
       {"GET", "/v1/models", "The served names", none},
       {"GET", "/v1/models/{id}", "One of them", none},
+      {"GET", "/version", "The server's own", none},
+      {"GET", "/ping", "As /health", none, false, false, false},
       {"GET", "/health", "Whether requests are answered", none, false, false, false},
       {"GET", "/metrics", "Prometheus text", none},
   };
@@ -179,8 +185,11 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   add("GET", "/v1/models/*", model);
   add("GET", "/openapi.json", openapi);
   add("GET", "/metrics", metrics);
-  add("GET", "/health", health);
-  routes.back().needs_key = false;
+  add("GET", "/version", version);
+  for (const char* path : {"/health", "/ping"}) {
+    add("GET", path, health);
+    routes.back().needs_key = false;
+  }
   routes.push_back({"GET", "/", page});
   routes.back().needs_key = false;  // it asks for the key, and sends it with what it calls
   return routes;

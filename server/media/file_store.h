@@ -19,12 +19,16 @@ struct FileStoreLimits {
   std::chrono::seconds max_age{86400};   // after that a file is gone
 };
 
-// One picture that was sent once, to be referred to later. The bytes are shared and never change.
+// A picture or a text that was sent once, to be referred to later. The bytes are shared and never
+// change.
 struct StoredFile {
+  bool is_picture() const { return media_type.starts_with("image/"); }
+
   std::string id;  // "file-..."
   std::string filename;
   std::string purpose;
-  std::string sha256;  // 64 hex digits
+  std::string media_type;  // "image/png", "text/plain"
+  std::string sha256;      // 64 hex digits
   std::shared_ptr<const std::string> bytes;
   int64_t created_at = 0;  // Unix time
   int64_t expires_at = 0;

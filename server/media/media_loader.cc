@@ -104,9 +104,7 @@ Result<std::string> decode_base64(std::string_view text, size_t max_bytes) {
 Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
   constexpr std::string_view kScheme = "data:";
   if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
-  // The header of a data: URL is short; a comma further on belongs to nothing we accept.
-  constexpr size_t kMaxHeader = 1024;
-  const size_t comma = url.substr(0, kMaxHeader).find(',');
+  const size_t comma = url.substr(0, kMaxDataUrlHeader).find(',');
   if (comma == std::string_view::npos) {
     return invalid_argument("the data: URL has no ',' behind its media type");
   }

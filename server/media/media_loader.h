@@ -13,6 +13,9 @@ namespace saccade {
 // than `max_bytes` (found from the length of the text, before anything is decoded).
 Result<std::string> decode_base64(std::string_view text, size_t max_bytes);
 
+// The header of a data: URL is short; a comma further on belongs to nothing we accept.
+inline constexpr size_t kMaxDataUrlHeader = 1024;
+
 // The encoded picture (a PNG, JPEG, WebP, GIF or BMP file) inside a
 // `data:image/TYPE[;parameter]*;base64,DATA` URL. The declared type must be a picture type we know,
 // but which format it really is, the bytes decide (probe_image). InvalidArgument for everything

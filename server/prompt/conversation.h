@@ -10,9 +10,10 @@
 
 namespace saccade {
 
-// One piece of a message. `text` is the words, or the URL of the picture or video.
+// One piece of a message. `text` is the words, or the URL of the picture or video; of a file its
+// data or its id, until load_files has made words or a picture of it.
 struct ContentPart {
-  enum class Kind { kText, kImage, kVideo };
+  enum class Kind { kText, kImage, kVideo, kFile, kStoredFile };
   Kind kind = Kind::kText;
   std::string text = {};
   std::string param = {};  // path of the text or URL in the request, for errors
@@ -22,6 +23,7 @@ struct ContentPart {
   std::vector<std::string> frames = {};
   std::optional<double> list_fps = {};
   FrameRequest sampling = {};
+  std::string file_name = {};  // of a file: stands above its text
 };
 
 struct ChatMessage {

@@ -42,6 +42,8 @@ const char* type_name(ContentPart::Kind kind) {
     case ContentPart::Kind::kVideo:
       return "video";
     case ContentPart::Kind::kText:
+    case ContentPart::Kind::kFile:
+    case ContentPart::Kind::kStoredFile:
       break;
   }
   return "text";

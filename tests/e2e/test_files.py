@@ -82,7 +82,7 @@ def test_anthropics_client_sends_a_picture_once(llava):
         with pytest.raises(anthropic.NotFoundError) as error:
             gone(file.id)
         assert error.value.body["error"]["type"] == "not_found_error"
-    for wrong in ({"file": ("a.png", b"nothing")}, {"file": ("a.png", PICTURE.read_bytes()), "expires_in_seconds": 0}):
+    for wrong in ({"file": ("a.png", b"\xff\0")}, {"file": ("a.png", PICTURE.read_bytes()), "expires_in_seconds": 0}):
         with pytest.raises(anthropic.BadRequestError):
             client.files.upload(**wrong)
     with pytest.raises(anthropic.BadRequestError):

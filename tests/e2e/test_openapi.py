@@ -30,7 +30,8 @@ OPERATIONS = [
     ("post", "/v1/responses/{id}/cancel"), ("post", "/v1/responses/input_tokens"), ("post", "/v1/messages"),
     ("post", "/v1/messages/count_tokens"), ("post", "/v1/embeddings"), ("post", "/v1/score"), ("post", "/v1/files"), ("get", "/v1/files"),
     ("get", "/v1/files/{id}"), ("delete", "/v1/files/{id}"), ("post", "/tokenize"), ("post", "/detokenize"),
-    ("get", "/v1/models"), ("get", "/v1/models/{id}"), ("get", "/health"), ("get", "/metrics"),
+    ("get", "/v1/models"), ("get", "/v1/models/{id}"), ("get", "/version"), ("get", "/ping"), ("get", "/health"),
+    ("get", "/metrics"),
 ]
 
 

@@ -160,6 +160,8 @@ WRONG = [
     ({"input": "a", "metadata": {"a": 1}}, "metadata.a"), ({"input": "a", "store": "x"}, "store"),
     ({"input": "a", "instructions": 5}, "instructions"), ({"input": "a", "conversation": "x"}, "conversation"),
     ({"input": "a", "text": {"format": {"type": "xml"}}}, "text.format.type"),
+    ({"input": "a", "text": {"format": {"type": "json_schema", "schema": {}}}}, "text.format.name"),
+    ({"input": "a", "text": {"verbosity": "loud"}}, "text.verbosity"),
 ]
 
 
@@ -184,13 +186,13 @@ def test_input_items_come_in_pages(client, llama):
 
     def texts(**query):
         page = llama.get(f"/v1/responses/{made.id}/input_items", params=query).json()
-        return [item["content"] for item in page["data"]], page["has_more"], page["last_id"]
+        return [item["content"][0]["text"] for item in page["data"]], page["has_more"], page["last_id"]
 
     assert texts()[0] == [f"word {i}" for i in (4, 3, 2, 1, 0)]
     first, more, last = texts(order="asc", limit=2)
     assert first == ["word 0", "word 1"] and more
     assert texts(order="asc", limit=3, after=last)[:2] == (["word 2", "word 3", "word 4"], False)
-    assert [item.content for item in client.responses.input_items.list(made.id, limit=2, order="asc")] == \
+    assert [item.content[0].text for item in client.responses.input_items.list(made.id, limit=2, order="asc")] == \
         [f"word {i}" for i in range(5)]
     for query in ({"limit": 0}, {"limit": 101}, {"order": "up"}):
         wrong = llama.get(f"/v1/responses/{made.id}/input_items", params=query)
