@@ -58,7 +58,8 @@ def run_node():
         pytest.skip("there is no npm on this machine")
     if not (folder / "node_modules" / "ai").exists():
         try:
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=120, check=True)
+            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=120,
+                           check=True)
         except subprocess.SubprocessError:
             pytest.skip("npm could not install the clients")
 

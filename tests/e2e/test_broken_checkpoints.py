@@ -1,4 +1,4 @@
-"""Hostile checkpoint folders (scripts/golden/broken.py): the server refuses each with one line that names file and field."""
+"""Hostile checkpoint folders (scripts/golden/broken.py): each is refused with one line that names file and field."""
 
 import concurrent.futures
 import os

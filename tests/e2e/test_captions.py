@@ -82,7 +82,8 @@ def test_without_videos_nothing_changes(llava):
     (listed(FRAMES * 22), {}, "messages[0].content[0].frames"),
     ({"type": "video", "frames": ["data:image/png;base64,AAAA"]}, {}, "messages[0].content[0].frames"),
     (film() | {"num_frames": 3, "start": 100}, {}, "messages[0].content[0].video_url.url"),
-    ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}, {}, "messages[0].content[0].video_url.url"),
+    ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}, {},
+     "messages[0].content[0].video_url.url"),
 ])
 def test_what_goes_wrong_names_its_field(llava, part, fields, param):
     response = llava.post(CHAT, {"messages": [{"role": "user", "content": [part, TEXT]}], **captions(fields)})

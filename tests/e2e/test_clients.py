@@ -98,7 +98,8 @@ def test_litellm(url, expected, monkeypatch):
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # asks nobody else
     import litellm
 
-    fixed = {"api_base": url, "api_key": "none", "temperature": 0, "max_tokens": 16, "ignore_eos": True, "num_retries": 0}
+    fixed = {"api_base": url, "api_key": "none", "temperature": 0, "max_tokens": 16, "ignore_eos": True,
+             "num_retries": 0}
     for messages, key in ((TEXT, "text"), ([{"role": "user", "content": pictured()}], "picture")):
         answer = litellm.completion(model="openai/llava", messages=messages, **fixed)
         assert answer.choices[0].message.content == expected[key] and answer.usage.completion_tokens == 16
@@ -108,7 +109,8 @@ def test_litellm(url, expected, monkeypatch):
     assert len(vectors) == 2 and len(vectors[0]["embedding"]) > 0
     with pytest.raises(litellm.BadRequestError):
         litellm.completion(model="openai/llava", messages=TEXT, **{**fixed, "temperature": 9})
-    message = litellm.completion(model="anthropic/llava", messages=TEXT, **{**fixed, "api_base": url.removesuffix("/v1")})
+    message = litellm.completion(model="anthropic/llava", messages=TEXT,
+                                 **{**fixed, "api_base": url.removesuffix("/v1")})
     assert message.choices[0].message.content == expected["text"]
 
 

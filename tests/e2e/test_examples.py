@@ -47,7 +47,8 @@ def test_fixed_steps(tmp_path):
     said = run("fixed_steps.py", server, "Is the circle left of the square?", "2").splitlines()
     assert said[:3] == ["Step 1: the circle is red.", "Step 2: the square is left of it.", "Answer: no"]
     computed = [int(number) for number in said[3].removeprefix("prompt tokens computed: ").split()]
-    whole = len("Is the circle left of the square?Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer:")
+    whole = len("Is the circle left of the square?"
+                "Step 1: the circle is red.\nStep 2: the square is left of it.\nAnswer:")
     assert computed[0] > 40 and all(count <= BLOCK + len("\nStep 2:") for count in computed[1:]) and whole > 3 * BLOCK
     assert server.stop() == 0
 
@@ -81,7 +82,8 @@ def test_an_interrupted_chat_goes_on_with_its_pictures_and_its_cache(llava, pict
     """A decode-time interrupt: stopped at a marker, a result's text put behind it, gone on. Of the whole conversation,
     its picture included, nothing is computed again but the block that was not full; the ids are those of a server
     that gets the same text uninterrupted."""
-    question = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": "How many shapes are left?"}]
+    question = [{"type": "image_url", "image_url": {"url": picture}},
+                {"type": "text", "text": "How many shapes are left?"}]
     ask = {"temperature": 0, "ignore_eos": True, "return_token_ids": True, "timings": True}
 
     def answer(server, said=None, **fields):
@@ -104,7 +106,8 @@ def test_an_interrupted_chat_goes_on_with_its_pictures_and_its_cache(llava, pict
     common = next((i for i, (a, b) in enumerate(zip(before, prompt)) if a != b), min(len(before), len(prompt)))
     cached = resumed["usage"]["prompt_tokens_details"]["cached_tokens"]
     # The model's text need not be spelled by the tokens that it was written in: what counts is as far as they agree.
-    assert common > len(begun["prompt_token_ids"]) > 2 * BLOCK and cached == min(common, len(before) - 1) // BLOCK * BLOCK
+    assert common > len(begun["prompt_token_ids"]) > 2 * BLOCK
+    assert cached == min(common, len(before) - 1) // BLOCK * BLOCK
     assert resumed["timings"]["encode_ms"] == 0  # the picture was not looked at again
     server = Server("llava")
     fresh = answer(server, choice["message"]["content"] + " 42]", max_tokens=16)
@@ -154,7 +157,8 @@ def test_fixed_steps_are_streamed_as_they_are_written(tmp_path, llama):
     steps = [i for i, delta in enumerate(deltas) if "reasoning_content" in delta]
     answer = [i for i, delta in enumerate(deltas) if delta.get("content")]
     assert len(steps) > 40 and steps == list(range(1, len(steps) + 1)) and min(answer) > max(steps)
-    assert deltas[1]["reasoning_content"].startswith("Step 1:") and deltas[1]["reasoning"] == deltas[1]["reasoning_content"]
+    assert deltas[1]["reasoning_content"].startswith("Step 1:")
+    assert deltas[1]["reasoning"] == deltas[1]["reasoning_content"]
     counts = [event["usage"]["completion_tokens"] for event in events]
     assert counts == sorted(counts) and counts[steps[9]] == 10  # the tenth piece comes with the tenth token
     assert {event["usage"]["prompt_tokens"] for event in events[1:]} == {events[-1]["usage"]["prompt_tokens"]}

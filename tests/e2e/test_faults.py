@@ -200,7 +200,8 @@ def test_a_model_whose_numbers_are_none(tmp_path):
     weights["model.norm.weight"][0] = float("nan")
     safetensors.numpy.save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
     server = Server(model)
-    for path, body in ((CHAT, BODY), (CHAT, {**BODY, "temperature": 1, "logprobs": True}), ("/v1/score", {"prompt": "a", "options": ["b"]}),
+    for path, body in ((CHAT, BODY), (CHAT, {**BODY, "temperature": 1, "logprobs": True}),
+                       ("/v1/score", {"prompt": "a", "options": ["b"]}),
                        ("/v1/completions", {"prompt": "a", "max_tokens": 1, "prompt_logprobs": 1}),
                        *(("/v1/embeddings", {"input": "a", "pooling": pooling, "encoding_format": encoding})
                          for pooling, encoding in (("mean", "float"), ("last", "float"), ("mean", "base64")))):
@@ -213,7 +214,8 @@ def test_a_model_whose_numbers_are_none(tmp_path):
     assert sum("not finite" in line for line in server.lines) >= 8
 
 
-CONFIGS = ["", "[]", "5", "{", '{"port": "x"}', '{"port": -1}', '{"port": 1.5}', '{"port": [1, 2]}', '{"port": {"a": 1}}',
+CONFIGS = ["", "[]", "5", "{", '{"port": "x"}', '{"port": -1}', '{"port": 1.5}', '{"port": [1, 2]}',
+           '{"port": {"a": 1}}',
            '{"max_queue": true}', '{"max_queue": 1e99}', '{"api_key": {"a": "b"}}', '{"served_model_name": [["a"]]}',
            '{"config": "x"}', '{"dtype": "int3"}', '{"model": "x"}', '{"help": true}', '{"": 1}', '{"--port": 1}',
            "[" * 100_000, '{"a":' * 50_000, '{"port": 1}\0', '{"log_level": "\ud83d"}', '{"max_body_size": "1X"}']
@@ -298,8 +300,8 @@ def test_long_and_odd_names(llama):
 def test_odd_header_values(llama):
     for value in ("\u65e5\u672c".encode(), b"\xff\xfe", b"a" * 300, b"<script>", b"%0d%0aX-Evil: 1", b""):
         with llama.connect() as connection:
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: " + value + b"\r\nAuthorization: " + value +
-                               b"\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: " + value +
+                               b"\r\nAuthorization: " + value + b"\r\nConnection: close\r\n\r\n")
             reply = read_all(connection)
         assert reply.startswith(b"HTTP/1.1 200 ") and b"Evil" not in reply and value[:9] not in reply[9:] or not value
     for value in (b"a\x01b", b"a\0b", b"a\x7fb"):

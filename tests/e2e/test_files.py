@@ -63,19 +63,21 @@ def test_a_picture_is_sent_once_and_referred_to(llava):
 @pytest.mark.compatibility("anthropic", "files: upload, metadata, download, list, delete; pictures by file")
 def test_anthropics_client_sends_a_picture_once(llava):
     client = anthropic.Anthropic(base_url=llava.url, api_key="none", max_retries=0)
-    files = [client.files.upload(file=("a.png", PICTURE.read_bytes(), "image/png"), expires_in_seconds=3600) for _ in range(3)]
+    files = [client.files.upload(file=("a.png", PICTURE.read_bytes(), "image/png"), expires_in_seconds=3600)
+             for _ in range(3)]
     file = files[0]
     assert file.type == "file" and file.size_bytes == PICTURE.stat().st_size and file.filename == "a.png"
     assert file.mime_type == "image/png" and file.downloadable and (file.expires_at - file.created_at).seconds == 3600
-    content = [{"type": "image", "source": {"type": "file", "file_id": file.id}} if part["type"] == "image_url" else part
-               for part in CASE["messages"][0]["content"]]
+    stored = {"type": "image", "source": {"type": "file", "file_id": file.id}}
+    content = [stored if part["type"] == "image_url" else part for part in CASE["messages"][0]["content"]]
     message = client.messages.create(model="llava", max_tokens=16, messages=[{"role": "user", "content": content}],
                                      extra_body={"temperature": 0, "ignore_eos": True})
     assert message.content[0].text == CASE["text"]
     assert client.files.retrieve_metadata(file.id) == file
     assert client.files.download(file.id).read() == PICTURE.read_bytes()
     own = {made.id for made in files}
-    assert [listed.id for listed in client.files.list(limit=1) if listed.id in own] == [made.id for made in reversed(files)]
+    listed = [found.id for found in client.files.list(limit=1) if found.id in own]
+    assert listed == [made.id for made in reversed(files)]
     for made in files:
         assert client.files.delete(made.id).type == "file_deleted"
     for gone in (client.files.retrieve_metadata, client.files.delete, client.files.download):
@@ -111,7 +113,8 @@ def test_pages_begin_behind_a_file_of_any_purpose(llava):
     assert page(purpose="vision", after=newest[0]) == [newest[1], newest[3]]
     assert page(purpose="user_data", after=newest[1], order="desc") == [newest[2]]
     assert page(purpose="vision", after=newest[2], order="asc") == [newest[1]]
-    assert [file.id for file in client.files.list(limit=1, purpose="user_data")][:2] == [newest[0], newest[2]]  # page by page
+    # page by page
+    assert [file.id for file in client.files.list(limit=1, purpose="user_data")][:2] == [newest[0], newest[2]]
     for file in files:
         client.files.delete(file.id)
     for gone in (newest[0], "file-nowhere"):
@@ -156,13 +159,16 @@ FORMS = [
     (b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nabc\r\n--x\r\n"
      b"Content-Disposition: form-data; name=purpose\r\n\r\nfine-tune\r\n--x--", BOUNDARY, "purpose"),
     (FILE + b"--x\r\n" + FILE_PART, BOUNDARY, "file"), (FILE + PURPOSE + PURPOSE + b"--x--", BOUNDARY, "purpose"),
-    (FILE + PURPOSE + FIELD % (b"expires_after[anchor]", b"last_active_at") + b"--x--", BOUNDARY, "expires_after[anchor]"),
+    (FILE + PURPOSE + FIELD % (b"expires_after[anchor]", b"last_active_at") + b"--x--", BOUNDARY,
+     "expires_after[anchor]"),
     *[(FILE + PURPOSE + FIELD % (b"expires_after[seconds]", text) + b"--x--", BOUNDARY, "expires_after[seconds]")
       for text in (b"0", b"-1", b"x", b"1.5", b"", b"99999999999999999999", b"2592001", b"1" * 100_000)],
-    (FIELD % (b"purpose", b"v" * 1_000_000) + FILE + b"--x--", BOUNDARY, "purpose"), (FILE + PURPOSE + b"--y--", BOUNDARY, None),
+    (FIELD % (b"purpose", b"v" * 1_000_000) + FILE + b"--x--", BOUNDARY, "purpose"),
+    (FILE + PURPOSE + b"--y--", BOUNDARY, None),
     (b"--x\r\n" + b"A: b\r\n" * 2000 + b"\r\nabc\r\n--x--", BOUNDARY, None),
     (b"--x\r\nno head", BOUNDARY, None), (b"--x\r\n" * 200, BOUNDARY, None),
-    (b"--x\r\n\r\n\r\n--x--", "multipart/form-data", None), (b"--x--", "multipart/form-data; boundary=" + "x" * 80, None),
+    (b"--x\r\n\r\n\r\n--x--", "multipart/form-data", None),
+    (b"--x--", "multipart/form-data; boundary=" + "x" * 80, None),
 ]
 
 
@@ -191,7 +197,8 @@ ODD_FORMS = {  # (name it gets, disposition of the file, further heads)
 @pytest.mark.parametrize("name", ODD_FORMS)
 def test_odd_forms_that_are_right(llava, name):
     filename, disposition, heads = ODD_FORMS[name]
-    body = part(b"name=ignored", b"x") + part(disposition, PICTURE.read_bytes(), *heads) + part(b'name="purpose"', b"vision") + b"--a b--\r\n"
+    file = part(disposition, PICTURE.read_bytes(), *heads)
+    body = part(b"name=ignored", b"x") + file + part(b'name="purpose"', b"vision") + b"--a b--\r\n"
     for kind in ('multipart/form-data; boundary="a b"', 'Multipart/Form-Data; charset=utf-8; Boundary="a b"'):
         response = llava.post("/v1/files", body, headers={"Content-Type": kind})
         assert response.status_code == 200, response.text
@@ -203,10 +210,13 @@ def test_odd_forms_that_are_right(llava, name):
 
 # (query, status, field that is named or how many files come)
 QUERIES = [
-    ("", 200, 3), ("limit=2", 200, 2), ("limit=10000", 200, 3), ("limit=0", 400, "limit"), ("limit=10001", 400, "limit"),
-    ("limit=-1", 400, "limit"), ("limit=x", 400, "limit"), ("limit=1.5", 400, "limit"), ("limit=" + "9" * 50, 400, "limit"),
+    ("", 200, 3), ("limit=2", 200, 2), ("limit=10000", 200, 3), ("limit=0", 400, "limit"),
+    ("limit=10001", 400, "limit"),
+    ("limit=-1", 400, "limit"), ("limit=x", 400, "limit"), ("limit=1.5", 400, "limit"),
+    ("limit=" + "9" * 50, 400, "limit"),
     ("order=asc", 200, 3), ("order=up", 400, "order"), ("order=ASC", 400, "order"), ("after=file-x", 400, "after"),
-    ("purpose=vision", 200, 3), ("purpose=batch", 200, 0), ("unknown=1", 200, 3), ("limit=1&limit=2", 200, 1), ("limit", 200, 3),
+    ("purpose=vision", 200, 3), ("purpose=batch", 200, 0), ("unknown=1", 200, 3), ("limit=1&limit=2", 200, 1),
+    ("limit", 200, 3),
     ("limit=%32", 200, 2), ("purpose=%zz", 200, 0), ("&&=&", 200, 3),
 ]
 
@@ -237,14 +247,18 @@ def test_paths_of_files_and_models(three_files):
     client = three_files.client()
     for method, path, status, code in (
             ("GET", "/v1/models/org/model:1", 200, None), ("GET", "/v1/models/org%2Fmodel%3A1", 200, None),
-            ("GET", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models", 200, None),
+            ("GET", "/v1/models/a%20b", 200, None), ("HEAD", "/v1/models/a%20b", 200, None),
+            ("HEAD", "/v1/models", 200, None),
             ("GET", "/v1/models/", 404, "not_found"), ("GET", "/v1/models/gpt-4o", 404, "model_not_found"),
             ("GET", "/v1/models/org", 404, "model_not_found"), ("GET", "/v1/models/..%2fa%20b", 404, "model_not_found"),
-            ("DELETE", "/v1/models/a%20b", 405, "method_not_allowed"), ("POST", "/v1/models", 405, "method_not_allowed"),
-            ("GET", "/v1/files/", 404, "not_found"), ("GET", "/v1/files/file-x", 404, "not_found"), ("GET", "/v1/files/content", 404, "not_found"),
+            ("DELETE", "/v1/models/a%20b", 405, "method_not_allowed"),
+            ("POST", "/v1/models", 405, "method_not_allowed"),
+            ("GET", "/v1/files/", 404, "not_found"), ("GET", "/v1/files/file-x", 404, "not_found"),
+            ("GET", "/v1/files/content", 404, "not_found"),
             ("GET", "/v1/files//content", 404, "not_found"), ("GET", "/v1/files/file-x/content", 404, "not_found"),
             ("DELETE", "/v1/files/file-x", 404, "not_found"), ("DELETE", "/v1/files/", 404, "not_found"),
-            ("PUT", "/v1/files/file-x", 405, "method_not_allowed"), ("HEAD", "/v1/files", 200, None), ("HEAD", "/v1/files/file-x", 404, None)):
+            ("PUT", "/v1/files/file-x", 405, "method_not_allowed"), ("HEAD", "/v1/files", 200, None),
+            ("HEAD", "/v1/files/file-x", 404, None)):
         response = client.request(method, path)
         assert response.status_code == status, (method, path, response.text)
         if method != "HEAD" and status != 200:

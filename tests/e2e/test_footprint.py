@@ -31,7 +31,8 @@ def test_llava_15_has_its_template_built_in(tmp_path):
         if isinstance(content, dict) and content.pop("chat_template", None):
             path.write_text(json.dumps(content))
     server = Server(folder)
-    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}, {"role": "user", "content": "Who?"}]
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"},
+                {"role": "user", "content": "Who?"}]
     ids = server.post("/tokenize", {"messages": messages}).json()["tokens"]
     text = server.post("/detokenize", {"tokens": ids}).json()["prompt"]
     assert "USER: Hi ASSISTANT: Yo" in text and text.endswith("USER: Who? ASSISTANT:")

@@ -53,7 +53,8 @@ def test_what_is_not_there_is_named(client, llama):
     unkept = client.responses.create(input="Hello", store=False, **ASK)
     for name in (unkept.output[0].id, "msg_nowhere"):
         with pytest.raises(openai.NotFoundError) as error:
-            client.responses.create(input=[{"role": "user", "content": "a"}, {"type": "item_reference", "id": name}], **ASK)
+            client.responses.create(input=[{"role": "user", "content": "a"}, {"type": "item_reference", "id": name}],
+                                    **ASK)
         assert error.value.param == "input[1].id" and name in str(error.value)
     for wrong in ({"type": "item_reference"}, {"type": "item_reference", "id": 5}):
         response = llama.post("/v1/responses", {"input": [wrong]})
@@ -67,7 +68,8 @@ def test_items_are_kept_for_their_key_and_as_long_as_their_response(tmp_path):
     one, two = (openai.OpenAI(base_url=server.url + "/v1", api_key=key, max_retries=0) for key in ("one", "two"))
 
     def ask(client, *items):
-        return client.responses.create(model="llama_gqa", max_output_tokens=1, input=[*items, {"role": "user", "content": "a"}])
+        return client.responses.create(model="llama_gqa", max_output_tokens=1,
+                                       input=[*items, {"role": "user", "content": "a"}])
 
     item = ask(one).output[0]
     with pytest.raises(openai.NotFoundError):

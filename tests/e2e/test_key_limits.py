@@ -17,7 +17,8 @@ BODY = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 2, "tempe
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
-    keys.write_text("few requests=3\nthrifty tokens=200\nblind pixels=6000\nsingle streams=1\n\nfree requests=0\nplain\nclerk requests=4\n")
+    keys.write_text("few requests=3\nthrifty tokens=200\nblind pixels=6000\nsingle streams=1\n\nfree requests=0\n"
+                    "plain\nclerk requests=4\n")
     made = Server("llava", "--api-key-file", keys, "--requests-per-minute", "1000", "--max-num-seqs", "1")
     yield made
     assert made.stop() == 0

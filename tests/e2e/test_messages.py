@@ -50,7 +50,8 @@ def test_the_stream_reader_and_its_events(client, llama):
         assert "".join(stream.text_stream) == CASE["text"]
         final = stream.get_final_message()
     assert final.stop_reason == "max_tokens" and final.usage.output_tokens == 16
-    body = {"model": "tiny", "max_tokens": 3, "messages": MESSAGES, "stream": True, "temperature": 0, "ignore_eos": True}
+    body = {"model": "tiny", "max_tokens": 3, "messages": MESSAGES, "stream": True, "temperature": 0,
+            "ignore_eos": True}
     with httpx.stream("POST", llama.url + "/v1/messages", json=body) as raw:
         lines = [line for line in raw.iter_lines() if line]
     names = [line.removeprefix("event: ") for line in lines[::2]]
@@ -170,37 +171,43 @@ def test_requests_have_ids_and_a_tier(client):
 def test_documents_are_text(client):
     """A document is its text below its title and context, and stands apart from the question."""
     def count(*blocks):
-        return client.messages.count_tokens(model="tiny", messages=[{"role": "user", "content": list(blocks)}]).input_tokens
+        return client.messages.count_tokens(model="tiny",
+                                            messages=[{"role": "user", "content": list(blocks)}]).input_tokens
 
     question, words = {"type": "text", "text": "What is it?"}, "The grass is green."
     plain = {"type": "text", "media_type": "text/plain", "data": words}
-    document = {"type": "document", "source": plain, "title": "Grass", "context": "a poem", "citations": {"enabled": False}}
+    document = {"type": "document", "source": plain, "title": "Grass", "context": "a poem",
+                "citations": {"enabled": False}}
     as_text = [{"type": "text", "text": text} for text in ("Grass\n", "a poem\n", words, "\n\n")]
     assert count(document, question) == count(*as_text, question)
     for content in (words, [{"type": "text", "text": words}]):
-        assert count({**document, "source": {"type": "content", "content": content}}, question) == count(*as_text, question)
+        made_of = {**document, "source": {"type": "content", "content": content}}
+        assert count(made_of, question) == count(*as_text, question)
     result = {"type": "tool_result", "tool_use_id": "t", "content": [document]}
     turns = MESSAGES + [{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
                         {"role": "user", "content": [result, {**question, "citations": [{"type": "char_location"}]}]}]
     assert ask(client, messages=turns, max_tokens=2).usage.output_tokens == 2
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
-    for source, field in ((pdf, "source.type"), ({"type": "url", "url": "http://a/b.pdf"}, "source.type"), ({}, "source.type"),
+    for source, field in ((pdf, "source.type"), ({"type": "url", "url": "http://a/b.pdf"}, "source.type"),
+                          ({}, "source.type"),
                           ({**plain, "data": 5}, "source.data"), ({"type": "text"}, "source.data"),
                           ({"type": "content", "content": [{"type": "sound"}]}, "source.content[0].type"),
                           ({**plain, "media_type": "text/html"}, "source.media_type")):
         with pytest.raises(anthropic.BadRequestError) as error:
             count({"type": "document", "source": source})
         assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
-    for block, field in (({"type": "document"}, "source"), ({**document, "citations": {"enabled": True}}, "citations.enabled")):
+    for block, field in (({"type": "document"}, "source"),
+                         ({**document, "citations": {"enabled": True}}, "citations.enabled")):
         with pytest.raises(anthropic.BadRequestError) as error:
             count(block)
         assert "messages[0].content[0]." + field in error.value.body["error"]["message"]
 
 
 def test_search_results_are_text(client):
-    """A search result is its texts below its title and where it was found, in a question and in what a tool gave back."""
+    """A search result is its texts below its title and where it was found, in a question and in a tool's result."""
     def count(*blocks):
-        return client.messages.count_tokens(model="tiny", messages=[{"role": "user", "content": list(blocks)}]).input_tokens
+        return client.messages.count_tokens(model="tiny",
+                                            messages=[{"role": "user", "content": list(blocks)}]).input_tokens
 
     question = {"type": "text", "text": "What is it?"}
     words = [{"type": "text", "text": "The grass "}, {"type": "text", "text": "is green."}]
@@ -213,7 +220,8 @@ def test_search_results_are_text(client):
                         {"role": "user", "content": [result, question]}]
     assert ask(client, messages=turns, max_tokens=2).usage.output_tokens == 2
     image = {"type": "image", "source": {"type": "url", "url": "http://a/b.png"}}
-    for wrong, field in (({"title": None}, "title"), ({"source": None}, "source"), ({"source": {}}, "source"), ({"content": None}, "content"),
+    for wrong, field in (({"title": None}, "title"), ({"source": None}, "source"), ({"source": {}}, "source"),
+                         ({"content": None}, "content"),
                          ({"content": [image]}, "content[0]"), ({"content": []}, "content"), ({"title": 5}, "title"),
                          ({"citations": {"enabled": True}}, "citations.enabled")):
         with pytest.raises(anthropic.BadRequestError) as error:

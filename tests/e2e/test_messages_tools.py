@@ -101,7 +101,8 @@ def test_the_events_of_calls_and_thinking(client):
 def test_results_go_back(client, server):
     question = {"role": "user", "content": "Think."}
     first = ask(client, [question])
-    result = {"type": "tool_result", "tool_use_id": first.content[2].id, "content": [{"type": "text", "text": "seven degrees"}]}
+    result = {"type": "tool_result", "tool_use_id": first.content[2].id,
+              "content": [{"type": "text", "text": "seven degrees"}]}
     turns = [question, {"role": "assistant", "content": [block.to_dict() for block in first.content]},
              {"role": "user", "content": [result]}]
     final = ask(client, turns)
@@ -158,12 +159,14 @@ def tool(**fields):
 WRONG = [
     ({"tools": {}}, "tools"), ({"tools": [1]}, "tools[0]"), (tool(type="web_search_20250305"), "tools[0].type"),
     (tool(name="no spaces"), "tools[0].name"), (tool(input_schema=None), "tools[0].input_schema"),
-    (tool(input_schema=5), "tools[0].input_schema"), (tool(input_schema={"type": "string"}), "tools[0].input_schema.type"),
+    (tool(input_schema=5), "tools[0].input_schema"),
+    (tool(input_schema={"type": "string"}), "tools[0].input_schema.type"),
     ({**tool(), "tool_choice": "any"}, "tool_choice"), ({**tool(), "tool_choice": {}}, "tool_choice.type"),
     ({**tool(), "tool_choice": {"type": "some"}}, "tool_choice.type"),
     ({**tool(), "tool_choice": {"type": "tool"}}, "tool_choice.name"),
     ({**tool(), "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice.name"),
-    ({**tool(), "tool_choice": {"type": "auto", "disable_parallel_tool_use": 1}}, "tool_choice.disable_parallel_tool_use"),
+    ({**tool(), "tool_choice": {"type": "auto", "disable_parallel_tool_use": 1}},
+     "tool_choice.disable_parallel_tool_use"),
     ({"tool_choice": {"type": "any"}}, "tool_choice"),
     ({**tool(input_schema={"properties": {"a": {"not": {}}}}), "tool_choice": {"type": "any"}},
      "tools[0].input_schema.properties.a.not"),

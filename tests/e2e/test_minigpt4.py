@@ -1,4 +1,4 @@
-"""scripts/convert_minigpt4.py: parts in MiniGPT-4's published layout become a folder that is served as the originals ran."""
+"""scripts/convert_minigpt4.py: parts in MiniGPT-4's published layout become a folder that is served as they ran."""
 
 import json
 import re
@@ -16,7 +16,8 @@ from conftest import data_url
 from server_process import GOLDEN, ROOT, Server
 
 EYES, LLM = GOLDEN / "blip2_llama", GOLDEN / "llama_sharded"
-SYSTEM = ("Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I provide it to you. "
+SYSTEM = ("Give the following image: <Img>ImageContent</Img>. "
+          "You will be able to see the image once I provide it to you. "
           "Please answer my questions.###")
 QUESTION = "What is in the picture?"
 

@@ -99,7 +99,8 @@ def test_a_question_about_a_picture(visit, llava):
     figures = page.locator(".figures")
     details = body["usage"]["prompt_tokens_details"]
     assert per_picture == f"{details['image_tokens']} tokens"
-    assert f"after {body['usage']['prompt_tokens']} of the prompt ({details['image_tokens']} of pictures" in figures.inner_text()
+    count = f"after {body['usage']['prompt_tokens']} of the prompt ({details['image_tokens']} of pictures"
+    assert count in figures.inner_text()
     figures.locator("summary").click()
     assert [row.inner_text() for row in figures.get_by_role("rowheader").all()] == [
         "queue", "media decode", "media preprocess", "encode", "prefill", "decode"]
@@ -122,7 +123,8 @@ def test_pictures_and_videos_are_dropped_and_pasted(visit, llava, how):
         : new ClipboardEvent("paste", { clipboardData: files, bubbles: true }));
     }""", [how, base64.b64encode(SCENE.read_bytes()).decode()])
     page.locator("#media li >> nth=1").wait_for()
-    assert page.get_by_role("img", name="picture 1", exact=True).evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+    picture = page.get_by_role("img", name="picture 1", exact=True)
+    assert picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     assert page.locator("#media video").get_attribute("aria-label") == "video 2"
     page.get_by_role("button", name="remove video 2").click()
     page.get_by_role("button", name="remove picture 1").click()
@@ -134,7 +136,9 @@ def test_stop_keeps_what_has_come(visit, talker):
     page = visit(talker)
     # From inside of the page, so that it does not depend on how fast the two processes are.
     page.evaluate("""new MutationObserver((changes, observer) => {
-      if (document.querySelector("[aria-label=model] .words")?.textContent) { observer.disconnect(); $("stop").click(); }
+      if (!document.querySelector("[aria-label=model] .words")?.textContent) return;
+      observer.disconnect();
+      $("stop").click();
     }).observe($("chat"), { childList: true, subtree: true, characterData: true })""")
     ask(page, "Long?")
     page.get_by_role("status").get_by_text("stopped").wait_for()

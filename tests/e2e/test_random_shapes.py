@@ -13,7 +13,8 @@ SCRIPT = ROOT / "scripts" / "golden" / "compare_random.py"
 # Family: seeds. One process for many, as importing the library takes longer than a shape.
 SHAPES = {
     "llama": (0, 2), "mistral": (0,), "qwen2": (1,), "qwen3": (0,), "phi3": (4,), "gemma2": (2,), "gemma3_text": (1,),
-    "opt": (5,), "mpt": (0, 3), "gpt_neox": (1, 2), "llava": (0, 6), "llava_next": (0,), "llava_next_video": (0,), "llava_onevision": (2,),
+    "opt": (5,), "mpt": (0, 3), "gpt_neox": (1, 2), "llava": (0, 6), "llava_next": (0,), "llava_next_video": (0,),
+    "llava_onevision": (2,),
     "video_llava": (0,), "blip-2": (0,), "instructblip": (0,), "instructblipvideo": (0,), "idefics": (0,),
     "idefics2": (1,), "idefics3": (3,), "smolvlm": (0,), "qwen2_vl": (0,), "qwen2_5_vl": (0,),
 }
@@ -26,7 +27,8 @@ CLOSE = ["idefics3:1", "smolvlm:1"]
 def test_random_shapes_equal_reference(shapes, tolerance):
     ran = subprocess.run(
         [sys.executable, SCRIPT, "--tolerance", str(tolerance), *[w for shape in shapes for w in ("--shape", shape)]],
-        capture_output=True, text=True, timeout=900, env={**os.environ, "SACCADE_BINARY": BINARY, "OMP_NUM_THREADS": "1"})
+        capture_output=True, text=True, timeout=900,
+        env={**os.environ, "SACCADE_BINARY": BINARY, "OMP_NUM_THREADS": "1"})
     assert ran.returncode == 0, ran.stdout + ran.stderr
     # None was passed over, and every prompt was compared.
     compared = re.findall(r"^(\S+) (\d+): 4 prompts, log-probabilities within", ran.stdout, re.MULTILINE)

@@ -38,7 +38,8 @@ def stream(server, content, **fields):
     body = {"messages": [{"role": "user", "content": content}], "temperature": 0, "stream": True, **fields}
     chunks = [json.loads(event) for event in server.events("/v1/chat/completions", body)[:-1]]
     parts = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
-    return {name: "".join(part.get(name, "") for part in parts) for name in ("content", "reasoning_content", "reasoning")}
+    return {name: "".join(part.get(name, "") for part in parts)
+            for name in ("content", "reasoning_content", "reasoning")}
 
 
 def test_reasoning_is_set_apart(thinker):
@@ -47,7 +48,8 @@ def test_reasoning_is_set_apart(thinker):
     assert message["content"] == "Four." and message["reasoning_content"] == "2 + 2 < 5 </thin" == message["reasoning"]
     tokens = body["usage"]["completion_tokens_details"]["reasoning_tokens"]
     assert 15 < tokens < body["usage"]["completion_tokens"] - 5
-    assert stream(thinker, "Think.") == {"content": "Four.", "reasoning_content": "2 + 2 < 5 </thin", "reasoning": "2 + 2 < 5 </thin"}
+    assert stream(thinker, "Think.") == {"content": "Four.", "reasoning_content": "2 + 2 < 5 </thin",
+                                         "reasoning": "2 + 2 < 5 </thin"}
 
 
 def test_no_reasoning_and_nothing_else(thinker):
@@ -113,7 +115,8 @@ ASKED = scripted.CHATML.replace(
     "assistant\n", "assistant\n{{ reasoning_effort | default('unsaid') }} "
     "{% if enable_thinking is defined and not enable_thinking %}quickly{% else %}slowly{% endif %}")
 WISHES = [
-    ({}, "unsaid slowly"), ({"reasoning_effort": "high"}, "high slowly"), ({"reasoning_effort": "none"}, "none quickly"),
+    ({}, "unsaid slowly"), ({"reasoning_effort": "high"}, "high slowly"),
+    ({"reasoning_effort": "none"}, "none quickly"),
     ({"reasoning_effort": None}, "unsaid slowly"), ({"reasoning": {"effort": "none"}}, "none quickly"),
     ({"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": True}}, "none slowly"),
     ({"chat_template_kwargs": {"enable_thinking": False}}, "unsaid quickly"),
@@ -137,7 +140,8 @@ def test_templates_are_told_how_much_to_think(asked, fields, told):
 def test_templates_are_told_on_every_route(asked):
     for effort, told in (("none", "none quickly"), ("low", "low slowly"), (None, "unsaid slowly")):
         body = asked.post("/v1/responses", {"input": "Hi", "reasoning": {"effort": effort}}).json()
-        assert body["output"][0]["content"][0]["text"] == f"I was told: {told}" and body["reasoning"]["effort"] == effort
+        assert body["output"][0]["content"][0]["text"] == f"I was told: {told}"
+        assert body["reasoning"]["effort"] == effort
     again = {"input": "And now?", "previous_response_id": body["id"], "reasoning": {"effort": "low"}}
     assert asked.post("/v1/responses", again).json()["output"][0]["content"][0]["text"] == "I was told: low slowly"
     for fields, told in (({"thinking": {"type": "disabled"}}, "none quickly"), ({}, "unsaid slowly"),

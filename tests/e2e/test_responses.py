@@ -218,7 +218,8 @@ def turns_of(*roles):
 
 def test_the_oldest_turns_are_dropped_on_request(client, llama):
     """truncation auto: what is answered is the same input without its oldest turns, as few as make room."""
-    items = [{"role": "developer", "content": "Rules."}, *turns_of(*["user", "assistant"] * 12), {"role": "user", "content": "Last?"}]
+    items = [{"role": "developer", "content": "Rules."}, *turns_of(*["user", "assistant"] * 12),
+             {"role": "user", "content": "Last?"}]
     ask = {"model": "tiny", "instructions": "Be brief.", "max_output_tokens": 20, **EXTRA}
     with pytest.raises(openai.BadRequestError) as error:
         client.responses.create(input=items, **ask)
@@ -231,7 +232,8 @@ def test_the_oldest_turns_are_dropped_on_request(client, llama):
     assert 3 < len(fitting[0]) < len(items)  # more than one turn is left, and it begins with a user
     by_hand = client.responses.create(input=fitting[0], **ask)
     assert (by_hand.output_text, by_hand.usage.input_tokens) == (made.output_text, made.usage.input_tokens)
-    counted = client.responses.input_tokens.count(model="tiny", instructions="Be brief.", input=items, truncation="auto")
+    counted = client.responses.input_tokens.count(model="tiny", instructions="Be brief.", input=items,
+                                                  truncation="auto")
     assert made.usage.input_tokens <= counted.input_tokens < 256  # there, no room is asked for the answer
     # Nothing is lost: the next turn has its own choice of all that there was.
     kept = client.responses.input_items.list(made.id, limit=100).data
@@ -247,7 +249,8 @@ def test_what_came_last_is_never_dropped(client):
         made = client.responses.create(input=[*before, {"role": "user", "content": "Last?"}], **ask)
         assert made.usage.input_tokens >= short.usage.input_tokens
     with pytest.raises(openai.BadRequestError) as error:
-        client.responses.create(input=[*turns_of("user", "assistant"), {"role": "user", "content": "word " * 300}], **ask)
+        client.responses.create(input=[*turns_of("user", "assistant"), {"role": "user", "content": "word " * 300}],
+                                **ask)
     assert error.value.param in ("input", "max_output_tokens")
     # Of a turn that called tools again and again: the oldest calls, each with its result.
     calls = [item for i in range(12) for item in (

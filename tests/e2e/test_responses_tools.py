@@ -110,7 +110,8 @@ def test_tools_are_strict_unless_they_say_no(tmp_path):
     call = '<tool_call>\n{"name": "get", "arguments": {"city": 5, "other": 1}}\n</tool_call>'
     server = Server(scripted.make(tmp_path, {"": call}))
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
-    schema = {"type": "object", "properties": {"city": {"enum": ["Rome"]}}, "required": ["city"], "additionalProperties": False}
+    schema = {"type": "object", "properties": {"city": {"enum": ["Rome"]}}, "required": ["city"],
+              "additionalProperties": False}
     hard = {"type": "object", "properties": {"city": {}}, "not": {"required": ["a"]}}  # not enforced here
 
     def arguments(parameters, **fields):
@@ -161,7 +162,8 @@ def test_the_clients_parsers(client, forced):
 
 
 def test_the_schema_holds_beside_tools_and_reasoning(client):
-    schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"], "additionalProperties": False}
+    schema = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"],
+              "additionalProperties": False}
     text = {"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": True}}
     response = ask(client, "Think.", text=text, tools=[])
     assert response.output[0].content[0].text == "which?"
@@ -178,7 +180,8 @@ def test_results_go_on_from_a_response(client, server):
         {"id": "x", "type": "function", "function": {"name": "get_weather", "arguments": first.output[2].arguments}}]}
     chat = {"messages": [{"role": "user", "content": "Think."}, turn,
                          {"role": "tool", "tool_call_id": "x", "content": "seven degrees"}],
-            "tools": [{"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}} for tool in TOOLS]}
+            "tools": [{"type": "function", "function": {k: v for k, v in tool.items() if k != "type"}}
+                      for tool in TOOLS]}
     tokens = server.post("/v1/chat/completions", {**chat, "max_tokens": 1}).json()["usage"]["prompt_tokens"]
     assert second.usage.input_tokens == tokens
     # The same from the client's own memory: items as they came, parts in the output.
@@ -209,8 +212,10 @@ def test_a_result_may_be_a_picture(llava):
 
 
 def test_earlier_reasoning_reaches_the_template(tmp_path):
-    shown = TEMPLATE.replace("{{ message.content or '' }}", "[{{ message.reasoning_content or '' }}]{{ message.content or '' }}")
-    server = Server(scripted.make(tmp_path, {"": "none", "assistant\n[so]A": "seen"}, shown.replace("<|im_end|>\n{% endfor %}<|im_start|>assistant\n", "{% endfor %}")))
+    shown = TEMPLATE.replace("{{ message.content or '' }}",
+                             "[{{ message.reasoning_content or '' }}]{{ message.content or '' }}")
+    server = Server(scripted.make(tmp_path, {"": "none", "assistant\n[so]A": "seen"},
+                                  shown.replace("<|im_end|>\n{% endfor %}<|im_start|>assistant\n", "{% endfor %}")))
     items = [{"role": "user", "content": "Q"},
              {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "so"}]},
              {"role": "assistant", "content": "A"}]
@@ -224,7 +229,8 @@ WRONG = [
     ({"tools": [{"type": "function"}]}, "tools[0].name"),
     ({"tools": [{"type": "function", "name": "no spaces"}]}, "tools[0].name"),
     ({"tools": [{"type": "function", "name": "f", "parameters": []}]}, "tools[0].parameters"),
-    ({"tools": TOOLS, "tool_choice": "maybe"}, "tool_choice"), ({"tools": TOOLS, "tool_choice": {}}, "tool_choice.type"),
+    ({"tools": TOOLS, "tool_choice": "maybe"}, "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": {}}, "tool_choice.type"),
     ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice.name"),
     ({"tools": TOOLS, "tool_choice": {"type": "function", "name": "other"}}, "tool_choice.name"),
     ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice.mode"),

@@ -88,7 +88,7 @@ def check_chunks(events, n, with_usage):
 
 
 def check_call_deltas(choices):
-    """The first delta of a call has its id, type and name, in order of the index; the later ones the index and arguments."""
+    """The first delta of a call has its id, type and name, in order of the index; later ones index and arguments."""
     begun = {}
     for choice in choices:
         for call in choice["delta"].get("tool_calls", []):
@@ -112,14 +112,16 @@ def test_chats(llama, fields):
         events = llama.events("/v1/chat/completions", {**body, "stream": True, "stream_options": options})
         check_chunks(events, body.get("n", 1), with_usage)
         usage = [json.loads(event)["usage"] for event in events[:-1]] if with_usage else [{}]
-        assert usage[-1] is not None and ("continuous_usage_stats" in (options or {}) or usage[:-1] == [None] * len(usage[:-1]))
+        assert usage[-1] is not None
+        assert "continuous_usage_stats" in (options or {}) or usage[:-1] == [None] * len(usage[:-1])
 
 
 def test_completions(llama):
     for fields in ({}, {"n": 2, "logprobs": 2}, {"echo": True, "logprobs": 0}, {"best_of": 3}):
         check(llama.post("/v1/completions", {"prompt": "a", **SHORT, **fields}).json(), "text_completion", "others")
     for options in (None, {"include_usage": True}):
-        events = llama.events("/v1/completions", {"prompt": ["a", "b"], **SHORT, "stream": True, "logprobs": 1, "stream_options": options})
+        events = llama.events("/v1/completions",
+                              {"prompt": ["a", "b"], **SHORT, "stream": True, "logprobs": 1, "stream_options": options})
         chunks = [json.loads(event) for event in events[:-1]]
         for chunk in chunks:
             check(chunk, "text_completion", "others")
@@ -162,10 +164,12 @@ def check_response_order(events):
     kinds = [event["type"] for event in events]
     assert kinds[:2] == ["response.created", "response.in_progress"]
     assert kinds[-1] in ("response.completed", "response.incomplete") and kinds.count(kinds[-1]) == 1
-    assert all(event["response"]["usage"] is None and event["response"]["status"] == "in_progress" for event in events[:2])
+    assert all(event["response"]["usage"] is None and event["response"]["status"] == "in_progress"
+               for event in events[:2])
     final = events[-1]["response"]
     assert final["usage"]["total_tokens"] == final["usage"]["input_tokens"] + final["usage"]["output_tokens"]
-    assert (final["incomplete_details"] or {}).get("reason") == ("max_output_tokens" if kinds[-1] == "response.incomplete" else None)
+    reason = "max_output_tokens" if kinds[-1] == "response.incomplete" else None
+    assert (final["incomplete_details"] or {}).get("reason") == reason
     assert len({event["response"]["id"] for event in events if "response" in event}) == 1
     index, item = -1, None
     for event in events[2:-1]:

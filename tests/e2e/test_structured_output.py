@@ -139,7 +139,8 @@ def test_the_official_client_parses_into_pydantic(llama):
     messages = [{"role": "user", "content": "A point."}]
     completion = client.chat.completions.parse(model="tiny", messages=messages, response_format=Point, seed=3, **WILD)
     assert isinstance(completion.choices[0].message.parsed, Point)
-    with client.chat.completions.stream(model="tiny", messages=messages, response_format=Point, seed=3, **WILD) as stream:
+    with client.chat.completions.stream(model="tiny", messages=messages, response_format=Point, seed=3,
+                                        **WILD) as stream:
         for _ in stream:
             pass
         assert stream.get_final_completion().choices[0].message.parsed == completion.choices[0].message.parsed

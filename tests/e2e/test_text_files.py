@@ -42,7 +42,8 @@ def shown(llama):
 
 def test_a_chat_reads_a_text_file(llama, client, shown):
     assert ids_of(llama, chat_part(file_data=url_of(TEXT), filename="people.csv")) == shown
-    for data in (url_of(TEXT, "text/plain"), url_of(TEXT, "application/json"), url_of(TEXT, "text/markdown;charset=utf-8"),
+    for data in (url_of(TEXT, "text/plain"), url_of(TEXT, "application/json"),
+                 url_of(TEXT, "text/markdown;charset=utf-8"),
                  url_of("\ufeff" + TEXT), base64.b64encode(TEXT.encode()).decode()):
         assert ids_of(llama, chat_part(file_data=data, filename="people.csv")) == shown
     unnamed = ids_of(llama, chat_part(file_data=url_of(TEXT)))
@@ -128,8 +129,10 @@ def test_what_is_no_text_is_refused(llama, file, field, words):
 
 
 def test_what_may_be_uploaded(llama, client):
-    for name, data, purpose, words in (("a.pdf", b"%PDF-1.7", "user_data", "PDF"), ("a.bin", b"\xff\0", "user_data", "neither"),
-                                       ("a.txt", b"words", "vision", "picture"), ("a.txt", b"words", "batch", "purpose")):
+    for name, data, purpose, words in (("a.pdf", b"%PDF-1.7", "user_data", "PDF"),
+                                       ("a.bin", b"\xff\0", "user_data", "neither"),
+                                       ("a.txt", b"words", "vision", "picture"),
+                                       ("a.txt", b"words", "batch", "purpose")):
         with pytest.raises(openai.BadRequestError) as error:
             client.files.create(file=(name, data), purpose=purpose)
         assert words in str(error.value) and error.value.param == ("purpose" if purpose == "batch" else "file")
@@ -141,7 +144,8 @@ def test_a_stored_text_is_seen_by_its_key_alone(tmp_path):
     server = Server("llama_gqa", "--api-key-file", keys)
     one, two = (openai.OpenAI(base_url=server.url + "/v1", api_key=key, max_retries=0) for key in ("one", "two"))
     file = one.files.create(file=("a.txt", b"secret"), purpose="user_data")
-    ask = {"model": "llama_gqa", "max_tokens": 1, "messages": [{"role": "user", "content": [chat_part(file_id=file.id)]}]}
+    ask = {"model": "llama_gqa", "max_tokens": 1,
+           "messages": [{"role": "user", "content": [chat_part(file_id=file.id)]}]}
     assert one.chat.completions.create(**ask).usage.prompt_tokens > 0
     with pytest.raises(openai.NotFoundError):
         two.chat.completions.create(**ask)

@@ -21,10 +21,12 @@ SCRIPTS = {
     "Wild?": '<tool_call>{"name": "get_weather", "arguments": {"town": 1}}</tool_call>',
 }
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 6},
-                                               "days": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 7},
+                                               "days": {"type": "array",
+                                                        "items": {"type": "integer", "minimum": 1, "maximum": 7},
                                                         "maxItems": 2}},
               "required": ["city"], "additionalProperties": False}
-TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "Tells it.", "parameters": PARAMETERS}},
+TOOLS = [{"type": "function",
+          "function": {"name": "get_weather", "description": "Tells it.", "parameters": PARAMETERS}},
          {"type": "function", "function": {"name": "get_time"}}]
 ARGUMENTS = {"city": "Köln", "days": [1, 2]}
 
@@ -43,7 +45,8 @@ def ask(server, content, **fields):
 
 
 def deltas(server, content, **fields):
-    body = {"messages": [{"role": "user", "content": content}], "tools": TOOLS, "temperature": 0, "stream": True, **fields}
+    body = {"messages": [{"role": "user", "content": content}], "tools": TOOLS, "temperature": 0, "stream": True,
+            **fields}
     events = server.events("/v1/chat/completions", body)
     assert events[-1] == "[DONE]"
     choices = [choice for event in events[:-1] for choice in json.loads(event)["choices"]]
@@ -129,7 +132,8 @@ def test_the_official_client_runs_a_tool(hermes):
     messages.append(answer.model_dump(exclude_none=True))
     for call in answer.tool_calls:
         assert json.loads(call.function.arguments) == ARGUMENTS
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": [{"type": "text", "text": "seven degrees"}]})
+        messages.append({"role": "tool", "tool_call_id": call.id,
+                         "content": [{"type": "text", "text": "seven degrees"}]})
     final = client.chat.completions.create(model="", messages=messages, tools=TOOLS, temperature=0)
     assert final.choices[0].message.content == "It is 7 °C." and final.choices[0].finish_reason == "stop"
 
@@ -158,7 +162,8 @@ def test_strict_tools_are_followed_inside_of_calls(hermes):
 
 def valid_calls(message):
     for call in message["tool_calls"]:
-        schema = {"get_weather": PARAMETERS, "get_time": {"type": "object", "maxProperties": 0}}[call["function"]["name"]]
+        schema = {"get_weather": PARAMETERS,
+                  "get_time": {"type": "object", "maxProperties": 0}}[call["function"]["name"]]
         jsonschema.validate(json.loads(call["function"]["arguments"]), schema)
     return len(message["tool_calls"])
 
@@ -174,7 +179,8 @@ def test_forced_calls_of_a_random_model_are_valid(style, tmp_path):
     server = Server(scripted.make(tmp_path, {"": ""}), "--tool-call-parser", style)
     fields = {"tools": TOOLS, "temperature": 1.5, "n": 8, "seed": 4, "max_tokens": 150, "parallel_tool_calls": False,
               "logprobs": True}
-    for choice_field, names in (("required", None), ({"type": "function", "function": {"name": "get_time"}}, {"get_time"})):
+    for choice_field, names in (("required", None),
+                                ({"type": "function", "function": {"name": "get_time"}}, {"get_time"})):
         body = server.chat("x", tool_choice=choice_field, **fields).json()
         finished = [choice for choice in body["choices"] if choice["finish_reason"] == "tool_calls"]
         assert len(finished) >= 4, body
@@ -195,7 +201,8 @@ def test_special_markers_and_react(tmp_path):
         assert choice["message"]["content"] is None and len(choice["message"]["tool_calls"]) == 2
         check_call(choice["message"]["tool_calls"][1], "get_weather", ARGUMENTS)
     with_tools = mistral.chat("x", tools=TOOLS, max_tokens=1).json()["usage"]["prompt_tokens"]
-    assert with_tools > mistral.chat("x", max_tokens=1).json()["usage"]["prompt_tokens"] + 100  # told in the system message
+    # told in the system message
+    assert with_tools > mistral.chat("x", max_tokens=1).json()["usage"]["prompt_tokens"] + 100
     assert mistral.stop() == 0
 
     text = 'Thought: look.\nAction: get_weather\nAction Input: {"city": "Köln", "days": [1, 2]}\nObservation: invented'
@@ -240,10 +247,12 @@ WRONG = [
     (function(parameters=[]), "tools[0].function.parameters"),
     (function(parameters={"type": "string"}), "tools[0].function.parameters.type"),
     ({"tools": TOOLS + TOOLS}, "tools[2].function.name"), ({"tools": TOOLS * 65}, "tools"),
-    ({"tools": TOOLS, "tool_choice": "maybe"}, "tool_choice"), ({"tools": TOOLS, "tool_choice": {}}, "tool_choice.type"),
+    ({"tools": TOOLS, "tool_choice": "maybe"}, "tool_choice"),
+    ({"tools": TOOLS, "tool_choice": {}}, "tool_choice.type"),
     ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "tool_choice.function"),
     ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "other"}}}, "tool_choice.function.name"),
-    ({"tool_choice": "required"}, "tool_choice"), ({"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls"),
     ({**function(parameters={"properties": {"a": {"not": {}}}}), "tool_choice": "required"},
      "tools[0].function.parameters.properties.a.not"),
     ({"functions": [{"name": "f", "parameters": 1}]}, "functions[0].parameters"),

@@ -158,7 +158,8 @@ def test_a_damaged_video_fails_and_the_next_request_does_not(llava_next_video):
         cuts = [data[:len(data) * tenth // 10] for tenth in (1, 4, 7, 9)] + [data[:-200]]
         zeroed = [data[:at] + bytes(64) + data[at + 64:] for at in range(0, len(data) - 64, len(data) // 3)]
         for damaged in cuts + zeroed + [data[::-1], data * 2]:
-            part = {"type": "video_url", "video_url": {"url": f"data:{kind};base64," + base64.b64encode(damaged).decode()}}
+            part = {"type": "video_url",
+                    "video_url": {"url": f"data:{kind};base64," + base64.b64encode(damaged).decode()}}
             response = llava_next_video.chat([part, TEXT], max_tokens=2)
             assert response.status_code in (200, 400), (name, len(damaged), response.text)
             if response.status_code == 400:
