@@ -1,6 +1,7 @@
 #include "server/api/fields.h"
 
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -116,10 +117,10 @@ void Fields::read(const char* name, std::optional<int>& value) {
 void Fields::read(const char* name, std::optional<int64_t>& value) {
   const Json* member = wanted(name);
   if (member == nullptr) return;
-  constexpr double kEnd = 9223372036854775808.0;  // 2^63; a whole number may come as 1.0
+  // A whole number may come as 1.0, where it is exact.
   const bool fits =
       member->is_number_float()
-          ? member->get<double>() >= -kEnd && member->get<double>() < kEnd
+          ? std::abs(member->get<double>()) <= kNoMaximum
           : !member->is_number_unsigned() ||
                 member->get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()};
   if (!fits) return fail(path(name), path(name) + " must be a 64-bit integer");

@@ -91,6 +91,7 @@ def test_streamed_calls(hermes):
         assert [call[0] for call in calls.values()] == texts
         assert json.loads(calls[0][1]) == ARGUMENTS
         assert not any(value is None for delta in parts for value in delta.values())
+        assert all(parts[:-1]) and not parts[-1]  # only the end brings nothing
         assert sum(1 for delta in parts if "tool_calls" in delta) > 5  # arguments came piece by piece
         text = "".join(delta.get("content", "") for delta in parts)
         assert text == ("Let me look." if content == "Weather?" else "")
