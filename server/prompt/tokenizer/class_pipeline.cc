@@ -20,6 +20,7 @@ struct Pipeline {
   bool fuse_unk = false;
   bool byte_fallback = false;
   Json unk = nullptr;
+  bool has_template = true;  // that of the file; else none
 };
 
 Json replace(std::string_view from, std::string_view to) {
@@ -68,13 +69,45 @@ Pipeline byte_level_words(const TokenizerConfig& config, bool qwen) {
   return pipeline;
 }
 
+Pipeline gpt_neox(const TokenizerConfig& config) {
+  Pipeline pipeline = byte_level_words(config, false);
+  pipeline.normalizer = {{"type", "NFC"}};
+  pipeline.has_template = false;
+  return pipeline;
+}
+
 std::optional<Pipeline> pipeline_of(const TokenizerConfig& config) {
   const std::string& name = config.pipeline_class;
   if (name == "LlamaTokenizer") return llama(config);
   if (name == "GemmaTokenizer") return gemma(config);
   if (name == "Qwen2Tokenizer") return byte_level_words(config, true);
   if (name == "GPT2Tokenizer") return byte_level_words(config, false);
+  if (name == "GPTNeoXTokenizer") return gpt_neox(config);
   return std::nullopt;
+}
+
+bool has_byte_level(const Json& json) {
+  for (const char* stage : {"normalizer", "pre_tokenizer", "post_processor", "decoder"}) {
+    const auto found = json.find(stage);
+    if (found != json.end() && found->dump().find("\"ByteLevel\"") != std::string::npos)
+      return true;
+  }
+  return false;
+}
+
+// The vocabulary of a BPE: {"a": 0}, also of ["a"] and Unigram's [["a", score]]. Nothing where it
+// is neither.
+std::optional<Json> ids_by_token(const Json& vocabulary) {
+  if (vocabulary.is_object()) return vocabulary;
+  if (!vocabulary.is_array()) return std::nullopt;
+  Json ids = Json::object();
+  for (size_t id = 0; id < vocabulary.size(); ++id) {
+    const Json& entry = vocabulary[id];
+    const Json& token = entry.is_array() && !entry.empty() ? entry[0] : entry;
+    if (!token.is_string()) return std::nullopt;
+    ids[token.get_ref<const std::string&>()] = id;
+  }
+  return ids;
 }
 
 }  // namespace
@@ -82,17 +115,22 @@ std::optional<Pipeline> pipeline_of(const TokenizerConfig& config) {
 void use_class_pipeline(const TokenizerConfig& config, nlohmann::json& json) {
   std::optional<Pipeline> pipeline = pipeline_of(config);
   if (!pipeline || !json.is_object()) return;
+  if (config.keeps_byte_level && has_byte_level(json)) return;
   const auto model = json.find("model");
-  if (model == json.end() || !model->is_object() || !model->contains("merges")) return;
+  if (model == json.end() || !model->is_object() || !model->contains("vocab")) return;
+  std::optional<Json> vocabulary = ids_by_token((*model)["vocab"]);
+  if (!vocabulary) return;
+  Json merges = model->value("merges", Json::array());
+  *model = {{"type", "BPE"},
+            {"vocab", *std::move(vocabulary)},
+            {"merges", std::move(merges)},
+            {"unk_token", std::move(pipeline->unk)},
+            {"fuse_unk", pipeline->fuse_unk},
+            {"byte_fallback", pipeline->byte_fallback}};
   json["normalizer"] = std::move(pipeline->normalizer);
   json["pre_tokenizer"] = std::move(pipeline->pre_tokenizer);
   json["decoder"] = std::move(pipeline->decoder);
-  (*model)["unk_token"] = std::move(pipeline->unk);
-  (*model)["fuse_unk"] = pipeline->fuse_unk;
-  (*model)["byte_fallback"] = pipeline->byte_fallback;
-  for (const char* absent : {"ignore_merges", "continuing_subword_prefix", "end_of_word_suffix"}) {
-    model->erase(absent);
-  }
+  if (!pipeline->has_template) json["post_processor"] = nullptr;
 }
 
 }  // namespace saccade

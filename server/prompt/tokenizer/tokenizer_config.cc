@@ -137,6 +137,7 @@ std::string class_of_model_type(std::string_view type) {
   if (is_one_of(type, {"opt", "blip-2", "instructblip", "instructblipvideo"})) {
     return "GPT2Tokenizer";
   }
+  if (is_one_of(type, {"mpt", "gpt_neox"})) return "GPTNeoXTokenizer";
   return {};
 }
 
@@ -162,7 +163,12 @@ void read_model(TokenizerConfig& config, const JsonNode& node) {
   std::sscanf(node.string_or("transformers_version", "").c_str(), "%4d.%4d", &major, &minor);
   config.of_fifth = major >= 5;
   if (config.of_fifth) {
-    config.pipeline_class = pipeline_class_of_fifth(config.tokenizer_class, type, {major, minor});
+    const std::pair version(major, minor);
+    config.pipeline_class = pipeline_class_of_fifth(config.tokenizer_class, type, version);
+    // Llama 3's files name LlamaTokenizer.
+    const bool named = config.pipeline_class == config.tokenizer_class;
+    config.keeps_byte_level =
+        named && config.pipeline_class == "LlamaTokenizer" && version >= std::pair(5, 22);
   }
   if (!config.tokenizer_class.empty()) return;
   config.tokenizer_class = class_of_model_type(type);

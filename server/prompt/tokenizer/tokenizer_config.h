@@ -16,7 +16,8 @@ struct TokenizerConfig {
   bool class_of_model = false;  // no file names it: transformers' own for config.json's model_type
   // config.json is of transformers 5, whose classes obey other fields.
   bool of_fifth = false;
-  std::string pipeline_class;  // of_fifth: as in class_pipeline.h; "": tokenizer.json says all
+  std::string pipeline_class;     // of_fifth: as in class_pipeline.h; "": tokenizer.json says all
+  bool keeps_byte_level = false;  // of_fifth: a tokenizer.json of byte-level words says all, too
   std::string bos, eos, pad, unk;
   std::vector<AddedToken> named;    // special tokens by name, in transformers' order
   std::vector<AddedToken> decoder;  // added_tokens_decoder, by id

@@ -187,8 +187,9 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   load_config_tokens(parts);
   for (const TemplateClass& type : kTemplateClasses) {
     if (parts.config.tokenizer_class != type.name || parts.config.of_fifth) continue;
-    // A class that no file names serves where its begin token is one.
-    if (parts.config.class_of_model && !find_token(parts, type.bos)) continue;
+    // A class that no file names serves where the begin token it adds is one.
+    const bool guessed = parts.config.class_of_model && type.add_bos;
+    if (guessed && !find_token(parts, type.bos)) continue;
     use_template(type, parts);
   }
   load_truncation(root, parts);

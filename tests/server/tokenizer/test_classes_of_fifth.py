@@ -35,9 +35,14 @@ def byte_level(model, prefix=False):
     return tokenizer
 
 
-def qwen2(model):
+def gpt_neox(model):
     tokenizer = byte_level(model)
     tokenizer.normalizer = normalizers.NFC()
+    return tokenizer
+
+
+def qwen2(model):
+    tokenizer = gpt_neox(model)
     words = pre_tokenizers.Split(Regex(reference.QWEN2), "isolated")
     ends = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, ends])
@@ -45,6 +50,7 @@ def qwen2(model):
 
 
 LEGACY, WORDS = "legacy_llama", "gpt2_prefix"  # what tokenizer.json holds
+LLAMA = {"tokenizer_class": "LlamaTokenizer"}
 # What it is, the model, the class that is named and fields beside it -> what it is read as (None: as it stands).
 CASES = {
     "llama": (LEGACY, "llama", {"tokenizer_class": "LlamaTokenizer"}, lambda m: pieces(m, "first")),
@@ -60,24 +66,49 @@ CASES = {
     "backend": (WORDS, "qwen3", {"tokenizer_class": "TokenizersBackend", "add_prefix_space": False}, None),
     "llava": (LEGACY, "llava", {"tokenizer_class": "LlamaTokenizer", "add_eos_token": True}, None),
     "mistral": (LEGACY, "mistral", {"tokenizer_class": "LlamaTokenizer", "add_bos_token": False}, None),
-    "unigram": ("unigram", "llama", {"tokenizer_class": "LlamaTokenizer"}, None),
+    "unigram": ("unigram", "llama", LLAMA, lambda m: pieces(m, "first")),
+    "unigram_qwen2": ("unigram", "qwen2", {"tokenizer_class": "TokenizersBackend"}, qwen2),
+    "wordpiece": ("bert", "opt", {}, byte_level),
+    "byte_level_llama": (WORDS, "llama", LLAMA, lambda m: pieces(m, "first")),
+    "gpt_neox": (WORDS, "gpt_neox", {}, gpt_neox),
+    "gpt_neox_named": (LEGACY, "mpt", {"tokenizer_class": "GPTNeoXTokenizer", "add_bos_token": True}, gpt_neox),
+    "gpt_neox_backend": (WORDS, "mpt", {"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": False}, None),
+}
+# Since 5.22 what is byte-level stands where LlamaTokenizer is named, and only there.
+CASES_OF_5_22 = {
+    "kept_byte_level": (WORDS, "llama", {**LLAMA, "add_prefix_space": False}, None),
+    "kept_behind_a_tower": (WORDS, "idefics2", {**LLAMA, "add_prefix_space": False}, None),
+    "not_byte_level": CASES["llama"],
+    "class_of_model": (WORDS, "idefics2", {}, lambda m: pieces(m, "first")),
+    "other_class": CASES["qwen2"],
+    "llama_of_qwen2": (WORDS, "qwen2", LLAMA, qwen2),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_classes_with_a_pipeline_of_their_own(name, tmp_path):
-    kind, model_type, config, read_as = CASES[name]
+def bpe_of(tokenizer):
+    """Vocabulary and merges, as the classes read them from any model."""
+    model = json.loads(tokenizer.to_str())["model"]
+    merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model.get("merges", [])]
+    vocab = model["vocab"]
+    return {"vocab": {piece: i for i, (piece, _) in enumerate(vocab)} if isinstance(vocab, list) else vocab,
+            "merges": merges}
+
+
+@pytest.mark.parametrize("version, case", [
+    *[pytest.param("5.18.0", case, id=name) for name, case in CASES.items()],
+    *[pytest.param("5.22.0", case, id=name) for name, case in CASES_OF_5_22.items()]])
+def test_classes_with_a_pipeline_of_their_own(version, case, tmp_path):
+    kind, model_type, config, read_as = case
     written = reference.KINDS[kind]()
     written.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, "transformers_version": "5.18.0"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, "transformers_version": version}))
     theirs = written
     if read_as:
-        model = json.loads(written.to_str())["model"]
-        merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-        theirs = read_as({"vocab": model["vocab"], "merges": merges})
+        theirs = read_as(bpe_of(written))
         theirs.add_tokens([token for _, token in sorted(written.get_added_tokens_decoder().items())])
-        theirs.post_processor = written.post_processor
+        if read_as is not gpt_neox:  # it has none of its own either, whatever add_bos_token says
+            theirs.post_processor = written.post_processor
     texts = reference.texts(300, seed=11)
     wanted = [theirs.encode(text).ids for text in texts]
     for text, ours, ids in zip(texts, Tool(tmp_path).encode(texts), wanted, strict=True):

@@ -98,6 +98,7 @@ def test_classes_with_a_template_of_their_own(kind, ends, flags, tmp_path):
 
 @pytest.mark.parametrize("model_type, bos, named", [
     ("llama", "<s>", {}), ("llava", "<s>", {}), ("gemma2", "<bos>", {}), ("qwen2", "<s>", {}), ("opt", "<s>", {}),
+    ("mpt", "<s>", {}),
     ("qwen2", "<s>", {"tokenizer_class": "LlamaTokenizerFast"}), ("llama", "<s>", {"bos_token": "</s>"})])
 def test_the_class_of_a_model_that_names_none(model_type, bos, named, tmp_path):
     """In config.json, or by its model_type; tokenizer_config.json may be missing."""
