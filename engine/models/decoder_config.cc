@@ -1,5 +1,6 @@
 #include "engine/models/decoder_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
@@ -347,21 +348,22 @@ DecoderConfig parse_opt(const JsonView& config) {
 struct DecoderType {
   std::string_view name;
   DecoderConfig (*parse)(const JsonView&);
-  bool stands_alone = true;  // there are folders of that model_type without eyes
+  std::optional<TokenId> eos;  // the class's default
+  bool stands_alone = true;    // there are folders of that model_type without eyes
 };
 constexpr std::array kTypes = {
-    DecoderType{"llama", parse_llama},
-    DecoderType{"mistral", parse_mistral},
-    DecoderType{"qwen2", parse_qwen2},
-    DecoderType{"qwen2_vl_text", parse_qwen2_vl, /*stands_alone=*/false},
-    DecoderType{"qwen3", parse_qwen3},
-    DecoderType{"phi3", parse_phi3},
-    DecoderType{"gemma2", parse_gemma2},
-    DecoderType{"gemma3_text", parse_gemma3},
-    DecoderType{"opt", parse_opt},
-    DecoderType{"mpt", parse_mpt},
-    DecoderType{"mosaic_gpt", parse_mosaic_gpt, /*stands_alone=*/false},
-    DecoderType{"gpt_neox", parse_gpt_neox},
+    DecoderType{"llama", parse_llama, 2},
+    DecoderType{"mistral", parse_mistral, 2},
+    DecoderType{"qwen2", parse_qwen2, {}},
+    DecoderType{"qwen2_vl_text", parse_qwen2_vl, {}, /*stands_alone=*/false},
+    DecoderType{"qwen3", parse_qwen3, {}},
+    DecoderType{"phi3", parse_phi3, 32000},
+    DecoderType{"gemma2", parse_gemma2, 1},
+    DecoderType{"gemma3_text", parse_gemma3, 1},
+    DecoderType{"opt", parse_opt, 2},
+    DecoderType{"mpt", parse_mpt, {}},
+    DecoderType{"mosaic_gpt", parse_mosaic_gpt, {}, /*stands_alone=*/false},
+    DecoderType{"gpt_neox", parse_gpt_neox, 2},
 };
 
 }  // namespace
@@ -390,6 +392,12 @@ DecoderConfig parse_decoder_config(const JsonView& config, const std::string& ty
   }
   config.fail("model_type",
               "decoder " + printable(type) + " is not supported (known: " + known + ")");
+}
+
+std::optional<TokenId> default_eos_id(std::string_view type) {
+  const auto* row = std::find_if(kTypes.begin(), kTypes.end(),
+                                 [&](const DecoderType& known) { return known.name == type; });
+  return row == kTypes.end() ? std::nullopt : row->eos;
 }
 
 std::vector<std::string_view> decoder_types() {

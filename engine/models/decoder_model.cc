@@ -1,7 +1,10 @@
 #include "engine/models/decoder_model.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
+#include "engine/models/decoder_parsers.h"
 #include "engine/models/library_release.h"
 
 namespace saccade {
@@ -18,6 +21,17 @@ int media_token_id(const ModelFolder& folder, const char* old_name, const char* 
                          std::to_string(text.vocab_size));
   }
   return id;
+}
+
+// The class's end id counts where no generation_config.json keeps the defaults out and the
+// decoder's part of config.json does not say null (GenerationConfig.from_model_config).
+std::vector<TokenId> end_ids(const ModelFolder& folder, const DecoderConfig& decoder) {
+  std::vector<TokenId> named = folder.eos_ids();
+  const JsonView part = folder.config().object("text_config").value_or(folder.config());
+  if (!named.empty() || part.is_null("eos_token_id")) return named;
+  if (std::filesystem::exists(folder.path() / "generation_config.json")) return {};
+  const std::optional<TokenId> of_class = default_eos_id(decoder.type);
+  return of_class ? std::vector<TokenId>{*of_class} : std::vector<TokenId>{};
 }
 
 }  // namespace
@@ -50,7 +64,7 @@ ModelInfo describe_decoder(const ModelFolder& folder, const DecoderConfig& confi
     info.max_model_len = static_cast<int>(
         std::min<double>(config.max_positions * config.rope.factor, JsonView::kMaxInt));
   }
-  info.eos_ids = folder.eos_ids();
+  info.eos_ids = end_ids(folder, config);
   return info;
 }
 

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 
+#include "engine/core/types.h"
 #include "engine/models/decoder_config.h"
 #include "engine/weights/json.h"
 
@@ -16,6 +19,9 @@ inline constexpr int kMaxLayers = 4096;
 // slides. Throws LoadError naming `key`, which says how many. After num_layers.
 void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
                              int fallback, const std::string& width);
+
+// The end id of the type's class, for folders that name none.
+std::optional<TokenId> default_eos_id(std::string_view type);
 
 // Decoders with a file of their own.
 DecoderConfig parse_mpt(const JsonView& config);

@@ -61,6 +61,29 @@ TEST_CASE("what the server learns of each family") {
   CHECK(!load_model(kGolden / "llama_dynamic", small()).info.prefix_cacheable);
 }
 
+TEST_CASE("the end ids of a folder") {
+  using Ids = std::vector<TokenId>;
+  const Copy text("llama_gqa"), picture("llava");
+  const auto ids = [](const Copy& copy) {
+    return load_model(copy.folder.path(), small()).info.eos_ids;
+  };
+  text.folder.write("generation_config.json", R"({"eos_token_id": [5, 7]})");
+  CHECK(ids(text) == Ids{5, 7});
+  text.folder.write("generation_config.json", "{}");
+  CHECK(ids(text) == Ids{2});  // config.json's
+  text.edit_config(R"("eos_token_id": 2,)", "");
+  CHECK(ids(text).empty());
+  fs::remove(text.folder.path() / "generation_config.json");
+  CHECK(ids(text) == Ids{2});  // LlamaConfig's
+  text.edit_config("{", R"({"eos_token_id": null,)");
+  CHECK(ids(text).empty());
+  // text_config of llava names none either.
+  fs::remove(picture.folder.path() / "generation_config.json");
+  CHECK(ids(picture) == Ids{2});
+  picture.edit_config(R"("text_config": {)", R"("text_config": {"eos_token_id": 9,)");
+  CHECK(ids(picture) == Ids{9});
+}
+
 TEST_CASE("every golden checkpoint is read without a left-over tensor") {
   for (const auto& entry : fs::directory_iterator(kGolden)) {
     if (!fs::exists(entry.path() / "golden.json")) continue;
