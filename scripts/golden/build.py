@@ -28,8 +28,11 @@ MODEL_CLASS = {
 }
 
 
-def build(spec, folder):
-    """A fresh folder with config, weights, tokenizer and processor files."""
+def build(spec, folder, make_model=None):
+    """A fresh folder with config, weights, tokenizer and processor files.
+
+    make_model(tokenizer): the model, where it is not made of the spec's fields.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if spec.source:
@@ -39,7 +42,7 @@ def build(spec, folder):
         FAMILIES[spec.family].build(spec, folder)
         return
     tokenizer = _tokenizer(spec)
-    model = _model(spec, tokenizer)
+    model = make_model(tokenizer) if make_model else _model(spec, tokenizer)
     reinitialize(model, spec.seed, byte_ids(tokenizer))
     _set_generation(spec, model, tokenizer)
     model.to(getattr(torch, spec.weights)).save_pretrained(

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts" / "golden"), str(ROOT / "tests" / "e2e")]
 
 import build  # noqa: E402
+import hub_shapes  # noqa: E402
 import random_files  # noqa: E402
 import random_prompts  # noqa: E402
 import random_rarities  # noqa: E402
@@ -37,15 +38,18 @@ def main():
     parser.add_argument("--count", type=int, default=5, help="shapes of each family")
     parser.add_argument("--seed", type=int, default=0, help="of the first shape; the next has the next")
     parser.add_argument("--shape", action="append", metavar="FAMILY:SEED", help="only these shapes; repeatable")
+    parser.add_argument("--hub", action="append", choices=[*hub_shapes.SHAPES, "all"], metavar="NAME",
+                        help="only these of hub_shapes.py; repeatable")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="of log-probabilities")
     parser.add_argument("--keep", type=pathlib.Path, help="folder for the checkpoints that differ")
     arguments = parser.parse_args()
-    shapes = [tuple(shape.split(":")) for shape in arguments.shape or ()] or [
+    hub = hub_shapes.SHAPES if arguments.hub == ["all"] else arguments.hub
+    shapes = [tuple(shape.split(":")) for shape in arguments.shape or ()] or [("hub", name) for name in hub or ()] or [
         (family, seed)
         for family in arguments.family or random_shapes.FAMILIES
         for seed in range(arguments.seed, arguments.seed + arguments.count)
     ]
-    findings = [report(f, int(seed), arguments.tolerance, arguments.keep) for f, seed in shapes]
+    findings = [report(f, seed, arguments.tolerance, arguments.keep) for f, seed in shapes]
     return min(sum(findings), 1)
 
 
@@ -65,10 +69,8 @@ def compare(family, seed, tolerance, folder):
     transformers.logging.disable_progress_bar()
     rng = random_shapes.Draw(f"files {family} {seed}")
     try:
-        spec = random_shapes.draw(family, seed)
-        build.build(spec, folder)
-        random_files.vary(rng, spec, folder)
-        random_rarities.files(family, seed, spec, folder)
+        spec = hub_shapes.make(seed, folder) if family == "hub" else _draw(rng, family, seed, folder)
+        family = spec.family
         model, processor = build.load(spec, folder)
         if "phi3" in family:  # grown beyond the original length, eager attention has lost its mask
             model.set_attn_implementation("sdpa")
@@ -101,6 +103,14 @@ def compare(family, seed, tolerance, folder):
         return f"{asked} prompts, log-probabilities within {worst:.1e}{left}", findings
     finally:
         server.stop()
+
+
+def _draw(rng, family, seed, folder):
+    spec = random_shapes.draw(family, seed)
+    build.build(spec, folder)
+    random_files.vary(rng, spec, folder)
+    random_rarities.files(family, seed, spec, folder)
+    return spec
 
 
 def _last_line(error):
