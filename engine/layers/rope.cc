@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "engine/layers/device_layout.h"
 
@@ -135,11 +136,18 @@ double read_theta(const JsonView& place, double fallback) {
   return place.number_in("rope_theta", fallback, 1e-3, 1e18);
 }
 
+// 5.x's rope_parameters. Of a file that speaks both dialects rope_scaling counts.
+std::optional<JsonView> parameters_of(const JsonView& config) {
+  std::optional<JsonView> parameters = config.object("rope_parameters");
+  const std::optional<JsonView> scaling = config.object("rope_scaling");
+  return parameters && scaling && !scaling->members().empty() ? scaling : parameters;
+}
+
 }  // namespace
 
 RopeConfig RopeConfig::parse(const JsonView& config, int rotary_dim, int max_positions,
                              double default_theta) {
-  if (const std::optional<JsonView> parameters = config.object("rope_parameters")) {
+  if (const std::optional<JsonView> parameters = parameters_of(config)) {
     RopeConfig rope = parse_parameters(*parameters, rotary_dim, max_positions, default_theta);
     if (!parameters->has("rope_theta")) rope.theta = read_theta(config, default_theta);
     if (rope.kind == Kind::kYarn || rope.kind == Kind::kLlama3) {  // beside it, it has priority

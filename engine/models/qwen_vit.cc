@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 #include "engine/core/status.h"
@@ -13,7 +14,6 @@ namespace saccade {
 namespace {
 
 constexpr double kNormEps = 1e-6;  // fixed in the reference
-constexpr double kRopeTheta = 10000.0;
 
 void read_common(const JsonView& config, QwenVitConfig& vit) {
   vit.num_layers = config.positive_int("depth", 32);
@@ -22,6 +22,9 @@ void read_common(const JsonView& config, QwenVitConfig& vit) {
   vit.patch_size = config.positive_int("patch_size", 14);
   vit.temporal_patch_size = config.positive_int("temporal_patch_size", 2);
   vit.merge_size = config.positive_int("spatial_merge_size", 2);
+  if (const std::optional<JsonView> rope = config.object("rope_parameters")) {
+    vit.rope_theta = rope->number_in("rope_theta", vit.rope_theta, 1e-3, 1e18);
+  }
 }
 
 void check(const JsonView& config, const QwenVitConfig& vit) {
@@ -56,7 +59,7 @@ at::Tensor in_blocks(const at::Tensor& grid, int64_t merge) {
 at::Tensor rope_tables(const QwenVitConfig& config, const std::vector<PatchGrid>& grids) {
   const int64_t dim = config.head_dim() / 2;
   const at::Tensor exponent = at::arange(0, dim, 2, at::kFloat) / dim;
-  const at::Tensor frequency = 1.0 / at::pow(static_cast<float>(kRopeTheta), exponent);
+  const at::Tensor frequency = 1.0 / at::pow(static_cast<float>(config.rope_theta), exponent);
   std::vector<at::Tensor> angles;
   for (const PatchGrid& grid : grids) {
     const at::Tensor row = at::arange(grid.rows, at::kFloat).unsqueeze(1);

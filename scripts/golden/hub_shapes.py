@@ -270,6 +270,9 @@ SHAPES = {
         "tie_word_embeddings": True,
         "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
                          "original_max_position_embeddings": 64, "rope_type": "llama3"}}),
+    "llama-both-dialects": ("4.57.6", "prepend", LLAMA | {
+        "model_type": "llama", "rope_scaling": {"type": "linear", "factor": 4.0},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 700.0}}),
     "tinyllama": ("4.35.0", "prepend", {k: v for k, v in LLAMA.items() if k != "attention_dropout"} | {
         "model_type": "llama", "max_position_embeddings": 2048, "rope_theta": 10000.0}),
     "qwen2.5": ("4.43.1", "bytes", QWEN | {"model_type": "qwen2"}),

@@ -25,7 +25,7 @@ CLOSE = ["idefics3:1", "smolvlm:1"]
 HUB = [
     "llava-1.5", "llava-next-llama3", "llava-onevision", "video-llava", "instructblip-vicuna", "blip2-opt-sparse",
     "smolvlm-256m", "smolvlm2", "idefics2", "qwen2-vl", "qwen2.5-vl", "phi-3-mini-128k", "gemma-3", "opt-125m",
-    "qwen2.5-1m", "pythia",
+    "llama-both-dialects", "qwen2.5-1m", "pythia",
 ]
 
 
