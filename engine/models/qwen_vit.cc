@@ -22,7 +22,8 @@ void read_common(const JsonView& config, QwenVitConfig& vit) {
   vit.patch_size = config.positive_int("patch_size", 14);
   vit.temporal_patch_size = config.positive_int("temporal_patch_size", 2);
   vit.merge_size = config.positive_int("spatial_merge_size", 2);
-  if (const std::optional<JsonView> rope = config.object("rope_parameters")) {
+  const std::optional<JsonView> rope = config.object("rope_parameters");
+  if (rope && rope->string("rope_type", "") == "axial") {
     vit.rope_theta = rope->number_in("rope_theta", vit.rope_theta, 1e-3, 1e18);
   }
 }

@@ -25,7 +25,7 @@ struct QwenVitConfig {
   int patch_size = 0;           // pixels a side
   int temporal_patch_size = 0;  // frames that one patch spans
   int merge_size = 0;           // patches of each axis that become one visual token
-  double rope_theta = 10000.0;  // 5.24 has it in rope_parameters; before, fixed in the reference
+  double rope_theta = 10000.0;  // fixed in the reference, but for releases that know "axial" rope
   Activation activation = Activation::kQuickGelu;
   bool rms_norm = false;                   // else LayerNorm
   bool gated_mlp = false;                  // down(act(gate) * up) with biases
