@@ -78,7 +78,8 @@ std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
     entries.emplace_back(options.model_dir);  // a GGUF file
   }
   for (const auto& entry : entries) {
-    if (!entry.is_regular_file()) continue;
+    std::error_code error;  // links in a circle are no file of the model
+    if (!entry.is_regular_file(error)) continue;
     files.push_back(entry.path().filename().string() + " " + std::to_string(entry.file_size()) +
                     " " + std::to_string(entry.last_write_time().time_since_epoch().count()));
   }

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "engine/weights/file_exists.h"
 #include "engine/weights/gguf_llama.h"
 
 namespace saccade {
@@ -64,15 +65,14 @@ ModelFolder::ModelFolder(const std::filesystem::path& path) : path_(path) {
     config_ = gguf_config(file);
     return;
   }
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
+  if (!file_exists(path)) {
     throw LoadError(path.string() + ": no such folder or file");
   }
   const JsonFile config(path / "config.json");
   config_name_ = config.name();
   config_ = config.json();
   const std::filesystem::path generation = path / "generation_config.json";
-  if (std::filesystem::exists(generation)) generation_.emplace(generation);
+  if (file_exists(generation)) generation_.emplace(generation);
 }
 
 std::pair<int, int> ModelFolder::library_version() const {
@@ -93,7 +93,7 @@ std::optional<TokenId> ModelFolder::added_token_id(const std::string& text) cons
                                                  {"tokenizer.json", find_in_list},
                                                  {"added_tokens.json", find_in_map}};
   for (const auto& [name, find] : places) {
-    if (!std::filesystem::exists(path_ / name)) continue;
+    if (!file_exists(path_ / name)) continue;
     const JsonFile file(path_ / name);
     if (const std::optional<TokenId> id = find(file.json(), text)) return id;
   }

@@ -87,6 +87,7 @@ ModelInfo describe(const ModelFolder& folder) {
   const FlamingoConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config.text);
   info.placement = MediaPlacement::kBesidePrompt;
+  if (!folder.config().has("image_token_id")) folder.config().fail("image_token_id", "missing");
   info.image_token = image_token_id(folder, 0, config.text);
   info.max_images = 64;
   info.encoder_input = {config.vision.image_size, config.vision.image_size};

@@ -4,17 +4,13 @@
 #include <system_error>
 
 #include "engine/core/status.h"
+#include "engine/weights/file_exists.h"
 #include "engine/weights/gguf_llama.h"
 #include "engine/weights/json.h"
 #include "engine/weights/safetensors_index.h"
 
 namespace saccade {
 namespace {
-
-bool is_there(const std::filesystem::path& path) {
-  std::error_code error;  // a dangling link counts as absent
-  return std::filesystem::exists(path, error);
-}
 
 // "a, b, c and 12 more", names quoted.
 std::string list_names(const std::vector<std::string_view>& names) {
@@ -36,7 +32,8 @@ std::string list_names(const std::vector<std::string_view>& names) {
   }
   std::string message =
       folder.string() + ": has neither " + single + " nor " + single + ".index.json";
-  if (is_there(folder / "pytorch_model.bin") || is_there(folder / "pytorch_model.bin.index.json")) {
+  if (file_exists(folder / "pytorch_model.bin") ||
+      file_exists(folder / "pytorch_model.bin.index.json")) {
     message += " (its pickled weights are not read; convert them to safetensors)";
   }
   throw LoadError(message);
@@ -49,10 +46,10 @@ Checkpoint::Checkpoint(const std::filesystem::path& path, const std::string& ste
   const std::string index = single + ".index.json";
   if (GgufFile::is_at(path)) {
     open_gguf(path);
-  } else if (is_there(path / single)) {
+  } else if (file_exists(path / single)) {
     files_.emplace_back(path / single);
     index_tensors();
-  } else if (is_there(path / index)) {
+  } else if (file_exists(path / index)) {
     open_shards(path, path / index);
   } else {
     fail_without_weights(path, single);
@@ -76,7 +73,7 @@ void Checkpoint::open_shards(const std::filesystem::path& folder,
   const SafetensorsIndex index = SafetensorsIndex::load(index_path);
   std::vector<std::string_view> missing;
   for (const std::string& shard : index.shards) {
-    if (!is_there(folder / shard)) missing.push_back(shard);
+    if (!file_exists(folder / shard)) missing.push_back(shard);
   }
   if (!missing.empty()) {
     throw LoadError(index_path.filename().string() + ": the folder lacks " + list_names(missing));

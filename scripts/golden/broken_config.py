@@ -330,6 +330,7 @@ CONVERTED = [  # what only our converters write
     *_bad_values("minigpt_v2", "", ["patches_per_token"], [*NO_SIZE[:6], ("not_a_divisor", 3)]),
     *_bad_values("openflamingo", "", ["cross_attn_every_n_layers"], [*NO_SIZE[:6], ("more_than_layers", 5)]),
     *_bad_values("openflamingo", "", ["cross_attn_heads", "cross_attn_head_dim", "image_token_id"], NO_SIZE[1:6]),
+    *_bad_values("openflamingo", "", ["image_token_id"], [("missing", MISSING)]),
     *_bad_values("llama_adapter", "", ["query_layer"], [*NO_SIZE[:6], ("more_than_layers", 4)]),
     *_bad_values("llama_adapter", "", ["query_len", "projection_dim"], NO_SIZE[:6]),
     *_bad_values("llama_adapter", "visual_config.", ["hidden_size", "num_attention_heads"], NO_SIZE[:2] + NO_SIZE[3:6]),
@@ -478,6 +479,7 @@ PROCESSOR = [
     processor_row(
         "rescale_infinite", field("preprocessor_config.json", "rescale_factor", Literal("1e999"))
     ),
+    processor_row("values_not_finite", field("preprocessor_config.json", "image_mean", [1e308, 0, 0]), "image_mean"),
     processor_row(
         "patch_size_zero",
         field("processor_config.json", "patch_size", 0),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import struct
 from typing import Callable
@@ -95,6 +96,26 @@ def remove(name):
             path.unlink()
 
     return mutate
+
+
+def replaced(name, make):
+    """make(path) puts something else in the place of the file."""
+
+    def mutate(folder):
+        path = folder / name
+        path.unlink(missing_ok=True)
+        make(path)
+
+    return mutate
+
+
+def pipe(name):
+    """Opening it for reading would wait for a writer."""
+    return replaced(name, os.mkfifo)
+
+
+def link(name, target):
+    return replaced(name, lambda path: path.symlink_to(target))
 
 
 class Literal(str):

@@ -1,20 +1,17 @@
 #include "server/api/folder_files.h"
 
-#include <fstream>
-#include <sstream>
+#include "engine/weights/file_exists.h"
+#include "engine/weights/mapped_file.h"
 
 namespace saccade::api {
 
 std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw LoadError(path.string() + ": cannot be read");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+  constexpr size_t kMaxBytes = size_t{64} << 20;
+  return saccade::read_file(path, path.string(), kMaxBytes);
 }
 
 Json read_json(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return Json::object();
+  if (!file_exists(path)) return Json::object();
   try {
     Json value = Json::parse(read_file(path));
     if (value.is_object()) return value;

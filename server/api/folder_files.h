@@ -8,7 +8,7 @@
 // Files of a checkpoint folder, whole.
 namespace saccade::api {
 
-// LoadError when it cannot be read.
+// LoadError when it cannot be read, or has more than 64 MiB.
 std::string read_file(const std::filesystem::path& path);
 
 // An empty object when there is no such file; LoadError when it holds no JSON object.

@@ -1,8 +1,8 @@
 #include "server/api/model_defaults.h"
 
 #include <algorithm>
-#include <fstream>
 
+#include "server/api/folder_files.h"
 #include "server/api/request_tables.h"
 
 namespace saccade::api {
@@ -28,8 +28,7 @@ std::map<std::string, Json> read_model_defaults(const std::filesystem::path& fil
   std::map<std::string, Json> defaults;
   if (file.empty()) return defaults;
   const auto fail = [&](const std::string& what) { throw LoadError(file.string() + ": " + what); };
-  std::ifstream stream(file);
-  const Json all = Json::parse(stream, nullptr, false);
+  const Json all = Json::parse(read_file(file), nullptr, false);
   if (!all.is_object()) fail("must hold a JSON object");
   for (const auto& [name, fields] : all.items()) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "engine/weights/file_exists.h"
 #include "server/api/folder_files.h"
 
 namespace saccade::api {
@@ -32,7 +33,7 @@ TemplateFile in_config(const Json& config, const fs::path& file, const char* nam
 }
 
 TemplateFile in_file(const fs::path& file) {
-  if (!fs::exists(file)) return {};
+  if (!file_exists(file)) return {};
   return {read_file(file), file.string()};
 }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "engine/weights/file_exists.h"
 #include "engine/weights/gguf.h"
 #include "server/api/folder_files.h"
 #include "server/api/service.h"
@@ -134,7 +135,7 @@ ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
     const Result<MediaLayout> made = processor.layout(size);
     if (made.ok() && made->part == wanted) continue;
     fs::path file = folder / "preprocessor_config.json";
-    if (!fs::exists(file)) file = folder / "processor_config.json";
+    if (!file_exists(file)) file = folder / "processor_config.json";
     throw LoadError(file.string() + ": size and crop_size make " +
                     (made.ok() ? text_of(made->part) : std::string("nothing")) +
                     " of a picture of " + text_of(size) + ", the vision tower's image_size is " +
@@ -180,7 +181,7 @@ void check_patch_size(const fs::path& folder, const ModelInfo& info) {
 // and agree with the processor's count for a picture of one part.
 void check_parts(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
   fs::path path = folder / "preprocessor_config.json";
-  if (!fs::exists(path)) path = folder / "processor_config.json";
+  if (!file_exists(path)) path = folder / "processor_config.json";
   for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
     const Result<MediaLayout> made = processor.layout(size);
     if (made.ok() && info.image_tokens(*made) > 0) continue;

@@ -1,9 +1,12 @@
-#include <fstream>
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 #include <string_view>
 
+#include "engine/weights/file_exists.h"
+#include "engine/weights/mapped_file.h"
 #include "server/json_limits.h"
 #include "server/media/anyres_rule.h"
 #include "server/media/bounded_resize_rule.h"
@@ -57,6 +60,7 @@ class ImageProcessorReader {
     }
     check_channels(&processor);
     processor.fill_tables();
+    check_tables(processor);
     describe(&processor);
     return processor;
   }
@@ -177,6 +181,14 @@ class ImageProcessorReader {
     }
   }
 
+  void check_tables(const ImageProcessor& processor) const {
+    for (const auto& table : processor.tables_) {
+      if (std::all_of(table.begin(), table.end(), [](float value) { return std::isfinite(value); }))
+        continue;
+      fields_.fail("rescale_factor, image_mean, image_std", "make values that are not finite");
+    }
+  }
+
   void read_size(ImageProcessor* processor) const {
     const Json* json = fields_.find("size");
     if (json == nullptr) return;
@@ -247,12 +259,8 @@ namespace {
 
 // The file as an object; null when there is no such file.
 Json read_object(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return nullptr;
-  std::ifstream file(path, std::ios::binary);
-  std::string text(kMaxFileBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(file.gcount()));
-  if (!file.eof()) throw LoadError(path.string() + ": cannot be read, or is larger than 1 MiB");
+  if (!file_exists(path)) return nullptr;
+  const std::string text = read_file(path, path.string(), kMaxFileBytes);
   const bool sane = check_json_size(text, "").ok();
   Json json = sane ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json();
   if (!json.is_object()) throw LoadError(path.string() + ": not a JSON object");
@@ -333,7 +341,7 @@ ProcessorFile picture_processor(const std::filesystem::path& model_dir) {
       find_processor(model_dir, "preprocessor_config.json", "image_processor");
   if (file) return *std::move(file);
   const std::filesystem::path path = model_dir / "processor_config.json";
-  if (std::filesystem::exists(path)) {
+  if (file_exists(path)) {
     throw LoadError(path.string() + ": image_processor: missing");
   }
   throw LoadError(model_dir.string() +

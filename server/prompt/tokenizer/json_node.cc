@@ -1,13 +1,14 @@
 #include "server/prompt/tokenizer/json_node.h"
 
-#include <fstream>
-
 #include "engine/core/status.h"
+#include "engine/weights/mapped_file.h"
 #include "server/prompt/tokenizer/unicode.h"
 
 namespace saccade {
 
-void JsonNode::fail(const std::string& why) const { throw LoadError(where_ + ": " + why); }
+void JsonNode::fail(const std::string& why) const {
+  throw LoadError(where_ + (where_.ends_with(':') ? " " : ": ") + why);
+}
 
 const std::string& JsonNode::string() const {
   if (!value_->is_string()) fail("expected a string");
@@ -96,17 +97,7 @@ bool JsonNode::boolean_or(const char* key, bool fallback) const {
 }
 
 nlohmann::json read_json_file(const std::filesystem::path& path, size_t max_bytes) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  std::ifstream in(path, std::ios::binary);
-  if (error || !in) throw LoadError(path.string() + ": cannot be read");
-  if (size > max_bytes) {
-    throw LoadError(path.string() + ": " + std::to_string(size) + " bytes, the limit is " +
-                    std::to_string(max_bytes));
-  }
-  std::string text(size, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(size));
-  text.resize(static_cast<size_t>(in.gcount()));
+  const std::string text = read_file(path, path.string(), max_bytes);
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& e) {

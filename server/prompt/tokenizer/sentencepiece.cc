@@ -1,12 +1,12 @@
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
 #include "engine/core/status.h"
+#include "engine/weights/mapped_file.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
 #include "server/prompt/tokenizer/unicode.h"
 
@@ -76,14 +76,7 @@ constexpr const char* kNormalizer =
 }  // namespace
 
 std::string read_sentencepiece(const std::filesystem::path& file) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(file, error);
-  std::ifstream in(file, std::ios::binary);
-  if (error || !in) throw LoadError(file.string() + ": cannot be read");
-  if (size > kMaxModelBytes) throw LoadError(file.string() + ": larger than 64 MiB");
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  return std::move(bytes).str();
+  return read_file(file, file.string(), kMaxModelBytes);
 }
 
 namespace {

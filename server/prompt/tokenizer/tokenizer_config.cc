@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/weights/file_exists.h"
+
 namespace saccade {
 namespace {
 
@@ -179,8 +181,7 @@ void read_model(TokenizerConfig& config, const JsonNode& node) {
 template <typename Function>
 void with_file(const std::filesystem::path& folder, const char* name, Function fn) {
   const std::filesystem::path path = folder / name;
-  std::error_code error;
-  if (!std::filesystem::exists(path, error)) return;
+  if (!file_exists(path)) return;
   const nlohmann::json json = read_json_file(path, kMaxConfigBytes);
   const JsonNode node(json, path.string() + ":");
   if (!node.is_object()) node.fail("expected an object");

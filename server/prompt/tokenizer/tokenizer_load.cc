@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core/status.h"
+#include "engine/weights/file_exists.h"
 #include "engine/weights/gguf.h"
 #include "server/prompt/tokenizer/class_pipeline.h"
 #include "server/prompt/tokenizer/gguf_tokenizer.h"
@@ -212,13 +213,12 @@ TokenizerParts load_gguf(const std::filesystem::path& path) {
 TokenizerParts load_folder(const std::filesystem::path& folder) {
   TokenizerParts parts;
   parts.config = read_tokenizer_config(folder);
-  std::error_code error;
-  if (std::filesystem::exists(folder / "tokenizer.json", error)) {
+  if (file_exists(folder / "tokenizer.json")) {
     const std::filesystem::path file = folder / "tokenizer.json";
     nlohmann::json json = read_json_file(file, kMaxTokenizerBytes);
     use_class_pipeline(parts.config, json);
     load_json(json, file.string(), parts);
-  } else if (std::filesystem::exists(folder / "tokenizer.model", error)) {
+  } else if (file_exists(folder / "tokenizer.model")) {
     const std::filesystem::path file = folder / "tokenizer.model";
     load_sentencepiece(read_sentencepiece(file), file.string(), parts);
     load_config_tokens(parts);

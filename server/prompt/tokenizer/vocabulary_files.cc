@@ -1,11 +1,12 @@
 #include "server/prompt/tokenizer/vocabulary_files.h"
 
-#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "engine/core/status.h"
+#include "engine/weights/file_exists.h"
+#include "engine/weights/mapped_file.h"
 #include "server/prompt/tokenizer/json_node.h"
 #include "server/prompt/tokenizer/word_rules.h"
 
@@ -16,11 +17,7 @@ constexpr size_t kMaxVocabularyBytes = size_t{64} << 20;
 
 // Lines of a text file; what follows the last line break is a line, too.
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  std::ifstream in(path, std::ios::binary);
-  if (error || !in) throw LoadError(path.string() + ": cannot be read");
-  if (size > kMaxVocabularyBytes) throw LoadError(path.string() + ": larger than 64 MiB");
+  std::istringstream in(read_file(path, path.string(), kMaxVocabularyBytes));
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
     if (line.ends_with('\r')) line.pop_back();
@@ -88,18 +85,13 @@ nlohmann::json wordpiece_json(const std::filesystem::path& folder, const Tokeniz
 }  // namespace
 
 bool has_vocabulary(const std::filesystem::path& folder) {
-  std::error_code error;
-  return std::filesystem::exists(folder / "vocab.json", error) ||
-         std::filesystem::exists(folder / "vocab.txt", error);
+  return file_exists(folder / "vocab.json") || file_exists(folder / "vocab.txt");
 }
 
 nlohmann::json tokenizer_json_of_vocabulary(const std::filesystem::path& folder,
                                             const TokenizerConfig& config) {
-  std::error_code error;
-  if (std::filesystem::exists(folder / "vocab.json", error)) {
-    return byte_level_json(folder, config);
-  }
-  return wordpiece_json(folder, config);
+  return file_exists(folder / "vocab.json") ? byte_level_json(folder, config)
+                                            : wordpiece_json(folder, config);
 }
 
 }  // namespace saccade

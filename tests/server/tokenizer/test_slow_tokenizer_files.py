@@ -67,7 +67,7 @@ def test_vocab_of_bert(lower, tmp_path):
 
 
 @pytest.mark.parametrize("files, expected", [
-    ({"vocab.json": "{}"}, "merges.txt: cannot be read"),
+    ({"vocab.json": "{}"}, "merges.txt: cannot open"),
     ({"vocab.json": "[1", "merges.txt": ""}, "vocab.json"),
     ({"vocab.json": '{"a": 0, "b": 1}', "merges.txt": "#version\na b\n"}, "ab is not in the vocabulary"),
     ({"vocab.json": '{"a": 0}', "merges.txt": "\n", "tokenizer_config.json": '{"tokenizer_class": "BartTokenizer"}'},
