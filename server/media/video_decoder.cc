@@ -174,7 +174,8 @@ Result<VideoHeader> probe_video(std::string_view bytes, const VideoLimits& limit
     return invalid_argument("the video has " + std::to_string(bytes.size()) + " bytes; at most " +
                             std::to_string(limits.max_bytes) + " are allowed");
   }
-  Result<std::unique_ptr<VideoFile>> file = VideoFile::open(bytes, deadline_of(limits));
+  Result<std::unique_ptr<VideoFile>> file =
+      VideoFile::open(bytes, deadline_of(limits), limits.max_frame_pixels);
   if (!file) return file.status();
   const AVStream& stream = (*file)->stream();
   VideoHeader header;
@@ -213,11 +214,13 @@ Status decode_frames(std::string_view bytes, const VideoHeader& header,
                      std::span<const int> indices, const VideoLimits& limits,
                      const std::function<Status(RgbImage frame)>& take) {
   const auto deadline = deadline_of(limits);
-  Result<std::unique_ptr<VideoFile>> first = VideoFile::open(bytes, deadline);
+  Result<std::unique_ptr<VideoFile>> first =
+      VideoFile::open(bytes, deadline, limits.max_frame_pixels);
   if (!first) return first.status();
   const Result<Timeline> timeline = read_timeline(**first, limits);
   if (!timeline) return timeline.status();
-  Result<std::unique_ptr<VideoFile>> file = VideoFile::open(bytes, deadline);
+  Result<std::unique_ptr<VideoFile>> file =
+      VideoFile::open(bytes, deadline, limits.max_frame_pixels);
   if (!file) return file.status();
   AvPtr<AVCodecContext> decoder = (*file)->open_decoder();
   if (!decoder) return invalid_argument("unsupported video: its codec does not open");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
+#include <vector>
 
 extern "C" {
 #include <libavutil/dict.h>
@@ -19,6 +21,10 @@ constexpr std::array kCodecs = {AV_CODEC_ID_H264, AV_CODEC_ID_HEVC,  AV_CODEC_ID
                                 AV_CODEC_ID_VP8,  AV_CODEC_ID_VP9,   AV_CODEC_ID_AV1,
                                 AV_CODEC_ID_GIF,  AV_CODEC_ID_MJPEG, AV_CODEC_ID_RAWVIDEO};
 constexpr int kBufferBytes = 1 << 16;
+constexpr int64_t kMaxCodedPixels = std::numeric_limits<int>::max();  // FFmpeg's own limit
+
+// What is coded may be larger than what is shown, by whole blocks and edges.
+int64_t coded_pixels(int64_t shown) { return 2 * std::min(shown, kMaxCodedPixels / 2); }
 
 }  // namespace
 
@@ -28,9 +34,9 @@ void AvDeleter::operator()(AVIOContext* io) const {
 }
 
 Result<std::unique_ptr<VideoFile>> VideoFile::open(std::string_view bytes,
-                                                   Clock::time_point deadline) {
+                                                   Clock::time_point deadline, int64_t max_pixels) {
   av_log_set_level(AV_LOG_QUIET);  // what it says of a user's file goes to the user
-  std::unique_ptr<VideoFile> file(new VideoFile(bytes, deadline));
+  std::unique_ptr<VideoFile> file(new VideoFile(bytes, deadline, max_pixels));
   if (Status status = file->open_input(); !status.ok()) return status;
   return file;
 }
@@ -53,7 +59,7 @@ Status VideoFile::open_input() {
   if (opened < 0)
     return invalid_argument("not a video: supported are MP4, WebM, AVI and GIF files");
   format_.reset(format);
-  if (avformat_find_stream_info(format, nullptr) < 0) {
+  if (!find_stream_info()) {
     return invalid_argument("damaged video: its streams cannot be read");
   }
   for (unsigned i = 0; i < format->nb_streams; ++i) {
@@ -74,6 +80,16 @@ Status VideoFile::open_input() {
         "raw video");
   }
   return {};
+}
+
+// Decodes some frames where the container does not say enough.
+bool VideoFile::find_stream_info() {
+  std::vector<AVDictionary*> options(format_->nb_streams);
+  for (AVDictionary*& one : options)
+    av_dict_set_int(&one, "max_pixels", coded_pixels(max_pixels_), 0);
+  const int found = avformat_find_stream_info(format_.get(), options.data());
+  for (AVDictionary*& one : options) av_dict_free(&one);
+  return found >= 0;
 }
 
 int VideoFile::read_bytes(void* self, uint8_t* out, int size) {
@@ -121,6 +137,7 @@ AvPtr<AVCodecContext> VideoFile::open_decoder() const {
   AvPtr<AVCodecContext> decoder(codec != nullptr ? avcodec_alloc_context3(codec) : nullptr);
   if (!decoder || avcodec_parameters_to_context(decoder.get(), stream_->codecpar) < 0) return {};
   decoder->thread_count = 1;
+  decoder->max_pixels = coded_pixels(max_pixels_);
   decoder->pkt_timebase = stream_->time_base;
   if (avcodec_open2(decoder.get(), codec, nullptr) < 0) return {};
   return decoder;

@@ -34,9 +34,10 @@ class VideoFile {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Past `deadline` reading ends with an error.
-  static Result<std::unique_ptr<VideoFile>> open(std::string_view bytes,
-                                                 Clock::time_point deadline);
+  // Past `deadline` reading ends with an error. Frames of more than twice `max_pixels` are not
+  // decoded, whatever the container says of their size.
+  static Result<std::unique_ptr<VideoFile>> open(std::string_view bytes, Clock::time_point deadline,
+                                                 int64_t max_pixels);
 
   VideoFile(const VideoFile&) = delete;
   VideoFile& operator=(const VideoFile&) = delete;
@@ -52,17 +53,19 @@ class VideoFile {
   AvPtr<AVCodecContext> open_decoder() const;
 
  private:
-  VideoFile(std::string_view bytes, Clock::time_point deadline)
-      : bytes_(bytes), deadline_(deadline) {}
+  VideoFile(std::string_view bytes, Clock::time_point deadline, int64_t max_pixels)
+      : bytes_(bytes), deadline_(deadline), max_pixels_(max_pixels) {}
 
   static int read_bytes(void* self, uint8_t* out, int size);
   static int64_t seek_bytes(void* self, int64_t offset, int whence);
   static int interrupted(void* self);
   Status open_input();
+  bool find_stream_info();
 
   std::string_view bytes_;
   size_t place_ = 0;  // of the next byte
   Clock::time_point deadline_;
+  int64_t max_pixels_;
   AvPtr<AVIOContext> io_;
   AvPtr<AVFormatContext> format_;
   AVStream* stream_ = nullptr;

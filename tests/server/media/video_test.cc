@@ -183,6 +183,21 @@ TEST_CASE("limits hold before anything is decoded") {
   CHECK_FALSE(refused({.max_seconds = 2.1, .max_frames = 24, .max_frame_pixels = 48 * 32}));
 }
 
+TEST_CASE("the decoder itself holds the limit of pixels") {  // a container may lie about its frames
+  for (const fs::path& path : clips()) {
+    CAPTURE(path.filename().string());
+    const std::string bytes = read_file(path);
+    const auto header = probe_video(bytes, {});
+    REQUIRE(header.ok());
+    const auto decode = [&](int64_t most) {
+      return decode_frames(bytes, *header, {{5}}, {.max_frame_pixels = most},
+                           [](const RgbImage&) { return Status(); });
+    };
+    CHECK(decode(1 << 20).ok());
+    CHECK_FALSE(decode(48 * 32 / 4).ok());
+  }
+}
+
 TEST_CASE("files that point to other files are no videos") {
   const std::string lists[] = {
       "ffconcat version 1.0\nfile /etc/passwd\n",
