@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "engine/core/status.h"
@@ -215,6 +216,10 @@ char32_t nmt_maps(char32_t c) {
   return blank ? ' ' : c;
 }
 
+// Several times the longest prompt: a file whose patterns double a text again and again fails the
+// request, not the process.
+constexpr size_t kMaxReplacedBytes = size_t{64} << 20;
+
 class Replace : public Normalizer {
  public:
   Replace(Regex regex, std::string content)
@@ -223,6 +228,9 @@ class Replace : public Normalizer {
     std::vector<MatchSpan> matches;
     regex_.find_all(text.text, matches);
     if (matches.empty()) return;
+    if (text.text.size() + matches.size() * content_.size() > kMaxReplacedBytes) {
+      throw std::length_error("the tokenizer's normalizer makes too much of a text");
+    }
     Rewriter out(text);
     const std::string_view source = out.source();
     size_t last = 0;

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
+#include <stdexcept>
 #include <thread>
 
 #include "tests/server/tokenizer/test_files.h"
@@ -170,6 +171,16 @@ TEST_CASE("errors at load name the file and the field") {
       MessageMatches(ContainsSubstring("decoder.decoders[0].type: the decoder 'Sorcery'")));
   CHECK_THROWS_MATCHES(load(llama_tokenizer(), {{"bos_token", 5}}), LoadError,
                        MessageMatches(ContainsSubstring("tokenizer_config.json: bos_token")));
+}
+
+TEST_CASE("a normalizer that doubles a text again and again fails that text alone") {
+  auto json = llama_tokenizer();
+  const nlohmann::json twice = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
+  json["normalizer"] = {{"type", "Sequence"}, {"normalizers", {twice, twice, twice, twice, twice}}};
+  const auto tokenizer = load(json);
+  CHECK_THROWS_AS(tokenizer->encode("a"), std::length_error);
+  CHECK(encode(*tokenizer, {{"b"}}) == Ids{id(*tokenizer, "b")});
 }
 
 TEST_CASE("many threads get what one gets") {
