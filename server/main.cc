@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
   } catch (const saccade::ExitNow& exit) {
     return exit.status;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "saccade: %s\n", error.what());
+    std::fprintf(stderr, "saccade: %s\n", saccade::one_line(error.what()).c_str());
   }
   return 1;
 }

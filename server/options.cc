@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <type_traits>
 
 #include "server/json_limits.h"
 #include "server/output/answer/reasoning_parser.h"
@@ -22,18 +23,36 @@ std::string environment_name(std::string option) {
   return name;
 }
 
+// What CLI11 itself lets by: "-1" as the largest unsigned number, and NaN as one within any range.
+std::string check_number(const std::string& text) {
+  const bool wrong = text.starts_with('-') || CLI::detail::to_lower(text).find("nan") == 0;
+  return wrong ? "must be a number that is not negative, not " + text : std::string();
+}
+
+std::string check_not_empty(const std::string& text) {
+  return text.empty() ? "must not be empty" : std::string();
+}
+
 // Every option goes through here, so that each has its environment variable.
 template <typename T>
 CLI::Option* add(CLI::App& app, const std::string& name, T& value, const std::string& help) {
-  return app.add_option("--" + name, value, help)
-      ->envname(environment_name(name))
-      ->capture_default_str();
+  CLI::Option* option = app.add_option("--" + name, value, help)
+                            ->envname(environment_name(name))
+                            ->capture_default_str();
+  if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) option->check(check_number);
+  return option;
 }
 
 // A number of bytes, also as 64K, 64M, 1G (of 1024).
 template <typename T>
 CLI::Option* add_size(CLI::App& app, const std::string& name, T& value, const std::string& help) {
-  return add(app, name, value, help + " [bytes]")->transform(CLI::AsSizeValue(false));
+  const CLI::Validator in_bytes(
+      [](std::string& text) {
+        const std::string problem = check_number(text);
+        return problem.empty() ? CLI::AsSizeValue(false)(text) : problem;
+      },
+      "");
+  return add(app, name, value, help + " [bytes]")->transform(in_bytes);
 }
 
 // Values that need a second look once everything is parsed.
@@ -68,7 +87,7 @@ constexpr const char* kModelHelp =
     "a Hugging Face checkpoint folder, or a GGUF file of a LLaMA decoder";
 
 void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
-  app.add_option("MODEL", options.model_dir, kModelHelp)->required();
+  app.add_option("MODEL", options.model_dir, kModelHelp)->required()->check(check_not_empty);
   add(app, "device", options.model.device, "where the model runs: auto, cpu, cuda")
       ->transform(CLI::CheckedTransformer(kDevices).description(""))
       ->default_str("auto");
@@ -102,7 +121,7 @@ void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
 }
 
 void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
-  add(app, "host", options.host, "address to listen on");
+  add(app, "host", options.host, "address to listen on")->check(check_not_empty);
   add(app, "port", options.port, "port to listen on; 0: any free one")->check(CLI::Range(0, 65535));
   add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
       ->default_str("the folder's name");
@@ -175,9 +194,12 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "max-tools", fields.max_tools, "tools of a chat");
 
   add_size(app, "max-image-size", options.image.max_image_bytes, "one encoded picture");
-  add(app, "max-image-pixels", options.image.max_image_pixels, "one picture [pixels]");
-  add(app, "max-image-side", options.image.max_image_side, "one picture's longer side [pixels]");
-  add(app, "max-image-aspect", options.image.max_image_aspect, "longer side over shorter side");
+  add(app, "max-image-pixels", options.image.max_image_pixels, "one picture [pixels]")
+      ->check(CLI::PositiveNumber);
+  add(app, "max-image-side", options.image.max_image_side, "one picture's longer side [pixels]")
+      ->check(CLI::PositiveNumber);
+  add(app, "max-image-aspect", options.image.max_image_aspect, "longer side over shorter side")
+      ->check(CLI::PositiveNumber);
   add(app, "max-images", options.media.max_images, "pictures of a request")
       ->check(CLI::Range(0, 4096));
   add(app, "max-request-pixels", options.media.max_total_pixels,

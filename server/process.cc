@@ -48,4 +48,11 @@ int connections_within_limit(int wanted) {
   return std::max(1, wanted - static_cast<int>(needed - limit.rlim_cur));
 }
 
+std::string one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
 }  // namespace saccade

@@ -17,16 +17,22 @@
 namespace saccade {
 namespace {
 
-// SIGINT and SIGTERM, taken by one thread: the first asks for a clean stop, the second ends the
-// program on the spot. Made before any other thread, which all inherit the blocked signals.
+// SIGINT, SIGTERM and the end of the terminal (unless nohup has it ignored), taken by one thread:
+// the first asks for a clean stop, the second ends the program on the spot. Made before any other
+// thread, which all inherit the blocked signals. A stray SIGUSR1 or SIGUSR2 ends nobody's answer.
 class StopSignals {
  public:
   StopSignals() {
     sigemptyset(&set_);
     sigaddset(&set_, SIGINT);
     sigaddset(&set_, SIGTERM);
+    if (signal(SIGHUP, SIG_DFL) == SIG_IGN) {
+      signal(SIGHUP, SIG_IGN);
+    } else {
+      sigaddset(&set_, SIGHUP);
+    }
     pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-    signal(SIGPIPE, SIG_IGN);
+    for (const int ignored : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(ignored, SIG_IGN);
     std::thread([this] { watch(); }).detach();
   }
 
@@ -67,13 +73,10 @@ class StopSignals {
   bool stop_ = false;
 };
 
-// On one line, whatever a client has put into its path.
+// Of what a client has put into its path.
 std::string printable(std::string text) {
   text.resize(std::min<size_t>(text.size(), 256));
-  for (char& c : text) {
-    if (c < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
+  return one_line(std::move(text));
 }
 
 void log_access(const http::AccessRecord& record) {
@@ -136,7 +139,7 @@ int run_serve(const ServeOptions& options) {
     signals.wait();
     drain(*service, options.drain_timeout);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "saccade: %s\n", error.what());
+    std::fprintf(stderr, "saccade: %s\n", one_line(error.what()).c_str());
     status = 1;
   }
   server.stop();

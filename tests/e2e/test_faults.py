@@ -143,10 +143,49 @@ def test_ipv6():
     assert server.stop() == 0
 
 
+OPTIONS = [["--host", ""], ["--read-timeout", "nan"], ["--requests-per-minute", "NaN"], ["--max-video-seconds", "-1"],
+           ["--max-body-size", "-1"], ["--max-responses", "-1"], ["--max-image-pixels", "0"],
+           ["--max-image-aspect", "-3"]]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: " ".join(option))
+def test_absurd_options_are_refused_by_name(option):
+    result = run("serve", GOLDEN / "llama_gqa", "--port", "0", *option)
+    assert result.returncode == 2 and option[0] in result.stderr, result.stderr
+
+
+def test_a_folder_without_a_name_or_with_lines_in_it():
+    assert run("serve", "", "--port", "0").returncode == 2
+    result = run("serve", "/tmp/no\nsuch\x1bfolder", "--port", "0")
+    assert result.returncode == 1 and result.stderr == "saccade: /tmp/no?such?folder: no such folder or file\n"
+
+
 @pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1"])
 def test_addresses_that_are_not_ours(host):
     result = run("serve", GOLDEN / "llama_gqa", "--port", "0", "--host", host)
     assert result.returncode == 1 and host in result.stderr and "Traceback" not in result.stderr
+
+
+def hang_up_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+
+
+@pytest.mark.parametrize("number, before", [("SIGUSR1", None), ("SIGUSR2", None), ("SIGPIPE", None),
+                                            ("SIGHUP", hang_up_ignored)])
+def test_signals_that_say_nothing_end_nothing(number, before):
+    with bare_server(stderr=subprocess.DEVNULL, preexec_fn=before) as (url, process):
+        process.send_signal(getattr(signal, number))
+        assert answer(url) == answer(url)
+
+
+def test_the_end_of_the_terminal_lets_answers_finish():
+    server = Server("llama_gqa", "--max-num-seqs", "1")
+    with server.connect() as connection:
+        connection.sendall(request_bytes(CHAT, {**BODY, "max_tokens": 200, "n": 8, "stream": True}))
+        connection.recv(16)
+        server.process.send_signal(signal.SIGHUP)
+        assert b"data: [DONE]" in read_all(connection)
+    assert server.process.wait(20) == 0
 
 
 def test_a_signal_while_loading():
