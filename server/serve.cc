@@ -73,10 +73,13 @@ class StopSignals {
   bool stop_ = false;
 };
 
-// Of what a client has put into its path.
+// Of what a client has put into its path: bytes beyond ASCII may be no UTF-8, or move a terminal.
 std::string printable(std::string text) {
   text.resize(std::min<size_t>(text.size(), 256));
-  return one_line(std::move(text));
+  for (char& c : text) {
+    if (c < 0x20 || c > 0x7e) c = '?';
+  }
+  return text;
 }
 
 void log_access(const http::AccessRecord& record) {

@@ -204,9 +204,15 @@ def heap_kib(maps):
 def test_logs_as_json():
     server = Server("llama_gqa", "--log-format", "json")
     server.get('/no"where\\')
+    for head in (b"GET /\xff\x9b31m\xc3\xa9 HTTP/1.1", b"\xf4\x80 / HTTP/1.1"):  # no UTF-8, and an escape of terminals
+        with server.connect() as connection:
+            connection.sendall(head + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
+            read_all(connection)
     assert server.stop() == 0
     records = [json.loads(line) for line in server.lines if line.startswith("{")]
     assert any(" 404 " in record["message"] for record in records)
+    assert any("GET /??31m??" in record["message"] for record in records)
+    assert all(line.isascii() for line in server.lines)
 
 
 def test_keepalive_connection_serves_on(slow_server):
