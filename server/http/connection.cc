@@ -31,6 +31,9 @@ bool has_bare_line_end(std::string_view text, size_t from) {
   return false;
 }
 
+// Printable ASCII but the space: what a method consists of, and more.
+bool is_visible(char c) { return c > 0x20 && c < 0x7f; }
+
 }  // namespace
 
 Connection::Connection(int fd, int stop_fd, const ConnectionLimits& limits)
@@ -128,6 +131,11 @@ int Connection::read_head(RequestHead& head, std::string& why) {
     }
     if (has_bare_line_end(std::string_view(buffer_).substr(0, head_size), searched)) {
       why = "header lines end with CRLF";
+      return 400;
+    }
+    // Whoever speaks TLS says hello and waits for an answer: it is not to wait in vain.
+    if (!buffer_.empty() && buffer_ != "\r" && !is_visible(buffer_.front())) {
+      why = "a request begins with its method; this server speaks http, not https";
       return 400;
     }
     if (head_size > limits_.max_head_bytes) {

@@ -86,6 +86,21 @@ def test_methods_are_told(server):
     assert head.headers["content-length"] == str(len(get.content))
 
 
+def test_who_speaks_tls_is_told_at_once(llama):
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32, 64)) * 15
+    for begun in (hello, b"\x80", b"\x00" * 10, b" GET /health HTTP/1.1\r\n"):
+        with llama.connect() as connection:
+            connection.sendall(begun)  # and waits
+            answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"not https" in answer, (begun, answer)
+    with llama.connect() as connection:
+        for byte in b"\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
+            connection.sendall(bytes([byte]))
+        assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(llama.url.replace("http:", "https:") + "/health", timeout=20)
+
+
 def test_what_follows_a_chunked_body_is_the_next_request(server):
     head = "POST /tokenize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = "f;x=y\r\n{\"prompt\":\"hi\"}\r\n0\r\nA: trailer\r\n\r\n"
