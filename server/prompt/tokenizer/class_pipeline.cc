@@ -20,7 +20,6 @@ struct Pipeline {
   bool fuse_unk = false;
   bool byte_fallback = false;
   Json unk = nullptr;
-  bool has_template = true;  // that of the file; else none
 };
 
 Json replace(std::string_view from, std::string_view to) {
@@ -48,6 +47,18 @@ Pipeline llama(const TokenizerConfig& config) {
           .byte_fallback = true};
 }
 
+Pipeline code_llama(const TokenizerConfig& config) {
+  const bool prefix = config.add_prefix_space.value_or(true);
+  return {.pre_tokenizer = {{"type", "Metaspace"},
+                            {"replacement", unicode::kWordMark},
+                            {"prepend_scheme", prefix ? "first" : "never"},
+                            {"split", false}},
+          .decoder = piece_decoder(true),
+          .fuse_unk = true,
+          .byte_fallback = true,
+          .unk = config.unk.empty() ? "<unk>" : config.unk};
+}
+
 Pipeline gemma(const TokenizerConfig& config) {
   return {.normalizer = replace(" ", unicode::kWordMark),
           .pre_tokenizer = {{"type", "Split"},
@@ -72,13 +83,13 @@ Pipeline byte_level_words(const TokenizerConfig& config, bool qwen) {
 Pipeline gpt_neox(const TokenizerConfig& config) {
   Pipeline pipeline = byte_level_words(config, false);
   pipeline.normalizer = {{"type", "NFC"}};
-  pipeline.has_template = false;
   return pipeline;
 }
 
 std::optional<Pipeline> pipeline_of(const TokenizerConfig& config) {
   const std::string& name = config.pipeline_class;
   if (name == "LlamaTokenizer") return llama(config);
+  if (name == "CodeLlamaTokenizer") return code_llama(config);
   if (name == "GemmaTokenizer") return gemma(config);
   if (name == "Qwen2Tokenizer") return byte_level_words(config, true);
   if (name == "GPT2Tokenizer") return byte_level_words(config, false);
@@ -130,7 +141,6 @@ void use_class_pipeline(const TokenizerConfig& config, nlohmann::json& json) {
   json["normalizer"] = std::move(pipeline->normalizer);
   json["pre_tokenizer"] = std::move(pipeline->pre_tokenizer);
   json["decoder"] = std::move(pipeline->decoder);
-  if (!pipeline->has_template) json["post_processor"] = nullptr;
 }
 
 }  // namespace saccade

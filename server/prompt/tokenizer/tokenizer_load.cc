@@ -115,15 +115,16 @@ struct TemplateClass {
   std::string_view name;
   const char* bos;
   const char* eos;
-  bool add_bos;  // by default
+  bool add_bos;           // by default
+  bool in_fifth = false;  // since 5, too, and there the flags do not count
 };
 constexpr TemplateClass kLlama = {"LlamaTokenizer", "<s>", "</s>", true};
 constexpr std::array kTemplateClasses = {
     kLlama,
-    TemplateClass{"CodeLlamaTokenizer", "<s>", "</s>", true},
+    TemplateClass{"CodeLlamaTokenizer", "<s>", "</s>", true, true},
     TemplateClass{"GemmaTokenizer", "<bos>", "<eos>", true},
     TemplateClass{"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true},
-    TemplateClass{"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false},
+    TemplateClass{"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false, true},
 };
 
 std::optional<TokenId> find_token(const TokenizerParts& parts, const std::string& name) {
@@ -145,9 +146,11 @@ void use_template(const TemplateClass& type, TokenizerParts& parts) {
   TokenizerConfig& config = parts.config;
   if (config.bos.empty()) config.bos = type.bos;
   if (config.eos.empty()) config.eos = type.eos;
-  parts.post_processor = PostProcessor(
-      frame_token(parts, config.add_bos.value_or(type.add_bos), config.bos, "bos_token"),
-      frame_token(parts, config.add_eos.value_or(false), config.eos, "eos_token"));
+  const bool flags = !config.of_fifth || !type.in_fifth;
+  const bool add_bos = flags ? config.add_bos.value_or(type.add_bos) : type.add_bos;
+  const bool add_eos = flags && config.add_eos.value_or(false);
+  parts.post_processor = PostProcessor(frame_token(parts, add_bos, config.bos, "bos_token"),
+                                       frame_token(parts, add_eos, config.eos, "eos_token"));
 }
 
 // Of the slow classes that transformers converts: GPT2Tokenizer's begin token where it is asked
@@ -161,6 +164,11 @@ void use_slow_template(TokenizerParts& parts) {
       bert ? PostProcessor(frame_token(parts, true, "[CLS]", "cls_token"),
                            frame_token(parts, true, "[SEP]", "sep_token"))
            : PostProcessor(frame_token(parts, adds_bos, config.bos, "bos_token"), {});
+}
+
+// The class that decides about the template.
+const std::string& class_of(const TokenizerConfig& config) {
+  return config.of_fifth ? config.pipeline_class : config.tokenizer_class;
 }
 
 void load_truncation(const JsonNode& root, TokenizerParts& parts) {
@@ -187,7 +195,8 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   load_added_tokens(root, parts);
   load_config_tokens(parts);
   for (const TemplateClass& type : kTemplateClasses) {
-    if (parts.config.tokenizer_class != type.name || parts.config.of_fifth) continue;
+    if (class_of(parts.config) != type.name) continue;
+    if (parts.config.of_fifth && !type.in_fifth) continue;
     // A class that no file names serves where the begin token it adds is one.
     const bool guessed = parts.config.class_of_model && type.add_bos;
     if (guessed && !find_token(parts, type.bos)) continue;

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 import reference_tokenizers as reference
 from test_tokenizer_against_reference import Tool
@@ -15,6 +15,14 @@ def pieces(model, scheme, strips=True):
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("\u2581", prepend_scheme=scheme, split=False)
     steps = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence(steps + [decoders.Strip(" ", 1, 0)] * strips)
+    return tokenizer
+
+
+def code_llama(model, scheme="first"):
+    tokenizer = Tokenizer(models.BPE(**model, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    known = pieces(model, scheme)
+    tokenizer.pre_tokenizer, tokenizer.decoder = known.pre_tokenizer, known.decoder
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 1)])
     return tokenizer
 
 
@@ -58,6 +66,9 @@ CASES = {
                      lambda m: pieces(m, "always")),
     "no_prefix": (LEGACY, "video_llava", {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": False},
                   lambda m: pieces(m, "never", strips=False)),
+    "code_llama": (LEGACY, "llama", {"tokenizer_class": "CodeLlamaTokenizerFast", "add_eos_token": True}, code_llama),
+    "code_llama_no_prefix": (LEGACY, "llama", {"tokenizer_class": "CodeLlamaTokenizer", "add_prefix_space": False},
+                             lambda m: code_llama(m, "never")),
     "gemma": (LEGACY, "gemma2", {"tokenizer_class": "GemmaTokenizer"}, gemma),
     "gpt2": (WORDS, "opt", {}, byte_level),
     "gpt2_prefix": ("gpt2", "opt", {"add_prefix_space": True}, lambda m: byte_level(m, prefix=True)),
@@ -107,7 +118,7 @@ def test_classes_with_a_pipeline_of_their_own(version, case, tmp_path):
     if read_as:
         theirs = read_as(bpe_of(written))
         theirs.add_tokens([token for _, token in sorted(written.get_added_tokens_decoder().items())])
-        if read_as is not gpt_neox:  # it has none of its own either, whatever add_bos_token says
+        if read_as is not gpt_neox and not theirs.post_processor:  # the classes' own, whatever add_bos_token says
             theirs.post_processor = written.post_processor
     texts = reference.texts(300, seed=11)
     wanted = [theirs.encode(text).ids for text in texts]
