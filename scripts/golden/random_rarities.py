@@ -33,7 +33,8 @@ def shape(family, seed, spec):
             if key in fields and rng.maybe():
                 fields[key] = rng.choice(ACTIVATIONS)
     plain = decoder in ("llama", "mistral", "qwen2", "qwen3", "gemma2") and "rope_scaling" not in spec.text
-    if family.startswith("qwen2_") and rng.maybe() and getattr(hf.Qwen2VLVisionConfig, "default_rope_type", None):
+    tower = getattr(hf, "Qwen2VLVisionConfig", None)  # 5.x alone
+    if family.startswith("qwen2_") and hasattr(tower, "default_rope_type") and rng.maybe():
         spec.vision["rope_parameters"] = {"rope_type": "axial", "rope_theta": rng.one(100.0, 5000.0)}
     if family.startswith("qwen2_") or family == "idefics":
         return
