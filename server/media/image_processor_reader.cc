@@ -43,8 +43,10 @@ class ImageProcessorReader {
     ImageProcessor processor;
     processor.type_ = type;
     set_class_defaults(&processor);
-    // IDEFICS before transformers 5, whose files have this number, takes every step in any case.
-    if (type != "IdeficsImageProcessor" || fields_.find("image_size") == nullptr) {
+    // IDEFICS before transformers 5, whose files know a number alone, takes every step in any case.
+    const bool takes_all = type == "IdeficsImageProcessor" && fields_.find("size") == nullptr &&
+                           fields_.find("image_size") != nullptr;
+    if (!takes_all) {
       fields_.read_bool("do_resize", &processor.do_resize_);
       fields_.read_filter("resample", &processor.filter_);
       fields_.read_bool("do_rescale", &processor.do_rescale_);

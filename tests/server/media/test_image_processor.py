@@ -107,6 +107,16 @@ def test_equals_transformers(tool, tmp_path, index):
         assert tool.processed_size(tmp_path, width, height) == expected.shape[1:]
 
 
+def test_idefics_of_fifth_takes_the_steps_its_file_says(tool, tmp_path):
+    """Its files have image_size, as those before, beside a size and the fields that all classes share."""
+    fields = {"size": {"height": 42, "width": 42}, "resample": 2, "do_normalize": False}
+    idefics = write(tmp_path / "idefics", "preprocessor_config.json",
+                    {"image_processor_type": "IdeficsImageProcessor", "image_size": 42, **fields})
+    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    expected = reference(CLASSES["BlipImageProcessor"](**fields), image)
+    assert np.array_equal(tool.process(idefics, image), expected)
+
+
 # The classes that cut a picture into tiles: class, fields.
 SPLITTING = [
     ("Idefics3ImageProcessor", {}),
