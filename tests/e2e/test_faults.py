@@ -179,7 +179,9 @@ def test_signals_that_say_nothing_end_nothing(number, before):
 
 
 def test_the_end_of_the_terminal_lets_answers_finish():
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a server is to ignore it
     server = Server("llama_gqa", "--max-num-seqs", "1")
+    signal.signal(signal.SIGHUP, ours)
     with server.connect() as connection:
         connection.sendall(request_bytes(CHAT, {**BODY, "max_tokens": 200, "n": 8, "stream": True}))
         connection.recv(16)
