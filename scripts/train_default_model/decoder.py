@@ -1,4 +1,4 @@
-"""The frozen language model for stage 2: bfloat16, gradients only for its inputs.
+"""The frozen language model for stages 2 and 3: gradients only for its inputs.
 
 A plain rewrite of the LLaMA forward pass that folds the norms' weights into the matrices behind
 them, joins q/k/v and gate/up and shares key heads without copying: the library's modules spend
@@ -17,7 +17,7 @@ IGNORE = -100
 
 
 class RootMeanSquare(torch.autograd.Function):
-    """x / rms(x) without a weight, in few passes over bfloat16 rows."""
+    """x / rms(x) without a weight, in few passes over the rows."""
 
     @staticmethod
     def forward(ctx, x, eps):
@@ -38,8 +38,9 @@ class RootMeanSquare(torch.autograd.Function):
 class Layer:
     def __init__(self, read, prefix: str):
         def folded(names, norm):
-            weight = torch.cat([read(f"{prefix}.{n}.weight") for n in names]).float()
-            return (weight * read(f"{prefix}.{norm}.weight").float()).bfloat16().contiguous()
+            weight = torch.cat([read(f"{prefix}.{n}.weight") for n in names])
+            weight_type, weight = weight.dtype, weight.float()
+            return (weight * read(f"{prefix}.{norm}.weight").float()).to(weight_type).contiguous()
         self.qkv = folded([f"self_attn.{x}_proj" for x in "qkv"], "input_layernorm")
         self.out = read(f"{prefix}.self_attn.o_proj.weight")
         self.gate_up = folded(["mlp.gate_proj", "mlp.up_proj"], "post_attention_layernorm")
@@ -47,13 +48,13 @@ class Layer:
 
 
 class Decoder:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, dtype=torch.bfloat16):
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "config.json").read_text())
-        weights = {k: v.bfloat16() for k, v in load_file(folder / "model.safetensors").items()}
+        weights = {k: v.to(dtype) for k, v in load_file(folder / "model.safetensors").items()}
         self.embedding = weights["model.embed_tokens.weight"]
         self.norm = weights["model.norm.weight"]
         self.layers = [Layer(weights.__getitem__, f"model.layers.{i}")
@@ -65,7 +66,8 @@ class Decoder:
     def rotary(self, length: int) -> tuple:
         step = torch.arange(0, self.head_dim, 2, dtype=torch.float32) / self.head_dim
         angles = torch.arange(length, dtype=torch.float32)[:, None] * self.theta ** -step
-        return angles.cos()[:, None].bfloat16(), angles.sin()[:, None].bfloat16()
+        dtype = self.embedding.dtype
+        return angles.cos()[:, None].to(dtype), angles.sin()[:, None].to(dtype)
 
     def attend(self, qkv, rotary, mask):
         """qkv [b, t, (heads + 2 kv) * d] -> [b, t, heads * d]; each group of queries shares its
