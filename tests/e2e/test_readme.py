@@ -22,8 +22,10 @@ def block(language, word):
 
 
 @pytest.fixture(scope="module")
-def server():
-    made = Server("llava", "--served-model-name", "saccade-default")
+def server(tmp_path_factory):
+    defaults = tmp_path_factory.mktemp("readme") / "defaults.json"
+    defaults.write_text(json.dumps({"saccade-default": {"temperature": 0}}))  # by chance an answer could be empty
+    made = Server("llava", "--served-model-name", "saccade-default", "--model-defaults", defaults)
     yield made
     assert made.stop() == 0
 
@@ -31,8 +33,7 @@ def server():
 def typed(command, text, server):
     assert ADDRESS in text
     made = subprocess.run([*command, text.replace(ADDRESS, server.url)], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60,
-                          env={**os.environ, "no_proxy": "127.0.0.1"})
+                          timeout=60, env={**os.environ, "no_proxy": "127.0.0.1"})
     assert made.returncode == 0, made.stderr
     return made.stdout
 
