@@ -106,5 +106,11 @@ KERNEL = (
             "task.begin - (sequence.context_length - 1)",
             "0",
         ),
+        (
+            "one_heads_weights_for_all",
+            "the values of a group weighted as its first head does",
+            "weight[h * kSplitKeys + i]",
+            "weight[i]",
+        ),
     )
 )
