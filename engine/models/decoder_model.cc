@@ -1,7 +1,6 @@
 #include "engine/models/decoder_model.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 
 #include "engine/models/decoder_parsers.h"
@@ -29,7 +28,7 @@ std::vector<TokenId> end_ids(const ModelFolder& folder, const DecoderConfig& dec
   std::vector<TokenId> named = folder.eos_ids();
   const JsonView part = folder.config().object("text_config").value_or(folder.config());
   if (!named.empty() || part.is_null("eos_token_id")) return named;
-  if (std::filesystem::exists(folder.path() / "generation_config.json")) return {};
+  if (folder.has_generation_config()) return {};
   const std::optional<TokenId> of_class = default_eos_id(decoder.type);
   return of_class ? std::vector<TokenId>{*of_class} : std::vector<TokenId>{};
 }

@@ -31,6 +31,8 @@ class ModelFolder {
   // then has its class default).
   JsonView section(std::string_view key) const;
 
+  bool has_generation_config() const { return generation_.has_value(); }
+
   // End ids: generation_config.json's eos_token_id (a number or a list), else config.json's, else
   // text_config's.
   std::vector<TokenId> eos_ids() const;

@@ -42,19 +42,16 @@ Status load_stored(FileStore& files, int owner, ContentPart& part) {
 Status load_sent(ContentPart& part) {
   std::string_view data = part.text;
   if (data.starts_with("data:")) {
-    const size_t comma = data.substr(0, kMaxDataUrlHeader).find(',');
-    if (comma == std::string_view::npos) {
-      return invalid_argument("the data: URL has no ',' behind its media type");
-    }
-    const std::string_view header = data.substr(0, comma);
-    if (header.starts_with("data:image/")) {
+    const Result<DataUrl> parts = split_data_url(data);
+    if (!parts) return parts.status();
+    if (parts->header.starts_with("image/")) {
       part.kind = ContentPart::Kind::kImage;
       return {};
     }
-    if (!header.ends_with(";base64")) {
+    if (!parts->header.ends_with(";base64")) {
       return invalid_argument("a file's data: URL must be base64 encoded");
     }
-    data.remove_prefix(comma + 1);
+    data = parts->data;
   }
   const Result<std::string> bytes = decode_base64(data, kMaxPromptBytes);
   if (!bytes) return bytes.status();

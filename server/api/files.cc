@@ -25,8 +25,9 @@ std::string lower_case(std::string_view text) {
 std::string text_type(const std::string& filename) {
   constexpr std::pair<const char*, const char*> kTypes[] = {
       {".md", "text/markdown"}, {".json", "application/json"}, {".csv", "text/csv"}};
+  const std::string name = lower_case(filename);
   for (const auto& [ending, type] : kTypes) {
-    if (lower_case(filename).ends_with(ending)) return type;
+    if (name.ends_with(ending)) return type;
   }
   return "text/plain";
 }

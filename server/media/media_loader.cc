@@ -7,6 +7,8 @@
 namespace saccade {
 namespace {
 
+constexpr std::string_view kScheme = "data:";
+
 constexpr int8_t kNotBase64 = -1;
 
 constexpr std::array<int8_t, 256> make_base64_table() {
@@ -101,14 +103,20 @@ Result<std::string> decode_base64(std::string_view text, size_t max_bytes) {
   return out;
 }
 
-Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
-  constexpr std::string_view kScheme = "data:";
-  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
-  const size_t comma = url.substr(0, kMaxDataUrlHeader).find(',');
+Result<DataUrl> split_data_url(std::string_view url) {
+  constexpr size_t kMaxHeader = 1024;
+  const size_t comma = url.substr(0, kMaxHeader).find(',');
   if (comma == std::string_view::npos) {
     return invalid_argument("the data: URL has no ',' behind its media type");
   }
-  const std::string_view header = url.substr(kScheme.size(), comma - kScheme.size());
+  return DataUrl{url.substr(kScheme.size(), comma - kScheme.size()), url.substr(comma + 1)};
+}
+
+Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
+  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
+  const Result<DataUrl> parts = split_data_url(url);
+  if (!parts) return parts.status();
+  const std::string_view header = parts->header;
   const std::string_view type = header.substr(0, header.find(';'));
   if (!is_picture_type(type)) {
     return invalid_argument(
@@ -119,7 +127,7 @@ Result<std::string> decode_data_url(std::string_view url, const MediaLimits& lim
   if (last == std::string_view::npos || !equals_ignoring_case(header.substr(last + 1), "base64")) {
     return invalid_argument("the data: URL must be base64 encoded (data:image/png;base64,...)");
   }
-  Result<std::string> bytes = decode_base64(url.substr(comma + 1), limits.max_image_bytes);
+  Result<std::string> bytes = decode_base64(parts->data, limits.max_image_bytes);
   if (bytes.ok() && bytes->empty()) return invalid_argument("the data: URL holds no data");
   return bytes;
 }

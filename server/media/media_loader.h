@@ -13,8 +13,15 @@ namespace saccade {
 // than `max_bytes` (found from the length of the text, before anything is decoded).
 Result<std::string> decode_base64(std::string_view text, size_t max_bytes);
 
-// The header of a data: URL is short; a comma further on belongs to nothing we accept.
-inline constexpr size_t kMaxDataUrlHeader = 1024;
+// A data: URL taken apart, as views of it.
+struct DataUrl {
+  std::string_view header;  // between the scheme and the first comma
+  std::string_view data;    // behind it
+};
+
+// `url` begins with "data:", in any case. InvalidArgument where there is no comma among its first
+// 1024 characters: headers are short, and one further on belongs to nothing we accept.
+Result<DataUrl> split_data_url(std::string_view url);
 
 // The encoded picture (a PNG, JPEG, WebP, GIF or BMP file) inside a
 // `data:image/TYPE[;parameter]*;base64,DATA` URL. The declared type must be a picture type we know,

@@ -126,29 +126,26 @@ ContentHash hash_of(const ProbedVideo& video, const ImageProcessor& processor) {
 Result<VideoData> decode_video_url(std::string_view url, const VideoLimits& video,
                                    const MediaLimits& picture) {
   constexpr std::string_view kScheme = "data:";
-  constexpr size_t kMaxHeader = 1024;
   if (lower_case(url.substr(0, kScheme.size())) != kScheme) {
     return invalid_argument(
         "a video must be a data: URL (data:video/mp4;base64,...); addresses are not fetched and "
         "local paths are never opened");
   }
-  const size_t comma = url.substr(0, kMaxHeader).find(',');
-  if (comma == std::string_view::npos) {
-    return invalid_argument("the data: URL has no ',' behind its media type");
-  }
-  const std::string header = lower_case(url.substr(kScheme.size(), comma - kScheme.size()));
+  const Result<DataUrl> parts = split_data_url(url);
+  if (!parts) return parts.status();
+  const std::string header = lower_case(parts->header);
   const std::string type = header.substr(0, header.find(';'));
   if (!header.ends_with(";base64")) {
     return invalid_argument("the data: URL must be base64 encoded (data:video/mp4;base64,...)");
   }
-  if (type == "video/jpeg") return decode_frame_list(url.substr(comma + 1), picture);
+  if (type == "video/jpeg") return decode_frame_list(parts->data, picture);
   if (!is_video_type(type)) {
     return invalid_argument(
         "unsupported media type in the data: URL; supported are video/mp4, video/webm, "
         "video/x-msvideo, video/x-matroska, video/quicktime, image/gif, and video/jpeg for a list "
         "of frames");
   }
-  Result<std::string> bytes = decode_base64(url.substr(comma + 1), video.max_bytes);
+  Result<std::string> bytes = decode_base64(parts->data, video.max_bytes);
   if (!bytes) return bytes.status();
   if (bytes->empty()) return invalid_argument("the data: URL holds no data");
   VideoData data;
