@@ -116,6 +116,7 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   service.files = options.files;
   service.responses = options.responses;
   service.allow_chat_template = options.trust_request_chat_template;
+  service.seed = options.seed;
   service.fingerprint = fingerprint(options, model);
   service.tool_style =
       tool_style(options.tool_call_parser).value_or(detect_tool_style(text.template_source));

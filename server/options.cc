@@ -135,6 +135,9 @@ void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
       ->excludes(key);
   add(app, "trust-request-chat-template", options.trust_request_chat_template,
       "true: requests may bring a chat template of their own");
+  add(app, "seed", options.seed,
+      "answers whose request has no seed are the same in every run; without: random")
+      ->check(CLI::NonNegativeNumber);
   std::vector<std::string> parsers = tool_style_names();
   parsers.emplace_back("auto");
   add(app, "tool-call-parser", options.tool_call_parser,

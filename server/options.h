@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ struct ServeOptions {
   std::chrono::milliseconds keepalive{10'000};
   std::filesystem::path chat_template;  // empty: the model's own
   bool trust_request_chat_template = false;
+  std::optional<uint64_t> seed;           // of all answers that bring none; none: random
   std::string tool_call_parser = "auto";  // or a name of tool_style_names()
   std::string reasoning_parser = "auto";  // or none, or what reasoning_style() takes
   std::chrono::milliseconds drain_timeout{30'000};

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <limits>
-#include <random>
 #include <utility>
 
 #include "server/output/stop_strings.h"
@@ -15,11 +14,6 @@ namespace {
 RequestId next_request_id() {
   static std::atomic<RequestId> last{0};
   return ++last;
-}
-
-uint64_t random_seed() {
-  thread_local std::mt19937_64 generator{std::random_device{}()};
-  return generator();
 }
 
 // The end of the prompt, where the answer's text joins it: what a constraint allows is the text
@@ -123,7 +117,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       // Choices of one seed differ from one another, and are the same every time.
       request.sampling.seed = options.seed
                                   ? static_cast<uint64_t>(*options.seed) + static_cast<uint64_t>(i)
-                                  : random_seed();
+                                  : service.seeds.next();
       if (options.constraint) request.sampling.constraint = options.constraint();
       request.stream = choice->stream;
       request.arrival = generation->arrival_;

@@ -62,6 +62,7 @@ Service::Service(ServiceOptions service_options, ModelInfo model_info, TextSide 
              frame_processor ? &*frame_processor : nullptr, text.frame_rule},
             options.image, options.video, options.media, options.fetch, files, metrics),
       grammars(tokenizer, info.vocab_size, info.eos_ids),
+      seeds(options.seed),
       engine(std::move(engine_config), std::move(executor)),
       model_defaults_(read_model_defaults(options.model_defaults, options.names, limits)) {
   for (const KeyLimits& key : options.key_limits) {

@@ -17,6 +17,7 @@
 #include "server/api/model_defaults.h"
 #include "server/api/rate_limiter.h"
 #include "server/api/response_store.h"
+#include "server/api/seed_source.h"
 #include "server/media/image_processor.h"
 #include "server/output/answer/answer_parser.h"
 #include "server/output/grammar/compiler.h"
@@ -58,7 +59,8 @@ struct ServiceOptions {
   FetchPolicy fetch;
   FileStoreLimits files;
   ResponseStoreLimits responses;
-  std::string fingerprint;  // names this build, this model and how it is computed
+  std::optional<uint64_t> seed;  // of the answers that bring none; none: random
+  std::string fingerprint;       // names this build, this model and how it is computed
   ToolStyle tool_style = ToolStyle::kHermes;
   std::optional<ReasoningStyle> reasoning;  // none: the answer is all content
 };
@@ -126,6 +128,7 @@ class Service {
   ResponseStore responses;
   MediaStage media;
   GrammarCompiler grammars;
+  SeedSource seeds;
   InFlight in_flight;
   Engine engine;
 

@@ -27,11 +27,12 @@ def run(*args, **kwargs):
 
 
 class Server:
-    def __init__(self, model, *args, env=None):
+    def __init__(self, model, *args, env=None, seed=1):
+        """`seed`: of the answers whose request has none, so that a test sees the same ones in every run; None: random."""
         self.lines = []
         self.ready = threading.Event()
         command = [BINARY, "serve", str(GOLDEN / model), "--port", "0", "--device", "cpu", "--dtype", "float32",
-                   "--threads", "1", *map(str, args)]
+                   "--threads", "1", *([] if seed is None else ["--seed", str(seed)]), *map(str, args)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})})
         self.port = None

@@ -172,6 +172,20 @@ def test_generation_config_suppresses_tokens(tmp_path):
     assert refused.returncode == 1 and "suppress_tokens" in refused.stderr
 
 
+def test_a_seed_of_all_answers_makes_a_run_repeat():
+    def texts(seed):
+        server = Server("llama_gqa", seed=seed)
+        answers = [server.chat("hi", temperature=1.5, max_tokens=12, n=2).json()["choices"] for _ in range(2)]
+        assert server.stop() == 0
+        return [choice["message"]["content"] for answer in answers for choice in answer]
+
+    first = texts(3)
+    assert first == texts(3) and len(set(first)) == 4
+    assert first != texts(4) and texts(None) != texts(None)
+    wrong = run("serve", GOLDEN / "llama_gqa", "--seed", "-1")
+    assert wrong.returncode == 2 and "--seed" in wrong.stderr
+
+
 def test_generate_prints_one_answer():
     case = json.loads((GOLDEN / "llava" / "golden.json").read_text())["cases"][0]
     question = case["messages"][0]["content"][1]["text"]

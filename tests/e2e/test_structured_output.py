@@ -70,7 +70,7 @@ def test_vllm_names(llama):
 
 
 def test_completions_take_them_too(llama):
-    body = {"prompt": "Say", "guided_choice": [" yes", "no"], "max_tokens": 20, "n": 8, "temperature": 1.5}
+    body = {"prompt": "Say", "guided_choice": [" yes", "no"], "max_tokens": 20, "n": 8, "temperature": 1.5, "seed": 1}
     choices = llama.post("/v1/completions", body).json()["choices"]
     assert {choice["text"] for choice in choices} == {" yes", "no"}
 
