@@ -17,6 +17,8 @@ constexpr int kCpuEncodesPerStep = 1;
 constexpr int kGpuEncodesPerStep = 8;
 // Visual tokens kept for later requests with the same picture, beside what a full request needs.
 constexpr int kEncoderCacheTokens = 16384;
+// The same for what vision towers make of pictures before a connector reads the question.
+constexpr int kTowerCacheTokens = 16384;
 
 int encoder_cache_tokens(const ServeOptions& options, const ModelInfo& info, int max_model_len) {
   if (info.placement != MediaPlacement::kBesidePrompt) {
@@ -48,6 +50,8 @@ EngineConfig engine_config(const ServeOptions& options, const LoadedModel& model
   scheduler.recompute_beyond = model.info.recompute_beyond;
   scheduler.keys = model.info.keys;
   scheduler.encoder_cache_tokens = encoder_cache_tokens(options, model.info, max_model_len);
+  scheduler.tower_rows = model.info.tower_rows;
+  scheduler.tower_cache_tokens = kTowerCacheTokens;
   scheduler.eos_ids = model.info.eos_ids;
   scheduler.vocab_size = model.info.vocab_size;
   return config;

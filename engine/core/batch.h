@@ -37,14 +37,24 @@ struct BatchEntry {
   Pooling pooling = Pooling::kNone;
 };
 
+// What becomes of the vision tower's output, which depends on the picture alone, where the model's
+// connector reads an instruction, too.
+enum class Tower {
+  kPassing,   // it is not kept
+  kKept,      // it is made and kept under the picture's hash until evicted
+  kResident,  // it is there, or an earlier task of the step makes it
+};
+
 // One item the encoder runs on in this step. Its rows stay in the encoder cache until evicted.
 struct EncodeTask {
   const EncoderInput* input = nullptr;
+  Tower tower = Tower::kPassing;
 };
 
 // What the engine computes in one step: a ragged batch, never padded.
 struct Batch {
   std::vector<ContentHash> evict;  // encoder outputs to drop, first; unknown ones are ignored
+  std::vector<ContentHash> evict_towers;  // pictures whose tower outputs to drop, likewise
   std::vector<EncodeTask> encode;  // encoder outputs to make (again), before the decoder runs
   // Decodes first, then prefill chunks. A chunk may be one token long, too.
   std::vector<BatchEntry> entries;
@@ -53,7 +63,9 @@ struct Batch {
     for (const BatchEntry& entry : entries) total += entry.length;
     return total;
   }
-  bool empty() const { return entries.empty() && encode.empty() && evict.empty(); }
+  bool empty() const {
+    return entries.empty() && encode.empty() && evict.empty() && evict_towers.empty();
+  }
 };
 
 struct SampledToken {

@@ -48,6 +48,7 @@ struct EngineStats {
   uint64_t prefix_hit_tokens = 0;      // of these, found in the prefix cache
   uint64_t encoder_hits = 0;           // encoder outputs found resident when needed
   uint64_t encoder_misses = 0;         // encoder outputs made
+  uint64_t tower_hits = 0;             // of these, with a tower output that was there
   uint64_t preemptions = 0;
   uint64_t prompt_tokens = 0;     // of admitted requests
   uint64_t generated_tokens = 0;  // published

@@ -75,6 +75,9 @@ struct ModelInfo {
   // How many rows of the decoder's width one row of an encoder output takes in memory: 1, but for
   // keys and values of several layers.
   int encoder_row_cost = 1;
+  // How many rows of the decoder's width the vision tower's output of one part takes in memory,
+  // where the connector reads an instruction, too, and the tower's part is kept for others. 0: no.
+  int tower_rows = 0;
   // Rows and columns of a picture's visual tokens where the decoder's positions tell them apart.
   std::function<TokenGrid(const MediaLayout&)> token_grid;
   // Pixels the vision tower takes, after preprocessing; 0x0: of any size that the processor makes.

@@ -11,6 +11,9 @@ namespace {
 // Rows of a step up to which guesses are made: beyond, each row costs its full share of time.
 constexpr int kMaxDraftedRows = 32;
 
+// Connectors alone that a step may run in place of one tower and its connector.
+constexpr int kConnectorsPerTower = 4;
+
 bool holds_output(const Sequence& sequence, int media) {
   return std::find(sequence.held.begin(), sequence.held.end(), media) != sequence.held.end();
 }
@@ -30,7 +33,8 @@ const SchedulerConfig& checked(const SchedulerConfig& config) {
 Scheduler::Scheduler(SchedulerConfig config)
     : config_(checked(config)),
       blocks_(config_.num_blocks),
-      encoder_cache_(config_.encoder_cache_tokens) {}
+      encoder_cache_(config_.encoder_cache_tokens),
+      tower_cache_(config_.tower_cache_tokens) {}
 
 void Scheduler::admit(QueuedRequest request) {
   waiting_.push_back(std::make_unique<Sequence>(std::move(request)));
@@ -38,12 +42,14 @@ void Scheduler::admit(QueuedRequest request) {
 
 const Batch& Scheduler::plan() {
   batch_.evict.clear();
+  batch_.evict_towers.clear();
   batch_.encode.clear();
   batch_.entries.clear();
   planned_.clear();
   encode_owners_.clear();
   computing_.clear();
   tokens_left_ = config_.max_num_batched_tokens;
+  towers_left_ = config_.max_encode_per_step;
   outputs_blocked_ = false;
   sitting_out_ = nullptr;
   now_ = Clock::now();
@@ -59,6 +65,7 @@ const Batch& Scheduler::plan() {
     fail_stuck_head();
   } else {
     batch_.evict.assign(evictions_.begin(), evictions_.end());
+    batch_.evict_towers.assign(tower_evictions_.begin(), tower_evictions_.end());
   }
   return batch_;
 }
@@ -245,7 +252,7 @@ bool Scheduler::hold_output(Sequence& sequence, int media) {
   if (encoder_cache_.acquire(input.key)) {
     ++stats_.encoder_hits;
   } else {
-    if (static_cast<int>(batch_.encode.size()) >= config_.max_encode_per_step) return false;
+    if (!may_encode(input)) return false;
     if (!encoder_cache_.reserve(input.key, sequence.media_rows[media], &evictions_)) {
       // Held outputs are in the way. Later sequences take no new ones in this step, or a stream of
       // small pictures could keep a large one out for ever.
@@ -253,11 +260,32 @@ bool Scheduler::hold_output(Sequence& sequence, int media) {
       return false;
     }
     ++stats_.encoder_misses;
-    batch_.encode.push_back({&input});
+    batch_.encode.push_back({&input, hold_tower(input)});
     encode_owners_.push_back(&sequence);
   }
   sequence.held.push_back(media);
   return true;
+}
+
+bool Scheduler::may_encode(const EncoderInput& input) const {
+  const auto most = static_cast<size_t>(config_.max_encode_per_step) * kConnectorsPerTower;
+  if (batch_.encode.size() >= most) return false;
+  return towers_left_ > 0 || tower_cache_.contains(input.media->hash);
+}
+
+// Held until the step is done, so that nothing the step makes room for pushes it out.
+Tower Scheduler::hold_tower(const EncoderInput& input) {
+  const ContentHash& picture = input.media->hash;
+  if (config_.tower_rows > 0 && tower_cache_.acquire(picture)) {
+    ++stats_.tower_hits;
+    held_towers_.push_back(picture);
+    return Tower::kResident;
+  }
+  --towers_left_;
+  const int rows = config_.tower_rows * input.media->frames;
+  if (rows == 0 || !tower_cache_.reserve(picture, rows, &tower_evictions_)) return Tower::kPassing;
+  held_towers_.push_back(picture);
+  return Tower::kKept;
 }
 
 // Positions [computed, computed + length), and the sequence's guesses behind them.

@@ -48,6 +48,7 @@ class Scheduler {
 
   const BlockManager& blocks() const { return blocks_; }
   const EncoderCacheIndex& encoder_cache() const { return encoder_cache_; }
+  const EncoderCacheIndex& tower_cache() const { return tower_cache_; }
 
  private:
   using SequencePtr = std::unique_ptr<Sequence>;
@@ -65,6 +66,8 @@ class Scheduler {
   void plan_chunk(Sequence& sequence);
   int hold_outputs(Sequence& sequence, int end);
   bool hold_output(Sequence& sequence, int media);
+  bool may_encode(const EncoderInput& input) const;
+  Tower hold_tower(const EncoderInput& input);
   void add_entry(Sequence& sequence, int length);
   void preempt_youngest();
   void send_back(size_t index);
@@ -84,7 +87,8 @@ class Scheduler {
   FinishReason finish_reason(const Sequence& sequence, TokenId token) const;
   void publish_blocks(Sequence& sequence);
   void release_passed_outputs(Sequence& sequence);
-  void forget_output(const ContentHash& key);
+  void release_towers();
+  void forget(const EncodeTask& task);
   void give_back(Sequence& sequence);
   void end(Sequence& sequence, FinishReason finish, Status error = {});
   void end(Sequence& sequence, TokenEvent last);
@@ -93,17 +97,21 @@ class Scheduler {
   const SchedulerConfig config_;
   BlockManager blocks_;
   EncoderCacheIndex encoder_cache_;
+  EncoderCacheIndex tower_cache_;  // by MediaItem::hash
   std::deque<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
   EngineStats stats_;
 
   // Encoder outputs the executor has to drop, until a step that says so has succeeded.
   std::vector<ContentHash> evictions_;
+  std::vector<ContentHash> tower_evictions_;  // tower outputs, likewise
 
   // The step being planned; kept between steps for their memory.
   Batch batch_;
   std::vector<Sequence*> planned_;        // [entries]
   std::vector<Sequence*> encode_owners_;  // [encode] the sequence an item is encoded for
+  std::vector<ContentHash> held_towers_;  // pictures whose tower outputs the step uses
+  int towers_left_ = 0;                   // tower runs the step may hold
   std::vector<ContentHash> computing_;    // full prompt blocks this step computes
   std::vector<TokenId> guesses_;          // of one sequence
   int tokens_left_ = 0;

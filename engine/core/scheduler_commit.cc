@@ -28,6 +28,8 @@ Status accept(const SamplingParams& sampling, TokenId token) {
 void Scheduler::commit(StepOutput output) {
   now_ = Clock::now();
   evictions_.clear();  // done
+  tower_evictions_.clear();
+  release_towers();
   ++stats_.steps;
   record_encodes(output);
   for (const auto& [index, reason] : output.failures) {
@@ -46,8 +48,9 @@ void Scheduler::commit(StepOutput output) {
 void Scheduler::fail(const Status& reason) {
   ++stats_.steps;
   ++stats_.failed_steps;
+  release_towers();
   for (Sequence* sequence : planned_) end(*sequence, FinishReason::kError, reason);
-  for (const EncodeTask& task : batch_.encode) forget_output(task.input->key);
+  for (const EncodeTask& task : batch_.encode) forget(task);
   remove_ended();
 }
 
@@ -79,7 +82,7 @@ void Scheduler::fail_entry(const BatchEntry& entry, Sequence& sequence, const St
     if (span.position + span.length <= entry.start) continue;
     const ContentHash& key = entry.media[span.media].key;
     for (const EncodeTask& task : batch_.encode) {
-      if (task.input->key == key) forget_output(key);
+      if (task.input->key == key) forget(task);
     }
   }
 }
@@ -225,7 +228,14 @@ void Scheduler::release_passed_outputs(Sequence& sequence) {
   });
 }
 
-void Scheduler::forget_output(const ContentHash& key) {
+void Scheduler::release_towers() {
+  for (const ContentHash& picture : held_towers_) tower_cache_.release(picture);
+  held_towers_.clear();
+}
+
+// What the task was to make is not to be trusted.
+void Scheduler::forget(const EncodeTask& task) {
+  const ContentHash& key = task.input->key;
   for (const SequencePtr& sequence : running_) {
     std::erase_if(sequence->held, [&](int media) {
       if (sequence->request.media[media].key != key) return false;
@@ -235,6 +245,9 @@ void Scheduler::forget_output(const ContentHash& key) {
   }
   encoder_cache_.forget(key);
   evictions_.push_back(key);
+  if (task.tower == Tower::kPassing) return;
+  tower_cache_.forget(task.input->media->hash);
+  tower_evictions_.push_back(task.input->media->hash);
 }
 
 // All that a sequence holds of the engine: leaving it ready to start anew.

@@ -17,6 +17,8 @@ struct SchedulerConfig {
   int max_model_len = 0;           // positions per sequence, prompt and answer
   int max_encode_per_step = 0;     // media items encoded per step
   int encoder_cache_tokens = 0;    // visual tokens the encoder cache holds
+  int tower_rows = 0;              // ModelInfo's; 0: tower outputs are not kept
+  int tower_cache_tokens = 0;      // rows of tower outputs that are kept
   std::vector<TokenId> eos_ids;    // the model's own end ids
   bool prefix_caching = true;
   // An answer that makes its sequence longer than this has all of it computed anew, once: the keys

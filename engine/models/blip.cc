@@ -77,17 +77,34 @@ class Blip : public DecoderModel {
                     config.text.hidden_size, Bias::kRequired) {}
 
   std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) override {
+    return connect(inputs, tower(inputs));
+  }
+
+  std::vector<at::Tensor> tower(const std::vector<const EncoderInput*>& inputs) override {
     const int side = config_.vision.image_size;
     const at::Tensor pixels = stack_pixels(inputs, side, side);
-    const at::Tensor image =
+    const at::Tensor images =
         tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0]);
+    std::vector<at::Tensor> towers;
+    int64_t first = 0;
+    for (const EncoderInput* input : inputs) {
+      towers.push_back(images.narrow(0, first, input->media->frames));
+      first += input->media->frames;
+    }
+    return towers;
+  }
+
+  std::vector<at::Tensor> connect(const std::vector<const EncoderInput*>& inputs,
+                                  const std::vector<at::Tensor>& towers) override {
     std::vector<at::Tensor> tokens(inputs.size());
     for (const auto& [length, frames] : by_instruction_length(inputs)) {
+      std::vector<at::Tensor> images;  // [1, patches, width] each
+      for (const Frame& frame : frames) {
+        images.push_back(towers[frame.input].narrow(0, frame.part, 1));
+      }
+      const at::Tensor image = at::cat(images);
       const at::Tensor ids = stack_instructions(inputs, frames, length).to(image.device());
-      std::vector<int64_t> rows;
-      for (const Frame& frame : frames) rows.push_back(frame.row);
-      const at::Tensor chosen = at::tensor(rows, at::kLong).to(image.device());
-      const at::Tensor projected = projection_(qformer_(image.index_select(0, chosen), ids));
+      const at::Tensor projected = projection_(qformer_(image, ids));
       // A video's frames stand side by side: [frames, queries, H] -> [frames * queries, H].
       for (size_t i = 0; i < frames.size();) {
         const int64_t count = inputs[frames[i].input]->media->frames;
@@ -101,17 +118,16 @@ class Blip : public DecoderModel {
  private:
   struct Frame {
     size_t input;  // whose picture, or frame of a video, it is
-    int64_t row;   // in the tower's batch
+    int64_t part;  // of that input
   };
 
   // Frames whose instructions are equally long form one batch without padding.
   static std::map<size_t, std::vector<Frame>> by_instruction_length(
       const std::vector<const EncoderInput*>& inputs) {
     std::map<size_t, std::vector<Frame>> groups;
-    int64_t row = 0;
     for (size_t i = 0; i < inputs.size(); ++i) {
       std::vector<Frame>& group = groups[inputs[i]->instruction.size()];
-      for (int frame = 0; frame < inputs[i]->media->frames; ++frame) group.push_back({i, row++});
+      for (int part = 0; part < inputs[i]->media->frames; ++part) group.push_back({i, part});
     }
     return groups;
   }
@@ -147,6 +163,13 @@ MediaPlacement placement_of(const ModelFolder& folder) {
                            printable(name));
 }
 
+// Patches and the CLS row, in rows of the decoder's width.
+int rows_of_tower(const BlipConfig& config) {
+  const int64_t side = config.vision.patches_per_side();
+  const int64_t values = (side * side + 1) * config.vision.hidden_size;
+  return static_cast<int>((values + config.text.hidden_size - 1) / config.text.hidden_size);
+}
+
 ModelInfo describe(const ModelFolder& folder) {
   const BlipConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config.text);
@@ -167,6 +190,7 @@ ModelInfo describe(const ModelFolder& folder) {
   info.instruction_to_connector = config.qformer.reads_text;
   if (config.qformer.reads_text) {
     info.max_instruction_tokens = std::min(kMaxInstructionTokens, config.qformer.max_positions);
+    info.tower_rows = rows_of_tower(config);
   }
   return info;
 }

@@ -33,6 +33,11 @@ class VisionLanguageModel {
 
   // Visual tokens of each input, [len, H]. Throws std::invalid_argument for pixels of a wrong size.
   virtual std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) = 0;
+  // The two halves of encode() where ModelInfo::tower_rows says that the first is kept: what of
+  // each picture does not depend on the instruction, [parts, patches, width], and the rest.
+  virtual std::vector<at::Tensor> tower(const std::vector<const EncoderInput*>& inputs);
+  virtual std::vector<at::Tensor> connect(const std::vector<const EncoderInput*>& inputs,
+                                          const std::vector<at::Tensor>& towers);
   virtual at::Tensor embed(const at::Tensor& ids) = 0;  // [T] -> [T, H]
   // [T, H] -> [T, H]
   virtual at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) = 0;

@@ -41,8 +41,7 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
   }
   StepOutput output;
   output.samples.resize(batch.entries.size());
-  for (const ContentHash& key : batch.evict) encoded_.erase(key);
-  encode(batch, output);
+  output.encode_seconds = encoded_.update(batch, *model_);
   if (batch.entries.empty()) return output;
 
   AttentionInput input = layout(batch);
@@ -52,30 +51,6 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
   sample(batch, h, output);
   describe_prompts(batch, h, output);
   return output;
-}
-
-// Inputs of one step are encoded together; when that fails, one by one, so that only the requests
-// that hold a bad one fail (their entries find no visual tokens).
-void TorchExecutor::encode(const Batch& batch, StepOutput& output) {
-  output.encode_seconds.assign(batch.encode.size(), 0.0);
-  if (batch.encode.empty()) return;
-  std::vector<const EncoderInput*> inputs;
-  for (const EncodeTask& task : batch.encode) inputs.push_back(task.input);
-  const TimePoint start = Clock::now();
-  try {
-    const std::vector<at::Tensor> rows = model_->encode(inputs);
-    for (size_t i = 0; i < inputs.size(); ++i) encoded_[inputs[i]->key] = rows[i].clone();
-  } catch (const std::exception&) {
-    for (const EncoderInput* input : inputs) {
-      try {
-        encoded_[input->key] = model_->encode({input})[0].clone();
-      } catch (const std::exception&) {
-        encoded_.erase(input->key);
-      }
-    }
-  }
-  const double each = seconds_since(start) / static_cast<double>(inputs.size());
-  std::fill(output.encode_seconds.begin(), output.encode_seconds.end(), each);
 }
 
 AttentionInput TorchExecutor::layout(const Batch& batch) const {
@@ -156,17 +131,17 @@ bool TorchExecutor::splice_span(const BatchEntry& entry, const MediaSpan& span, 
   if (first >= last) return true;
   const int64_t count = last - first, row = first_row + first - entry.start;
   const int64_t offset = span.looks() ? 0 : span.offset + first - span.position;
-  const auto found = encoded_.find(entry.media[span.media].key);
+  const at::Tensor* rows = encoded_.find(entry.media[span.media].key);
   const int64_t needed = span.looks() ? span.memory_rows : offset + count;
-  if (found == encoded_.end() || needed > found->second.size(0)) return false;
+  if (rows == nullptr || needed > rows->size(0)) return false;
   if (!span.looks()) {
-    h.narrow(0, row, count).copy_(found->second.narrow(0, offset, count));
+    h.narrow(0, row, count).copy_(rows->narrow(0, offset, count));
     return true;
   }
   // Behind a guess each row is on its own, as in layout().
   const int64_t each = entry.drafts > 0 ? 1 : count;
   for (int64_t r = 0; r < count; r += each) {
-    input.memories.push_back({row + r, each, found->second});
+    input.memories.push_back({row + r, each, *rows});
   }
   return true;
 }

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/core/model_executor.h"
 #include "engine/models/vlm.h"
 #include "engine/runtime/device.h"
+#include "engine/runtime/encoder_outputs.h"
 #include "engine/runtime/kv_cache.h"
 #include "engine/runtime/sampler.h"
 
@@ -29,7 +29,6 @@ class TorchExecutor : public ModelExecutor {
   StepOutput execute(const Batch& batch) override;
 
  private:
-  void encode(const Batch& batch, StepOutput& output);
   AttentionInput layout(const Batch& batch) const;
   at::Tensor token_ids(const Batch& batch) const;
   void splice(const Batch& batch, at::Tensor& h, AttentionInput& input, StepOutput& output) const;
@@ -46,9 +45,7 @@ class TorchExecutor : public ModelExecutor {
   std::unique_ptr<VisionLanguageModel> model_;
   Options options_;
   KVCache cache_;
-  // Visual tokens [len, H] (or what layers look at, [len, width]) that the scheduler has not
-  // evicted.
-  std::unordered_map<ContentHash, at::Tensor> encoded_;
+  EncoderOutputs encoded_;
   Sampler sampler_;
   bool thread_ready_ = false;
 };

@@ -88,6 +88,9 @@ std::vector<prometheus::MetricFamily> engine_families(const EngineStats& stats,
               stats.encoder_hits + stats.encoder_misses);
   out.counter("saccade_encoder_cache_hits_total", "Encoder outputs found in the cache.",
               stats.encoder_hits);
+  out.counter("saccade_tower_cache_hits_total",
+              "Encoder outputs made for another question to a picture whose tower output was kept.",
+              stats.tower_hits);
   out.counter("saccade_num_preemptions_total", "Sequences preempted.", stats.preemptions);
   out.counter("saccade_draft_tokens_total", "Guesses of next tokens that were computed.",
               stats.draft_tokens);

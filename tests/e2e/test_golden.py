@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from conftest import blank_png, with_data_urls
-from server_process import golden
+from server_process import Server, golden
 
 GREEDY = {"temperature": 0, "max_tokens": 16, "logprobs": True, "top_logprobs": 5}
 
@@ -51,6 +51,19 @@ def test_chat_equals_reference(model, request):
         answer = client.chat.completions.create(
             model="", messages=with_data_urls(case["messages"]), extra_body={"ignore_eos": True}, **GREEDY)
         check_answer(answer, case, model)
+
+
+def test_another_question_to_a_picture_skips_the_tower():
+    server = Server("instructblip")
+    first, second = cases("instructblip")[:2]
+    with openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0) as client:
+        for case in (first, second, first):
+            answer = client.chat.completions.create(model="", messages=with_data_urls(case["messages"]), **GREEDY,
+                                                    extra_body={"ignore_eos": True})
+            check_answer(answer, case)
+    assert server.metric("saccade_tower_cache_hits_total") == 1
+    assert server.metric("saccade_encoder_cache_queries_total") == 2  # the third found its prompt's blocks
+    assert server.stop() == 0
 
 
 def test_all_cases_at_once_equal_reference(llava):

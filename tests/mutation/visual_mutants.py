@@ -1,6 +1,6 @@
 """Deliberate bugs of the families between tower and decoder, LLaVA's apart (mutants.py says how they are written)."""
 
-from mutant import BATCHED, STAGES, mutants_in as _in
+from mutant import BATCHED, CORE, STAGES, mutants_in as _in
 
 NAVIT = _in(
     "engine/models/vit.cc",
@@ -122,8 +122,8 @@ INSTRUCTBLIP = _in(
     (
         "qformer_no_text",
         "Q-Former without the instruction",
-        "qformer_(image.index_select(0, chosen), ids)",
-        "qformer_(image.index_select(0, chosen), ids.narrow(1, 0, 0))",
+        "qformer_(image, ids)",
+        "qformer_(image, ids.narrow(1, 0, 0))",
     ),
 ) + _in(
     "engine/models/blip.cc",
@@ -131,9 +131,44 @@ INSTRUCTBLIP = _in(
     (
         "blip_batch_mixed_up",
         "pictures of one batch get each other's visual tokens",
-        "for (const Frame& frame : frames) rows.push_back(frame.row);",
-        "for (const Frame& frame : frames) rows.push_back(&frame - frames.data());",
+        "images.push_back(towers[frame.input].narrow(0, frame.part, 1));",
+        "images.push_back(towers[&frame - frames.data()].narrow(0, frame.part, 1));",
     ),
 )
 
-VISUAL = [*NAVIT, *IDEFICS3, *MINIGPT, *MEDVINT, *INSTRUCTBLIP]
+TOWERS = _in(
+    "engine/runtime/encoder_outputs.cc",
+    (("encoder_outputs_test", ""),),
+    (
+        "tower_not_evicted",
+        "what was dropped of a picture is taken again",
+        "for (const ContentHash& picture : batch.evict_towers) towers_.erase(picture);",
+        "",
+    ),
+    (
+        "tower_not_kept",
+        "another question runs the tower again",
+        "if (task.tower == Tower::kKept) towers_[picture] = each.back().clone();",
+        "",
+    ),
+) + _in(
+    "engine/core/scheduler.cc",
+    (CORE,),
+    (
+        "tower_of_another_picture",
+        "a step runs more towers than it may",
+        "return towers_left_ > 0 || tower_cache_.contains(input.media->hash);",
+        "return true;",
+    ),
+) + _in(
+    "engine/core/scheduler_commit.cc",
+    (CORE,),
+    (
+        "tower_of_failed_picture",
+        "the tower's output for a picture that failed is trusted",
+        "if (task.tower == Tower::kPassing) return;",
+        "return;",
+    ),
+)
+
+VISUAL = [*TOWERS, *NAVIT, *IDEFICS3, *MINIGPT, *MEDVINT, *INSTRUCTBLIP]

@@ -121,7 +121,10 @@ StepOutput FakeExecutor::execute(const Batch& batch) try {
   check_budgets(batch);
   if (happens(faults_.throws)) {
     // The outputs it was to drop are still there, those it was to make are not to be trusted.
-    for (const EncodeTask& task : batch.encode) resident_.erase(task.input->key);
+    for (const EncodeTask& task : batch.encode) {
+      resident_.erase(task.input->key);
+      towers_.erase(task.input->media->hash);
+    }
     for (const BatchEntry& entry : batch.entries) spoil(entry);
     throw std::runtime_error("injected");
   }
@@ -135,6 +138,7 @@ StepOutput FakeExecutor::execute(const Batch& batch) try {
   for (const EncodeTask& task : batch.encode) {
     if (!happens(faults_.encode_failures)) continue;
     resident_.erase(task.input->key);
+    towers_.erase(task.input->media->hash);
     for (size_t i = 0; i < batch.entries.size(); ++i) {
       if (!splices(batch.entries[i], task.input->key)) continue;
       spoil(batch.entries[i]);
@@ -178,8 +182,12 @@ void FakeExecutor::check_budgets(const Batch& batch) const {
   require(!batch.entries.empty(), "a batch without entries");
   require(batch.num_tokens() <= config_.max_num_batched_tokens, "token budget exceeded");
   require(static_cast<int>(batch.entries.size()) <= config_.max_num_seqs, "too many sequences");
-  require(static_cast<int>(batch.encode.size()) <= config_.max_encode_per_step,
-          "encoder budget exceeded");
+  const auto towers = std::count_if(batch.encode.begin(), batch.encode.end(), [](const auto& task) {
+    return task.tower != Tower::kResident;
+  });
+  require(towers <= config_.max_encode_per_step, "encoder budget exceeded");
+  require(static_cast<int>(batch.encode.size()) <= 4 * config_.max_encode_per_step,
+          "connector budget exceeded");
   std::set<RequestId> seen;
   std::set<int> written;
   for (const BatchEntry& entry : batch.entries) {
@@ -199,17 +207,32 @@ void FakeExecutor::check_budgets(const Batch& batch) const {
 
 void FakeExecutor::apply_encoder(const Batch& batch) {
   for (const ContentHash& key : batch.evict) resident_.erase(key);
+  for (const ContentHash& picture : batch.evict_towers) towers_.erase(picture);
   for (const EncodeTask& task : batch.encode) {
     require(!resident_.contains(task.input->key), "a resident output is made again");
     require(std::any_of(batch.entries.begin(), batch.entries.end(),
                         [&](const auto& entry) { return splices(entry, task.input->key); }),
             "an output is made that nobody splices in this step");
     resident_[task.input->key] = rows_of(*task.input);
+    apply_tower(task);
     ++encodes;
   }
   int rows = 0;
   for (const auto& [key, count] : resident_) rows += count;
   require(rows <= config_.encoder_cache_tokens, "the encoder cache is over its capacity");
+  rows = 0;
+  for (const auto& [picture, count] : towers_) rows += count;
+  require(rows <= config_.tower_cache_tokens, "the tower cache is over its capacity");
+}
+
+void FakeExecutor::apply_tower(const EncodeTask& task) {
+  const ContentHash& picture = task.input->media->hash;
+  const bool resident = towers_.contains(picture);
+  require(resident == (task.tower == Tower::kResident),
+          "a tower output is not where it is said to be");
+  if (resident) return;
+  ++tower_runs;
+  if (task.tower == Tower::kKept) towers_[picture] = config_.tower_rows * task.input->media->frames;
 }
 
 void FakeExecutor::check_entry(const BatchEntry& entry) const {

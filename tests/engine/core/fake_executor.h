@@ -43,12 +43,14 @@ class FakeExecutor : public ModelExecutor {
 
   int steps = 0;
   int encodes = 0;
+  int tower_runs = 0;
   int tokens = 0;         // positions computed
   std::string violation;  // the first one, for tests whose executor is behind a thread
 
  private:
   void check_budgets(const Batch& batch) const;
   void apply_encoder(const Batch& batch);
+  void apply_tower(const EncodeTask& task);
   void check_entry(const BatchEntry& entry) const;
   void compute(const BatchEntry& entry);
   void describe_prompt(const BatchEntry& entry, EntryDetails& details);
@@ -64,6 +66,7 @@ class FakeExecutor : public ModelExecutor {
   std::vector<uint64_t> memory_;                   // [num_blocks * block_size]
   std::unordered_map<RequestId, int> pooled_;      // positions seen of requests that pool
   std::unordered_map<ContentHash, int> resident_;  // encoder outputs: rows
+  std::unordered_map<ContentHash, int> towers_;    // tower outputs by picture: rows
 };
 
 // What the model sees of positions [0, count), of which prompt_length are prompt: [count] digests.

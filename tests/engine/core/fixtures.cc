@@ -31,6 +31,14 @@ EncoderInput picture(int name, int rows) {
   return input;
 }
 
+EncoderInput asked(EncoderInput input, int question) {
+  Sha256 hash;
+  hash.update(input.media->hash);
+  hash.update_u32(static_cast<uint32_t>(question));
+  input.key = hash.finish();
+  return input;
+}
+
 Request make_request(RequestId id, std::vector<TokenId> prompt, int max_tokens) {
   Request request;
   request.id = id;

@@ -16,6 +16,9 @@ SchedulerConfig small_config();
 // A picture of `rows` visual tokens, its key made of `name`.
 EncoderInput picture(int name, int rows);
 
+// The same picture for another question, which its encoder output depends on.
+EncoderInput asked(EncoderInput input, int question);
+
 Request make_request(RequestId id, std::vector<TokenId> prompt, int max_tokens);
 
 // Puts picture `input` at prompt position `position`; its placeholders overwrite the prompt there.

@@ -22,14 +22,16 @@ class Scenario {
  public:
   explicit Scenario(uint64_t seed) : random_(seed), bench_(random_config(), random_faults(seed)) {
     for (int i = 0; i < 3; ++i) pictures_.push_back(picture(i, between(1, 6)));
+    for (int i = 0; i < 2; ++i) pictures_.push_back(asked(pictures_[i], between(1, 2)));
     for (int i = 0; i < 2; ++i) shared_.push_back(random_ids(between(0, 24)));
   }
 
   void run();
 
   static inline uint64_t accepted_total = 0, preemptions_total = 0, prefix_hits_total = 0,
-                         encoder_hits_total = 0, refused_total = 0, failed_total = 0,
-                         cancelled_total = 0, steps_total = 0, right_guesses_total = 0;
+                         encoder_hits_total = 0, tower_hits_total = 0, refused_total = 0,
+                         failed_total = 0, cancelled_total = 0, steps_total = 0,
+                         right_guesses_total = 0;
 
  private:
   struct Client {
@@ -76,6 +78,8 @@ SchedulerConfig Scenario::random_config() {
   config.max_model_len = between(20, 80);
   config.max_encode_per_step = between(1, 2);
   config.encoder_cache_tokens = between(4, 14);
+  config.tower_rows = chance(60) ? between(1, 3) : 0;
+  config.tower_cache_tokens = between(0, 8);
   config.vocab_size = between(6, 20);
   config.prefix_caching = chance(85);
   if (chance(70)) config.eos_ids = {0};
@@ -128,7 +132,7 @@ Request Scenario::random_request() {
 void Scenario::splice_pictures(Request& request) {
   int position = between(0, 6);
   for (int count = between(1, 3); count > 0; --count) {
-    const int which = between(0, 2);
+    const int which = between(0, 4);
     const int rows = pictures_[which].media->height;
     const int cut = chance(30) ? between(1, rows) : rows;
     const int gap = between(0, 3);
@@ -153,7 +157,7 @@ void Scenario::look_at_pictures(Request& request) {
     const bool to_the_end = count == 1 && chance(70);
     const int length = to_the_end ? size - position : between(1, std::min(6, size - position));
     MediaSpan span{position, length, static_cast<int>(request.media.size()), 0};
-    request.media.push_back(pictures_[between(0, 2)]);
+    request.media.push_back(pictures_[between(0, 4)]);
     span.memory_rows = request.media.back().media->height;
     request.spans.push_back(span);
     position += length + (chance(30) ? between(1, 3) : 0);
@@ -246,6 +250,7 @@ void Scenario::check_end() {
   bench_.scheduler.blocks().check();
   REQUIRE(bench_.scheduler.blocks().num_used() == 0);
   REQUIRE(bench_.scheduler.encoder_cache().references() == 0);
+  REQUIRE(bench_.scheduler.tower_cache().references() == 0);
   const EngineStats stats = bench_.scheduler.stats();
   REQUIRE(stats.ended() == clients_.size());
   uint64_t by_reason[5] = {};
@@ -282,6 +287,7 @@ void Scenario::check_end() {
   preemptions_total += stats.preemptions;
   prefix_hits_total += stats.prefix_hit_tokens;
   encoder_hits_total += stats.encoder_hits;
+  tower_hits_total += stats.tower_hits;
   failed_total += stats.ended_error;
   cancelled_total += stats.ended_cancelled;
   right_guesses_total += stats.accepted_drafts;
@@ -305,12 +311,14 @@ TEST_CASE("random scenarios hold the scheduler's invariants") {
                    << ", preempted " << Scenario::preemptions_total << ", cancelled "
                    << Scenario::cancelled_total << ", failed " << Scenario::failed_total
                    << ", prefix tokens hit " << Scenario::prefix_hits_total << ", encoder hits "
-                   << Scenario::encoder_hits_total << ", steps " << Scenario::steps_total);
+                   << Scenario::encoder_hits_total << ", tower hits " << Scenario::tower_hits_total
+                   << ", steps " << Scenario::steps_total);
   CHECK(Scenario::accepted_total > 40000);
   CHECK(Scenario::right_guesses_total > 400);
   CHECK(Scenario::preemptions_total > 1000);
   CHECK(Scenario::prefix_hits_total > 50000);
   CHECK(Scenario::encoder_hits_total > 1000);
+  CHECK(Scenario::tower_hits_total > 1000);
   CHECK(Scenario::cancelled_total > 1000);
   CHECK(Scenario::failed_total > 1000);
 }
