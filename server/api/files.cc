@@ -7,6 +7,7 @@
 #include "server/api/file_part.h"
 #include "server/api/list_page.h"
 #include "server/api/messages.h"
+#include "server/ascii_case.h"
 #include "server/http/multipart.h"
 #include "server/media/image_probe.h"
 
@@ -15,12 +16,6 @@ namespace {
 
 // The longest lifetime a client may ask for [s], under OpenAI's and under Anthropic's name for it.
 constexpr int kLongest = 2'592'000, kLongestOfMessages = 7'776'000;
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return lower;
-}
 
 std::string text_type(const std::string& filename) {
   constexpr std::pair<const char*, const char*> kTypes[] = {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <sstream>
 
+#include "server/ascii_case.h"
+
 namespace saccade::api {
 namespace {
 
@@ -193,9 +195,7 @@ Json openapi_document(const std::vector<RouteDoc>& routes, const ModelLimits& li
     if (!route.body.empty() || route.form) operation["requestBody"] = body_of(route, limits);
     operation["responses"] = answers_of(route);
     if (!route.needs_key) operation["security"] = Json::array();
-    std::string method = route.method;
-    for (char& c : method) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    paths[route.path][method] = std::move(operation);
+    paths[route.path][lower_case(route.method)] = std::move(operation);
   }
   const Json key = {{"type", "http"}, {"scheme", "bearer"}};
   return {{"openapi", "3.1.0"},

@@ -8,6 +8,8 @@
 #include <array>
 #include <cstring>
 
+#include "server/ascii_case.h"
+
 namespace saccade {
 namespace {
 
@@ -57,9 +59,8 @@ std::string part(CURLU* url, CURLUPart which, unsigned flags = 0) {
   return copy;
 }
 
-bool matches(const std::string& host, std::string domain) {
-  std::transform(domain.begin(), domain.end(), domain.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+bool matches(const std::string& host, const std::string& allowed) {
+  const std::string domain = lower_case(allowed);
   if (!domain.starts_with("*.")) return host == domain;
   return host.size() > domain.size() - 1 && host.ends_with(domain.substr(1));
 }
@@ -83,10 +84,8 @@ Result<MediaUrl> MediaUrl::parse(const std::string& text, const FetchPolicy& pol
     return invalid_argument("a picture is fetched by http or https alone");
   }
   curl_url_set(url, CURLUPART_FRAGMENT, nullptr, 0);
-  result.host_ = part(url, CURLUPART_HOST);
+  result.host_ = lower_case(part(url, CURLUPART_HOST));
   result.port_ = part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-  std::transform(result.host_.begin(), result.host_.end(), result.host_.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (!result.host_.empty() && result.host_.back() == '.') result.host_.pop_back();
   const bool allowed =
       std::any_of(policy.domains.begin(), policy.domains.end(),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/ascii_case.h"
 #include "server/media/image_decoder.h"
 #include "server/media/media_loader.h"
 #include "server/media/sha256.h"
@@ -17,12 +18,6 @@ bool is_video_type(std::string_view type) {
       "video/x-msvideo", "video/avi",   "video/msvideo",    "image/gif",
       "video/vnd.avi",   "video/x-m4v", "video/gif"};
   return std::find(std::begin(kTypes), std::end(kTypes), type) != std::end(kTypes);
-}
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return lower;
 }
 
 // Everything between the commas, each a picture in base64.
