@@ -23,8 +23,11 @@ struct FloatTileUnit {
   using Weight = float;  // of queries and softmax weights in a tile
   static constexpr int kPerStep = 1;
 
-  static inline void pack_key(const T* key, int head_dim, int column, uint32_t* out) {
-    for (int d = 0; d < head_dim; ++d) {
+  // kLanes steps of a key from `step` on.
+  static inline Vec steps(const T* key, int step) { return load(key + step); }
+  // The key's steps from `step` on into their column.
+  static inline void pack_key(const T* key, int head_dim, int step, int column, uint32_t* out) {
+    for (int d = step; d < head_dim; ++d) {
       const float value = load_one(key + d);
       std::memcpy(out + d * kTileKeys + column, &value, sizeof value);
     }
@@ -57,8 +60,13 @@ struct PairTileUnit {
   using Weight = Bf16;
   static constexpr int kPerStep = 2;
 
-  static inline void pack_key(const Bf16* key, int head_dim, int column, uint32_t* out) {
-    for (int d = 0; d + 1 < head_dim; d += 2) {
+  static inline Vec steps(const Bf16* key, int step) {
+    Vec pairs;
+    std::memcpy(&pairs, key + step * 2, sizeof pairs);
+    return pairs;
+  }
+  static inline void pack_key(const Bf16* key, int head_dim, int step, int column, uint32_t* out) {
+    for (int d = step * 2; d + 1 < head_dim; d += 2) {
       std::memcpy(out + d / 2 * kTileKeys + column, key + d, 4);
     }
     if (head_dim % 2 != 0) out[head_dim / 2 * kTileKeys + column] = key[head_dim - 1];
@@ -217,11 +225,35 @@ class QueryTile {
           run_at<T>(args_, sequence_, args_.k_pool, task_.kv_head, key + i, key + count);
       const KeyRun<T> values =
           run_at<T>(args_, sequence_, args_.v_pool, task_.kv_head, key + i, key + count);
+      pack_keys(keys, i);
       for (int j = 0; j < keys.count; ++j, ++i) {
-        const int64_t at = j * args_.kv_strides.key;
-        Unit::pack_key(keys.data + at, d, i, keys_);
-        Unit::pack_value(values.data + at, d, i, width_, values_);
+        Unit::pack_value(values.data + j * args_.kv_strides.key, d, i, width_, values_);
       }
+    }
+  }
+
+  // A run of keys into the columns from `column` on, in squares of kLanes keys and steps.
+  void pack_keys(const KeyRun<T>& run, int column) {
+    const int64_t stride = args_.kv_strides.key;
+    const int square_steps = args_.head_dim / Unit::kPerStep / kLanes * kLanes;
+    int key = 0;
+    for (; key + kLanes <= run.count; key += kLanes) {
+      for (int step = 0; step < square_steps; step += kLanes) {
+        Vec rows[kLanes];
+        for (int i = 0; i < kLanes; ++i) {
+          rows[i] = Unit::steps(run.data + (key + i) * stride, step);
+        }
+        transpose(rows);
+        for (int i = 0; i < kLanes; ++i) {
+          std::memcpy(keys_ + (step + i) * kTileKeys + column + key, &rows[i], sizeof rows[i]);
+        }
+      }
+      for (int i = key; i < key + kLanes; ++i) {
+        Unit::pack_key(run.data + i * stride, args_.head_dim, square_steps, column + i, keys_);
+      }
+    }
+    for (; key < run.count; ++key) {
+      Unit::pack_key(run.data + key * stride, args_.head_dim, 0, column + key, keys_);
     }
   }
 

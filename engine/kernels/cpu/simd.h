@@ -168,6 +168,29 @@ static inline float reduce_max(Vec v) {
   return best;
 }
 
+template <int Distance>
+static inline void transpose_pairs(Vec (&rows)[kLanes]) {
+  IVec low, high;  // lanes of two rows, the second one's behind the first one's
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = (i & Distance) != 0 ? kLanes + i - Distance : i;
+    high[i] = (i & Distance) != 0 ? kLanes + i : i + Distance;
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    if ((i & Distance) != 0) continue;
+    const Vec a = rows[i], b = rows[i + Distance];
+    rows[i] = __builtin_shuffle(a, b, low);
+    rows[i + Distance] = __builtin_shuffle(a, b, high);
+  }
+}
+
+// Lane j of row i becomes lane i of row j. Words move as they are, whatever they hold.
+static inline void transpose(Vec (&rows)[kLanes]) {
+  transpose_pairs<1>(rows);
+  transpose_pairs<2>(rows);
+  if constexpr (kLanes > 4) transpose_pairs<4>(rows);
+  if constexpr (kLanes > 8) transpose_pairs<8>(rows);
+}
+
 // e^x within 2 units in the last place; 0 below -87.3 (so also for -inf), and for x above 88.3 the
 // value there, which is still finite. NaN stays NaN.
 static inline Vec vexp(Vec x) {
