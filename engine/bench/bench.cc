@@ -5,18 +5,13 @@
 #include <random>
 
 #include "engine/bench/ceiling.h"
+#include "engine/bench/inputs.h"
+#include "engine/bench/requests.h"
 #include "engine/core/scheduler.h"
 #include "engine/layers/step_profile.h"
 
 namespace saccade {
 namespace {
-
-// Sequences of one run that start together.
-struct BenchCase {
-  int batch;
-  int prompt_tokens;
-  int output_tokens;
-};
 
 // As std::snprintf, into a string.
 template <typename... Args>
@@ -30,7 +25,7 @@ double seconds_between(TimePoint a, TimePoint b) {
   return std::chrono::duration<double>(b - a).count();
 }
 
-// Steps of one kind: those with prompt chunks, or those of one token per sequence.
+// Steps of one kind: those with prompt chunks, or those of one token for each of all sequences.
 struct Phase {
   double seconds = 0;  // in the executor
   int64_t tokens = 0;
@@ -44,39 +39,20 @@ struct Phase {
 struct Timing {
   Phase prefill;
   Phase decode;
+  Phase rest;               // decodes of fewer sequences: the others are done
   double host_seconds = 0;  // plan and commit
   double host_share() const {
-    return host_seconds / (host_seconds + prefill.seconds + decode.seconds);
+    return host_seconds / (host_seconds + prefill.seconds + decode.seconds + rest.seconds);
+  }
+  Phase& phase_of(const Batch& plan, int batch) {
+    const int entries = static_cast<int>(plan.entries.size());
+    if (plan.num_tokens() > entries) return prefill;
+    return entries == batch ? decode : rest;
   }
 };
 
-SchedulerConfig scheduler_config(const LoadedModel& model, const BenchConfig& config, int batch) {
-  return {.num_blocks = model.num_blocks,
-          .block_size = model.block_size,
-          .max_num_seqs = batch,
-          .max_num_batched_tokens = std::max(config.max_num_batched_tokens, batch),
-          .max_model_len = model.info.max_model_len,
-          .max_encode_per_step = 1,
-          .encoder_cache_tokens = 1 << 16,
-          .eos_ids = {},
-          .prefix_caching = false,
-          .keys = model.info.keys,
-          .vocab_size = model.info.vocab_size};
-}
-
-Request random_request(const LoadedModel& model, const BenchCase& shape, std::mt19937& random) {
-  std::uniform_int_distribution<TokenId> id(0, model.info.vocab_size - 1);
-  Request request;
-  for (int i = 0; i < shape.prompt_tokens; ++i) request.prompt.push_back(id(random));
-  request.sampling.temperature = 0;
-  request.sampling.max_tokens = shape.output_tokens;
-  request.sampling.ignore_eos = true;
-  request.stream = std::make_shared<TokenStream>();
-  return request;
-}
-
 Timing run_case(const LoadedModel& model, const BenchConfig& config, const BenchCase& shape) {
-  Scheduler scheduler(scheduler_config(model, config, shape.batch));
+  Scheduler scheduler(scheduler_config(model, config.max_num_batched_tokens, shape.batch));
   std::mt19937 random(shape.batch);
   for (int i = 0; i < shape.batch; ++i) {
     Request request = random_request(model, shape, random);
@@ -89,19 +65,29 @@ Timing run_case(const LoadedModel& model, const BenchConfig& config, const Bench
     const Batch& plan = scheduler.plan();
     if (plan.empty()) continue;
     const int tokens = plan.num_tokens();
-    Phase& phase = tokens == static_cast<int>(plan.entries.size()) ? timing.decode : timing.prefill;
+    Phase& phase = timing.phase_of(plan, shape.batch);
     const ProfileCollection collection(phase.profile);
     const TimePoint planned = Clock::now();
     StepOutput output = model.executor->execute(plan);
     const TimePoint executed = Clock::now();
     scheduler.commit(std::move(output));
     timing.host_seconds +=
-        seconds_between(start, planned) + seconds_between(executed, Clock::now());
+        seconds_between(start, planned) + seconds_since(executed);
     phase.seconds += seconds_between(planned, executed);
     phase.tokens += tokens;
     ++phase.steps;
   }
   return timing;
+}
+
+// A GPU's first steps of a size are others: they are recorded (decode_graphs.h), libraries choose
+// their kernels, memory is taken.
+void warm_up(const LoadedModel& model, const BenchConfig& config, const BenchCase& shape) {
+  if (model.device != "cpu") {
+    run_case(model, config, shape);
+  } else if (shape.batch == config.batches.front()) {
+    run_case(model, config, {1, shape.prompt_tokens, 4});
+  }
 }
 
 double share(double value, double ceiling) { return ceiling > 0 ? value / ceiling : 0; }
@@ -172,37 +158,6 @@ Ceiling report_ceiling(const BenchConfig& config, const LoadedModel& model) {
   return ceiling;
 }
 
-// Where pictures keep their own size: the square nearest to 448 pixels that the tower can take.
-ImageSize picture_size(const ModelInfo& info) {
-  if (info.encoder_input.height > 0) return info.encoder_input;
-  constexpr int kSide = 448;
-  for (int distance = 0; distance < kSide; ++distance) {
-    for (const int side : {kSide - distance, kSide + distance}) {
-      MediaLayout layout;
-      layout.original = layout.part = {side, side};
-      if (info.image_tokens(layout) > 0) return layout.part;
-    }
-  }
-  return {kSide, kSide};
-}
-
-EncoderInput random_picture(const ModelInfo& info, int index) {
-  std::mt19937 random(index);
-  std::normal_distribution<float> pixel;
-  auto item = std::make_shared<MediaItem>();
-  const ImageSize size = picture_size(info);
-  item->height = size.height;
-  item->width = size.width;
-  item->pixels.resize(size_t{3} * item->height * item->width);
-  for (float& x : item->pixels) x = pixel(random);
-  EncoderInput input;
-  input.media = item;
-  input.key.bytes[0] = static_cast<uint8_t>(index);
-  input.key.bytes[1] = static_cast<uint8_t>(index >> 8);
-  if (info.instruction_to_connector) input.instruction.assign(16, 1);
-  return input;
-}
-
 // Pictures of `count` requests encoded in one step, all different; averages over the rounds.
 void bench_images(const LoadedModel& model, const BenchConfig& config, const Ceiling& ceiling) {
   constexpr int kRounds = 5;
@@ -242,16 +197,17 @@ void run_bench(const BenchConfig& config) {
                     std::to_string(model.info.max_model_len) + " positions");
   }
   const Ceiling ceiling = config.ceiling ? report_ceiling(config, model) : Ceiling{};
-  run_case(model, config, {1, config.prompt_tokens.front(), 4});  // warm-up
   for (const int prompt : config.prompt_tokens) {
     for (const int batch : config.batches) {
       const BenchCase shape{batch, prompt, config.output_tokens};
+      warm_up(model, config, shape);
       const Timing timing = run_case(model, config, shape);
       (config.json ? print_json : print_text)(shape, timing, ceiling);
       std::fflush(stdout);
     }
   }
   if (config.images > 0 && model.info.max_images > 0) bench_images(model, config, ceiling);
+  if (config.requests > 0) bench_requests(model, config);
 }
 
 }  // namespace saccade

@@ -15,6 +15,7 @@ struct BenchConfig {
   int output_tokens = 64;
   std::vector<int> batches = {1, 8, 16};
   int images = 0;        // pictures encoded in one step, timed apart
+  int requests = 0;      // complete requests with a picture each (requests.h)
   bool ceiling = false;  // measure the machine first and report shares of it
   int max_num_batched_tokens = 512;
   bool json = false;

@@ -11,18 +11,22 @@ namespace {
 constexpr const char* kUsage =
     "usage: bench MODEL [--prompt-tokens N]... [--output-tokens N] [--batch N]... [--images "
     "N]\n"
+    "             [--requests N] [--graph-rows N]\n"
     "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
     "             [--quantization auto|none|int8|int4]\n"
     "             [--max-num-batched-tokens N] [--ceiling] [--json]\n";
 
-int positive(const std::string& option, const std::string& text) {
+int count(const std::string& option, const std::string& text, int least = 0) {
   char* end = nullptr;
   const long value = std::strtol(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value < 1 || value > 1 << 24) {
-    throw std::invalid_argument(option + ": expected a positive number, got \"" + text + "\"");
+  if (text.empty() || *end != '\0' || value < least || value > 1 << 24) {
+    throw std::invalid_argument(option + ": expected a number from " + std::to_string(least) +
+                                " on, got \"" + text + "\"");
   }
   return static_cast<int>(value);
 }
+
+int positive(const std::string& option, const std::string& text) { return count(option, text, 1); }
 
 DtypeKind dtype(const std::string& text) {
   if (text == "auto") return DtypeKind::kAuto;
@@ -74,6 +78,10 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
       batches.push_back(positive(option, value));
     else if (option == "--images")
       config.images = positive(option, value);
+    else if (option == "--requests")
+      config.requests = positive(option, value);
+    else if (option == "--graph-rows")
+      config.model.max_graph_rows = count(option, value);
     else if (option == "--threads")
       config.model.num_threads = positive(option, value);
     else if (option == "--max-num-batched-tokens")

@@ -12,6 +12,9 @@ struct PagedSequence {
   int32_t query_length;    // rows, >= 1
   int32_t context_length;  // keys its last query sees; causal: itself among them, >= query_length
   const int32_t* blocks;   // [ceil(context_length / block_size)] physical blocks
+  // Of these keys, how many no kernel of this step writes: a GPU may read them ahead of the step's
+  // own. 0 is always right.
+  int32_t cached_length = 0;
 };
 
 // How far apart keys lie, in elements; the elements of one key lie behind each other.

@@ -251,27 +251,20 @@ const std::vector<float>& Rope::dynamic_frequencies(int64_t length) const {
   return dynamic_freq_;
 }
 
-at::Tensor Rope::tables(const std::vector<RopePosition>& tokens, at::Device device) const {
-  const bool one_set = config_.kind != RopeConfig::Kind::kDynamic && long_freq_.empty();
-  if (device.is_cpu() || !one_set) return host_tables(tokens).to(device);
-  return device_tables(tokens, device);
+at::Tensor Rope::tables(const std::vector<RopePosition>& tokens, const at::Tensor& axes) const {
+  if (!axes.defined()) return host_tables(tokens);
+  return made_of_axes() ? device_tables(axes) : upload(host_tables(tokens), axes.device());
 }
 
 // Where all tokens turn by the same frequencies a GPU makes the tables itself: thousands of cosines
 // are nothing to it.
-at::Tensor Rope::device_tables(const std::vector<RopePosition>& tokens, at::Device device) const {
+at::Tensor Rope::device_tables(const at::Tensor& axes) const {
   if (!device_freq_.defined()) {
-    device_freq_ = at::tensor(inv_freq_, at::kFloat).to(device);
-    device_axes_ = at::tensor(axis_of_, at::kInt).to(device);
+    device_freq_ = at::tensor(inv_freq_, at::kFloat).to(axes.device());
+    device_axes_ = at::tensor(axis_of_, at::kInt).to(axes.device());
   }
-  const auto count = static_cast<int64_t>(tokens.size());
-  const at::Tensor host = at::empty({count, 3}, at::kFloat);
-  float* axes = host.data_ptr<float>();
-  for (const RopePosition& token : tokens) {
-    for (const int64_t axis : token.axes) *axes++ = static_cast<float>(axis);
-  }
-  const at::Tensor places = upload(host, device).index_select(1, device_axes_);
-  const at::Tensor angles = places.mul(device_freq_);  // [num_tokens, rotary_dim / 2]
+  const at::Tensor places = axes.index_select(1, device_axes_);  // [num_tokens, rotary_dim / 2]
+  const at::Tensor angles = places.mul(device_freq_);
   return at::stack({at::cos(angles), at::sin(angles)}).mul_(config_.attention_factor);
 }
 

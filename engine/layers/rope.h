@@ -63,12 +63,15 @@ class Rope {
  public:
   explicit Rope(const RopeConfig& config);
 
-  // cos and sin for a step's tokens: [2, num_tokens, rotary_dim / 2] float32 on `device`.
-  at::Tensor tables(const std::vector<RopePosition>& tokens, at::Device device) const;
+  // cos and sin for a step's tokens: [2, num_tokens, rotary_dim / 2] float32 on the device of
+  // `axes` [num_tokens, 3], where the tokens' RopePosition::axes lie; on the CPU without it.
+  at::Tensor tables(const std::vector<RopePosition>& tokens, const at::Tensor& axes) const;
+  // True where a GPU makes the tables of `axes` alone.
+  bool made_of_axes() const { return !config_.depends_on_length(); }
 
  private:
   at::Tensor host_tables(const std::vector<RopePosition>& tokens) const;
-  at::Tensor device_tables(const std::vector<RopePosition>& tokens, at::Device device) const;
+  at::Tensor device_tables(const at::Tensor& axes) const;
   const std::vector<float>& frequencies(const RopePosition& place) const;
   const std::vector<float>& dynamic_frequencies(int64_t length) const;
 

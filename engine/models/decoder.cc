@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -187,19 +188,23 @@ at::Tensor Decoder::enter(at::Tensor h, const AttentionInput& input) const {
   if (project_in_) h = (*project_in_)(h);
   if (config_.input_scale != 1) h = h * at::scalar_tensor(config_.input_scale, h.options());
   if (config_.positions != PositionKind::kLearned) return h;
+  if (input.device.indices.defined()) {
+    return h + positions_.index_select(0, input.device.indices + config_.position_offset);
+  }
   std::vector<int64_t> rows;
   rows.reserve(input.positions.size());
   for (const RopePosition& place : input.positions) {
     rows.push_back(place.index + config_.position_offset);
   }
-  return h + positions_.index_select(0, upload(at::tensor(rows, at::kLong), h.device()));
+  return h + positions_.index_select(0, at::tensor(rows, at::kLong));
 }
 
-Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input, at::Device device) const {
+Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input) const {
   RopeTables tables;
   if (!rope_) return tables;
-  tables.full = rope_->tables(input.positions, device);
-  tables.sliding = sliding_rope_ ? sliding_rope_->tables(input.positions, device) : tables.full;
+  const at::Tensor& axes = input.device.axes;
+  tables.full = rope_->tables(input.positions, axes);
+  tables.sliding = sliding_rope_ ? sliding_rope_->tables(input.positions, axes) : tables.full;
   return tables;
 }
 
@@ -245,7 +250,7 @@ at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x,
 }
 
 at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const {
-  const RopeTables rope = rope_tables(input, h.device());
+  const RopeTables rope = rope_tables(input);
   h = enter(std::move(h), input);
   if (inserts_.front()) h = (*inserts_.front())(h, input);
   at::Tensor x = config_.norm_first ? layers_.front().attention_norm(h) : h;
@@ -273,6 +278,16 @@ at::Tensor Decoder::next_input(size_t layer, at::Tensor& h, const at::Tensor& ch
   if (!inserts_[layer]) return norm.add(h, changed);
   h = (*inserts_[layer])(h + changed, input);
   return norm(h);
+}
+
+bool Decoder::reads_layout_only() const {
+  const auto absent = [](const auto& insert) { return insert == nullptr; };
+  const bool plain = std::all_of(inserts_.begin(), inserts_.end(), absent) &&
+                     std::all_of(layers_.begin(), layers_.end(), [&](const Layer& layer) {
+                       return absent(layer.before_attention) && absent(layer.insert);
+                     });
+  return plain && (!rope_ || rope_->made_of_axes()) &&
+         (!sliding_rope_ || sliding_rope_->made_of_axes());
 }
 
 void Decoder::insert_before(int layer, std::shared_ptr<const DecoderInsert> insert) {

@@ -67,6 +67,8 @@ class Decoder {
   }
   const DecoderConfig& config() const { return config_; }
   bool prefix_cacheable() const { return !config_.rope.depends_on_length(); }
+  // VisionLanguageModel::reads_layout_only().
+  bool reads_layout_only() const;
 
  private:
   struct Layer {
@@ -96,7 +98,7 @@ class Decoder {
 
   void make_positions(const WeightScope& stem);
   at::Tensor enter(at::Tensor h, const AttentionInput& input) const;
-  RopeTables rope_tables(const AttentionInput& input, at::Device device) const;
+  RopeTables rope_tables(const AttentionInput& input) const;
   void normalize_queries_and_keys(const Layer& layer, at::Tensor& qkv) const;
   at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
                     const AttentionInput& input, const LayerCache& cache) const;

@@ -17,6 +17,7 @@ class DecoderModel : public VisionLanguageModel {
 
   CacheShape cache_shape() const override { return decoder_.cache_shape(); }
   bool prefix_cacheable() const override { return decoder_.prefix_cacheable(); }
+  bool reads_layout_only() const override { return decoder_.reads_layout_only(); }
   at::Tensor embed(const at::Tensor& ids) override { return decoder_.embed(ids); }
   at::Tensor forward(at::Tensor h, const AttentionInput& input, KVCache& cache) override {
     return decoder_.forward(std::move(h), input, cache);

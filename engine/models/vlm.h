@@ -31,6 +31,11 @@ class VisionLanguageModel {
   // False where a block's keys depend on more than the tokens before it (dynamic rope).
   virtual bool prefix_cacheable() const = 0;
 
+  // Whether all that embed(), forward() and logits() read of a step without media and adapters lies
+  // in AttentionInput::device, and their work is the same for every step of as many tokens: it can
+  // then be repeated without them (decode_graphs.h).
+  virtual bool reads_layout_only() const { return false; }
+
   // Visual tokens of each input, [len, H]. Throws std::invalid_argument for pixels of a wrong size.
   virtual std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>& inputs) = 0;
   // The two halves of encode() where ModelInfo::tower_rows says that the first is kept: what of

@@ -129,7 +129,7 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
         std::move(built.model),
         TorchExecutor::Options{placement, loaded.num_blocks, options.block_size,
                                options.num_threads, loaded.info.eos_ids,
-                               loaded.info.keys.answer_shift});
+                               loaded.info.keys.answer_shift, options.max_graph_rows});
   } catch (const c10::Error& error) {
     throw LoadError(path.string() + ": " + error.what_without_backtrace());
   }

@@ -26,6 +26,8 @@ struct ModelOptions {
   int64_t kv_cache_bytes = 0;  // 0: chosen from the model's length and max_num_seqs
   double kv_cache_fraction = 0;
   int max_num_seqs = 64;
+  // Decode steps of up to so many sequences are recorded as CUDA graphs; 0: none. GPU alone.
+  int max_graph_rows = 256;
   int max_model_len = 0;  // 0: the model's own
   // PEFT LoRA folders; a request chooses one by its place in this list, from 1 on.
   std::vector<std::filesystem::path> adapters;

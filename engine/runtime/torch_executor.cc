@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -23,6 +24,19 @@ bool failed(const StepOutput& output, size_t entry) {
                      [&](const auto& failure) { return failure.first == static_cast<int>(entry); });
 }
 
+// Every entry computes its last known token, which is a word, and wants the next one alone.
+bool decodes_only(const Batch& batch) {
+  return std::all_of(batch.entries.begin(), batch.entries.end(), [](const BatchEntry& entry) {
+    const bool at_media =
+        std::any_of(entry.spans.begin(), entry.spans.end(), [&](const MediaSpan& span) {
+          return span.looks() ||
+                 (span.position <= entry.start && entry.start < span.position + span.length);
+        });
+    return entry.length == 1 && entry.samples && entry.drafts == 0 && entry.adapter == 0 &&
+           entry.score_end <= entry.score_begin && entry.pooling == Pooling::kNone && !at_media;
+  });
+}
+
 }  // namespace
 
 TorchExecutor::TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options options)
@@ -30,6 +44,7 @@ TorchExecutor::TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options
       options_(std::move(options)),
       cache_(make_kv_cache(model_->cache_shape(), options_.num_blocks, options_.block_size,
                            options_.placement.dtype, options_.placement.device)),
+      graphs_(*model_, cache_, options_.max_graph_rows),
       sampler_(options_.eos_ids) {}
 
 StepOutput TorchExecutor::execute(const Batch& batch) {
@@ -45,7 +60,18 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
   if (batch.entries.empty()) return output;
 
   AttentionInput input = layout(batch);
-  at::Tensor h = model_->embed(token_ids(batch));
+  const std::vector<int32_t> ids = token_ids(batch);
+  if (decodes_only(batch)) {
+    if (const at::Tensor logits = graphs_.run(ids, input); logits.defined()) {
+      std::vector<size_t> all(batch.entries.size());
+      std::iota(all.begin(), all.end(), size_t{0});
+      choose(batch, logits, all, output);
+      return output;
+    }
+  }
+  input.device = upload_layout(ids, input, options_.placement.device);
+  const bool on_device = input.device.ids.defined();
+  at::Tensor h = model_->embed(on_device ? input.device.ids : at::tensor(ids, at::kInt));
   splice(batch, h, input, output);
   h = model_->forward(std::move(h), input, cache_);
   sample(batch, h, output);
@@ -67,8 +93,8 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
     for (int part = 0; part < parts; ++part) {
       const int rows = entry.length / parts;
       if (entry.adapter > 0) input.adapters.push_back({entry.adapter, first_row + part, rows});
-      input.sequences.push_back(
-          {first_row + part, rows, entry.start + part + rows, entry.block_table.data()});
+      input.sequences.push_back({first_row + part, rows, entry.start + part + rows,
+                                 entry.block_table.data(), entry.start});
     }
     if (!entry.media.empty()) input.with_media.push_back({first_row, entry.length});
     GridPositions places(entry.spans, entry.prompt_length, options_.answer_shift);
@@ -80,17 +106,13 @@ AttentionInput TorchExecutor::layout(const Batch& batch) const {
       input.positions.push_back({places.at(p), p, computed, known});
     }
   }
-  if (!options_.placement.device.is_cpu()) {
-    input.device =
-        upload_layout(input.slots, input.sequences, input.block_size, options_.placement.device);
-  }
   return input;
 }
 
 // [num_tokens]; visual positions hold 0, because a placeholder may lie beyond the embedding.
-at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
-  at::Tensor ids = at::empty({batch.num_tokens()}, at::kInt);
-  int32_t* row = ids.data_ptr<int32_t>();
+std::vector<int32_t> TorchExecutor::token_ids(const Batch& batch) const {
+  std::vector<int32_t> ids(static_cast<size_t>(batch.num_tokens()));
+  int32_t* row = ids.data();
   for (const BatchEntry& entry : batch.entries) {
     const auto chunk = entry.tokens.subspan(entry.start, entry.length);
     std::copy(chunk.begin(), chunk.end(), row);
@@ -102,7 +124,7 @@ at::Tensor TorchExecutor::token_ids(const Batch& batch) const {
     }
     row += entry.length;
   }
-  return upload(ids, options_.placement.device);
+  return ids;
 }
 
 // Overwrites the rows of h that belong to visual positions with the encoder's output, and notes
@@ -146,10 +168,10 @@ bool TorchExecutor::splice_span(const BatchEntry& entry, const MediaSpan& span, 
   return true;
 }
 
-// Rows [n, H] -> logits [n, V] in float32 on the CPU.
+// Rows [n, H] -> logits [n, V].
 at::Tensor TorchExecutor::head(const at::Tensor& rows) const {
   const ProfileScope scope(KernelClass::kHead);
-  return download(model_->logits(rows));
+  return model_->logits(rows);
 }
 
 // What requests want of their prompts' hidden states: log-probabilities and pooled vectors.
@@ -194,7 +216,7 @@ std::vector<PromptLogprob> TorchExecutor::score(const BatchEntry& entry, const a
   for (int first = entry.score_begin; first < entry.score_end; first += kRowsAtATime) {
     const int length = std::min(kRowsAtATime, entry.score_end - first);
     const at::Tensor picked = rows.narrow(0, first - 1 - entry.start, length);
-    const at::Tensor logits = head(picked);
+    const at::Tensor logits = download(head(picked));
     const auto vocab = static_cast<size_t>(logits.size(1));
     for (int n = 0; n < length; ++n) {
       const std::span<const float> values(
@@ -220,10 +242,17 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   }
   if (rows.empty()) return;
   const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
-  const at::Tensor picked =
-      all ? h : h.index_select(0, upload(at::tensor(rows, at::kLong), h.device()));
-  if (picked.is_cuda() && has_kernels(picked) && take_best(batch, picked, owners, output)) return;
-  const at::Tensor logits = head(picked);
+  choose(
+      batch,
+      head(all ? h : h.index_select(0, upload(at::tensor(rows, at::kLong), h.device()))),
+      owners, output);
+}
+
+// `table` [rows that sample, V]: the logits of the entries `owners`, one behind the other.
+void TorchExecutor::choose(const Batch& batch, const at::Tensor& table,
+                           const std::vector<size_t>& owners, StepOutput& output) {
+  if (take_best(batch, table, owners, output)) return;
+  const at::Tensor logits = download(table);
   const ProfileScope scope(KernelClass::kSampling);
   int64_t first = 0;
   for (const size_t owner : owners) {
@@ -240,10 +269,11 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   }
 }
 
-// Where no more is asked for than the best token of each of `rows` [owners, H], a GPU finds it
-// where the logits are: the vocabulary's width does not cross the bus. False: nothing was done.
-bool TorchExecutor::take_best(const Batch& batch, const at::Tensor& rows,
+// Where no more is asked for than the best of each of `logits` [owners, V], a GPU finds it where
+// these are: the vocabulary's width does not cross the bus. False: nothing was done.
+bool TorchExecutor::take_best(const Batch& batch, const at::Tensor& logits,
                               const std::vector<size_t>& owners, StepOutput& output) const {
+  if (!logits.is_cuda() || !has_kernels(logits)) return false;
   const bool all_plain = std::all_of(owners.begin(), owners.end(), [&](size_t owner) {
     const BatchEntry& entry = batch.entries[owner];
     return entry.drafts == 0 &&
@@ -251,7 +281,7 @@ bool TorchExecutor::take_best(const Batch& batch, const at::Tensor& rows,
   });
   if (!all_plain) return false;
   const ProfileScope scope(KernelClass::kHead);
-  const auto best = device_kernels::best_tokens(model_->logits(rows));
+  const auto best = device_kernels::best_tokens(logits);
   for (size_t i = 0; i < best.size(); ++i) {
     try {
       Sampler::check_finite(best[i].second);

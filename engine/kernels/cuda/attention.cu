@@ -73,9 +73,46 @@ void run_plain(const PagedAttentionArgs& args, const AttentionExtent& extent, St
   });
 }
 
+// With few blocks to a multiprocessor what counts is how soon a piece is done, with many how few
+// there are to begin and to combine.
+constexpr int kPiece = 256;  // keys
+template <int D>
+using FewSequences = DecodeShape<(D > 128 ? 4 : 8), kPiece, (D > 128 ? 2 : 3), true>;
+using ManySequences = DecodeShape<2, kPiece, 2, false>;
+
+// The same for all contexts up to the next power of two of pieces: a recorded step is made for
+// these.
+template <int D>
+bool are_few(const PagedAttentionArgs& args, int splits) {
+  int most = 1;
+  while (most < splits) most *= 2;
+  return int64_t{args.num_sequences} * args.kv_heads * most < 3 * multiprocessors() &&
+         kDecodeSmem<D, FewSequences<D>> <= shared_memory();
+}
+
 Partials partials(const PagedAttentionArgs& args, const AttentionExtent& extent, float* data) {
-  return {data, (extent.max_context + kSplitKeys - 1) / kSplitKeys, extent.max_short_rows,
-          args.kv_heads, args.head_dim + 2};
+  return {data, (extent.max_context + kPiece - 1) / kPiece, extent.max_short_rows, args.kv_heads,
+          args.head_dim + 2};
+}
+
+template <int D, typename Shape>
+void run_decodes(const PagedAttentionArgs& args, const Partials& parts, Stream stream) {
+  constexpr int kSmem = kDecodeSmem<D, Shape>;
+  static_assert(kSmem >= Shape::kWarps * kTileRows * (D + 2) * 4, "the warps' parts lie there too");
+  allow_smem<decode_kernel<D, Shape>, kSmem>();
+  const int at_a_time = std::max(kMostGroups / args.kv_heads, 1);
+  for (int first = 0; first < args.num_sequences; first += at_a_time) {
+    PagedAttentionArgs some = args;
+    some.sequences += first;
+    some.num_sequences = std::min(args.num_sequences - first, at_a_time);
+    const dim3 pieces(static_cast<unsigned>(parts.splits), static_cast<unsigned>(args.kv_heads),
+                      static_cast<unsigned>(some.num_sequences));
+    launch("decode attention", decode_kernel<D, Shape>, {pieces, Shape::kWarps * 32, kSmem}, stream,
+           some, parts);
+    if (Shape::kCombines || parts.splits == 1) continue;
+    const dim3 rows(pieces.y, pieces.z, static_cast<unsigned>(parts.rows_of_group));
+    launch("combined attention", combine_kernel<D, Shape>, {rows, D}, stream, some, parts);
+  }
 }
 
 template <int D>
@@ -86,14 +123,9 @@ void run_tiles(const PagedAttentionArgs& args, const AttentionExtent& extent, fl
   const auto kv_heads = static_cast<unsigned>(args.kv_heads);
   if (extent.max_short_rows > 0) {
     const Partials parts = partials(args, extent, workspace);
-    allow_smem<decode_kernel<D>, kDecodeSmem<D>>();
-    const dim3 pieces(static_cast<unsigned>(parts.splits), kv_heads, sequences);
-    launch("decode attention", decode_kernel<D>, {pieces, kDecodeWarps * 32, kDecodeSmem<D>},
-           stream, args, parts);
-    if (parts.splits > 1) {
-      launch("combined attention", combine_kernel<D>, {dim3(kv_heads, sequences), 128}, stream,
-             args, parts);
-    }
+    const auto run = are_few<D>(args, parts.splits) ? run_decodes<D, FewSequences<D>>
+                                                    : run_decodes<D, ManySequences>;
+    run(args, parts, stream);
   }
   const int rows = extent.max_queries * group;
   if (rows > kTileRows) {

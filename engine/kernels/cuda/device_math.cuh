@@ -87,13 +87,27 @@ inline void check(cudaError_t error, const char* kernel) {
   }
 }
 
+// Of the first device that is asked: a process uses one.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "the GPU");
+  check(cudaDeviceGetAttribute(&value, attribute, device), "the GPU");
+  return value;
+}
+
 inline bool starts_early() {
-  static const bool result = [] {
-    int device = 0, major = 0;
-    check(cudaGetDevice(&device), "the GPU");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the GPU");
-    return major >= 9;
-  }();
+  static const bool result = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+  return result;
+}
+
+inline int multiprocessors() {
+  static const int result = device_attribute(cudaDevAttrMultiProcessorCount);
+  return result;
+}
+
+// Bytes that a block may have at most.
+inline int shared_memory() {
+  static const int result = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   return result;
 }
 

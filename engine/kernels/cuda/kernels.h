@@ -57,10 +57,12 @@ int64_t attention_workspace(const PagedAttentionArgs& args, const AttentionExten
 void paged_attention(const PagedAttentionArgs& args, const AttentionExtent& extent,
                      float* workspace, Stream stream);
 
-// y = x W^T + b for at most kFewRows rows of bfloat16: x [rows, in], weight [out, in], bias [out]
-// or null, y [rows, out], all rows contiguous and behind each other. `in` a multiple of 8, x and
-// weight at multiples of 16 bytes. Reads the weight once, at the memory's pace; sums in float32.
+// y = x W^T + b for few rows of bfloat16: x [rows, in], weight [out, in], bias [out] or null, y
+// [rows, out], all rows contiguous and behind each other. `in` a multiple of 8, x and weight at
+// multiples of 16 bytes. Reads the weight once, at the memory's pace; sums in float32.
 constexpr int kFewRows = 4;
+// Whether this GPU takes so many.
+bool are_few_rows(int64_t rows, int64_t in);
 void linear_few_rows(int rows, int64_t in, int64_t out, const void* x, const void* weight,
                      const void* bias, void* y, Stream stream);
 

@@ -68,9 +68,7 @@ class Step {
     const at::Tensor expected =
         paged_attention_reference(qkv_, shape_, rope_, input_, expected_cache);
     AttentionInput input = input_;
-    if (!test_device().is_cpu()) {
-      input.device = upload_layout(input.slots, input.sequences, block_size_, test_device());
-    }
+    input.device = upload_layout({}, input, test_device());
     // What no token of these sequences has written is poison: it must not be seen.
     const LayerCache cache{poisoned(keys_, type), poisoned(values_, type)};
     AttentionShape shape = shape_;
@@ -97,7 +95,8 @@ class Step {
 
   void add(const Chunk& chunk, const std::vector<int32_t>& table) {
     const auto first = static_cast<int32_t>(input_.slots.size());
-    input_.sequences.push_back({first, chunk.queries, chunk.context, table.data()});
+    input_.sequences.push_back(
+        {first, chunk.queries, chunk.context, table.data(), chunk.context - chunk.queries});
     for (int p = 0; p < chunk.context; ++p) {
       const int64_t slot = int64_t{table[p / block_size_]} * block_size_ + p % block_size_;
       known_.push_back(slot);
@@ -168,8 +167,10 @@ TEST_CASE("paged attention equals the reference in every shape") {
 TEST_CASE("decodes alone and prefills alone are steps too") {
   const c10::InferenceMode guard;
   at::manual_seed(2);
+  std::vector<Chunk> crowd;
+  for (int i = 0; i < 60; ++i) crowd.push_back({1 + 13 * i, 1});
   for (const auto& chunks : {std::vector<Chunk>{{1000, 1}}, std::vector<Chunk>{{40, 40}},
-                             std::vector<Chunk>{{3, 1}, {9, 1}}}) {
+                             std::vector<Chunk>{{3, 1}, {9, 1}}, crowd}) {
     const Step step(shape_of(8, 4, 64), 16, chunks);
     step.check(at::kFloat);
     step.check(at::kBFloat16);
@@ -179,7 +180,7 @@ TEST_CASE("decodes alone and prefills alone are steps too") {
 TEST_CASE("a linear layer of few rows and of many") {
   const c10::InferenceMode guard;
   at::manual_seed(3);
-  for (const int64_t in : {8, 96, 100, 1000, 1024}) {
+  for (const int64_t in : {8, 96, 100, 1000, 1024, 5000}) {
     for (const int64_t out : {1, 7, 64, 513}) {
       const at::Tensor weight = random_values({out, in});
       const at::Tensor bias = random_values({out});

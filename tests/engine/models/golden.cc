@@ -223,9 +223,7 @@ at::Tensor prefill(VisionLanguageModel& model, const GoldenCase& c,
     input.slots.push_back(int64_t{blocks[p / kBlockSize]} * kBlockSize + p % kBlockSize);
     input.positions.push_back({places.at(p), p, length, length});
   }
-  if (!test_device().is_cpu()) {
-    input.device = upload_layout(input.slots, input.sequences, input.block_size, test_device());
-  }
+  input.device = upload_layout({}, input, test_device());
   if (!c.spans.empty()) input.with_media.push_back({0, length});
   for (const MediaSpan& span : c.spans) {
     if (!span.looks()) ids.narrow(0, span.position, span.length).zero_();
