@@ -71,8 +71,7 @@ Timing run_case(const LoadedModel& model, const BenchConfig& config, const Bench
     StepOutput output = model.executor->execute(plan);
     const TimePoint executed = Clock::now();
     scheduler.commit(std::move(output));
-    timing.host_seconds +=
-        seconds_between(start, planned) + seconds_since(executed);
+    timing.host_seconds += seconds_between(start, planned) + seconds_since(executed);
     phase.seconds += seconds_between(planned, executed);
     phase.tokens += tokens;
     ++phase.steps;

@@ -93,9 +93,9 @@ at::Tensor linear_few_rows(const at::Tensor& x, const at::Tensor& weight, const 
   const auto at_16_bytes = [](const at::Tensor& t) {
     return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
   };
-  if (x.is_cuda() && x.scalar_type() == at::kBFloat16 &&
-      kernels::cuda::are_few_rows(rows, in) && in % 8 == 0 && x.is_contiguous() &&
-      weight.is_contiguous() && at_16_bytes(x) && at_16_bytes(weight)) {
+  if (x.is_cuda() && x.scalar_type() == at::kBFloat16 && kernels::cuda::are_few_rows(rows, in) &&
+      in % 8 == 0 && x.is_contiguous() && weight.is_contiguous() && at_16_bytes(x) &&
+      at_16_bytes(weight)) {
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = out;
     at::Tensor y = at::empty(shape, x.options());

@@ -131,8 +131,7 @@ std::unique_ptr<DecodeGraphs::Graph> DecodeGraphs::recorded_step(const Size& siz
                                                                  const AttentionInput& input) {
   // One pool for all graphs that there are: a graph's results are read before another one runs. A
   // pool whose last graph is gone is none.
-  const auto pool =
-      graphs_.empty() ? at::cuda::graph_pool_handle() : graphs_.front()->graph.pool();
+  const auto pool = graphs_.empty() ? at::cuda::graph_pool_handle() : graphs_.front()->graph.pool();
   static const c10::cuda::CUDAStream side = c10::cuda::getStreamFromPool();
   auto graph = std::make_unique<Graph>(size, input.block_size, side.device());
   graph->buffer.fill(ids, input);

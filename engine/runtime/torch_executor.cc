@@ -242,10 +242,8 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
   }
   if (rows.empty()) return;
   const bool all = static_cast<int64_t>(rows.size()) == h.size(0);
-  choose(
-      batch,
-      head(all ? h : h.index_select(0, upload(at::tensor(rows, at::kLong), h.device()))),
-      owners, output);
+  choose(batch, head(all ? h : h.index_select(0, upload(at::tensor(rows, at::kLong), h.device()))),
+         owners, output);
 }
 
 // `table` [rows that sample, V]: the logits of the entries `owners`, one behind the other.

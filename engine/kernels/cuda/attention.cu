@@ -99,7 +99,10 @@ template <int D, typename Shape>
 void run_decodes(const PagedAttentionArgs& args, const Partials& parts, Stream stream) {
   constexpr int kSmem = kDecodeSmem<D, Shape>;
   static_assert(kSmem >= Shape::kWarps * kTileRows * (D + 2) * 4, "the warps' parts lie there too");
-  allow_smem<decode_kernel<D, Shape>, kSmem>();
+  allow_smem<decode_kernel<D, Shape, 1>, kSmem>();
+  allow_smem<decode_kernel<D, Shape, 2>, kSmem>();
+  const auto kernel = parts.rows_of_group <= kTileRows / 2 ? decode_kernel<D, Shape, 1>
+                                                           : decode_kernel<D, Shape, 2>;
   const int at_a_time = std::max(kMostGroups / args.kv_heads, 1);
   for (int first = 0; first < args.num_sequences; first += at_a_time) {
     PagedAttentionArgs some = args;
@@ -107,8 +110,7 @@ void run_decodes(const PagedAttentionArgs& args, const Partials& parts, Stream s
     some.num_sequences = std::min(args.num_sequences - first, at_a_time);
     const dim3 pieces(static_cast<unsigned>(parts.splits), static_cast<unsigned>(args.kv_heads),
                       static_cast<unsigned>(some.num_sequences));
-    launch("decode attention", decode_kernel<D, Shape>, {pieces, Shape::kWarps * 32, kSmem}, stream,
-           some, parts);
+    launch("decode attention", kernel, {pieces, Shape::kWarps * 32, kSmem}, stream, some, parts);
     if (Shape::kCombines || parts.splits == 1) continue;
     const dim3 rows(pieces.y, pieces.z, static_cast<unsigned>(parts.rows_of_group));
     launch("combined attention", combine_kernel<D, Shape>, {rows, D}, stream, some, parts);

@@ -12,8 +12,8 @@ namespace saccade::kernels::cuda {
 
 constexpr int kDecodeKeys = 16;  // of a tile
 
-// How a piece of keys is worked on. Where blocks combine themselves a kernel less is waited for, but
-// each of them waits for its writes.
+// How a piece of keys is worked on. Where blocks combine themselves a kernel less is waited for,
+// but each of them waits for its writes.
 template <int kWarpsOfBlock, int kKeysOfPiece, int kTilesAtATime, bool kBlocksCombine>
 struct DecodeShape {
   static constexpr bool kCombines = kBlocksCombine;
@@ -96,8 +96,8 @@ __device__ inline float combined(const Partials& partials, int pieces, int seque
   return value / sum;
 }
 
-// Block (split, kv head, sequence).
-template <int D, typename Shape>
+// Block (split, kv head, sequence), whose rows are at most 8 * kHalves.
+template <int D, typename Shape, int kHalves>
 __global__ void __launch_bounds__(Shape::kWarps * 32)
     decode_kernel(const __grid_constant__ PagedAttentionArgs args, const Partials partials) {
   extern __shared__ __align__(16) unsigned char smem[];
@@ -118,8 +118,8 @@ __global__ void __launch_bounds__(Shape::kWarps * 32)
   const auto fetch = [&](int key, int stage) {
     Bf16* keys = stages + stage * 2 * kDecodeTile<D>;
     if (key < end) {
-      fetch_tile<D, kDecodeKeys>(args, sequence, kv_head, key, end, keys, keys + kDecodeTile<D>,
-                                 lane, 32);
+      fetch_tile<D, kDecodeKeys, 32>(args, sequence, kv_head, key, end, keys, keys + kDecodeTile<D>,
+                                     lane);
     }
     commit_copies();
   };
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(Shape::kWarps * 32)
     fetch(key + s * kStep, s);
   }
   if (waits) wait_for_previous();
-  QueryTile<D> tile;
+  QueryTile<D, kHalves> tile;
   tile.load_queries(args, sequence, kv_head, map, 0);
   for (int stage = 0; key < end; key += kStep, stage = (stage + 1) % kStages) {
     fetch(key + (kStages - 1) * kStep, (stage + kStages - 1) % kStages);
@@ -153,7 +153,8 @@ __global__ void __launch_bounds__(Shape::kWarps * 32)
   __syncthreads();
   float* parts = reinterpret_cast<float*>(smem);
   constexpr int kWidth = D + 2;
-  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+  for (int i = 0; i < kHalves; ++i) {
     const int row = lane / 4 + 8 * i;
     if (row >= map.rows) continue;
     float* part = parts + (warp * kTileRows + row) * kWidth;

@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(kPrefillWarps * 32)
   const auto fetch = [&](int first, int stage) {
     Bf16* keys = stages + stage * 2 * kPrefillTile<D>;
     if (first < end) {
-      fetch_tile<D, kKeys>(args, sequence, kv_head, first, end, keys, keys + kPrefillTile<D>,
-                           threadIdx.x, kPrefillWarps * 32);
+      fetch_tile<D, kKeys, kPrefillWarps * 32>(args, sequence, kv_head, first, end, keys,
+                                               keys + kPrefillTile<D>, threadIdx.x);
     }
     commit_copies();
   };

@@ -49,23 +49,25 @@ __device__ inline uint32_t packed(float low, float high) {
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-// 16 rows of queries and what they have gathered so far.
-template <int D>
+// 8 or 16 rows of queries, a lane's in one or two halves, and what they have gathered so far.
+template <int D, int kHalves = 2>
 struct QueryTile {
-  uint32_t q[D / 16][4];
-  float out[D / 8][4] = {};
-  float top[2] = {-INFINITY, -INFINITY};  // of rows t / 4 and t / 4 + 8
-  float sum[2] = {};                      // this lane's share
-  int position[2];                        // -1: no such row
-  float slope[2] = {};                    // of alibi
+  static constexpr int kOwn = 2 * kHalves;  // of a fragment, in each lane
+  uint32_t q[D / 16][kOwn];
+  float out[D / 8][kOwn] = {};
+  float top[kHalves];         // of rows t / 4 and t / 4 + 8
+  float sum[kHalves] = {};    // this lane's share
+  int position[kHalves];      // -1: no such row
+  float slope[kHalves] = {};  // of alibi
 
   // `rows` of the map from `first` on.
   __device__ void load_queries(const PagedAttentionArgs& args, const PagedSequence& sequence,
                                int kv_head, const RowMap& map, int first) {
     const int lane = threadIdx.x % 32;
-    const Bf16* rows[2];
-    for (int i = 0; i < 2; ++i) {
+    const Bf16* rows[kHalves];
+    for (int i = 0; i < kHalves; ++i) {
       const int row = first + lane / 4 + 8 * i;
+      top[i] = -INFINITY;
       position[i] = map.position(row);
       const int64_t token = sequence.query_start + row / map.group;
       const int head = kv_head * map.group + row % map.group;
@@ -74,10 +76,10 @@ struct QueryTile {
     }
 #pragma unroll
     for (int k = 0; k < D / 16; ++k) {
-      for (int i = 0; i < 4; ++i) {
-        const int column = k * 16 + 2 * (lane % 4) + 8 * (i / 2);
-        q[k][i] =
-            position[i % 2] < 0 ? 0u : *reinterpret_cast<const uint32_t*>(rows[i % 2] + column);
+      for (int i = 0; i < kOwn; ++i) {
+        const int column = k * 16 + 2 * (lane % 4) + 8 * (i / kHalves);
+        const int half = i % kHalves;
+        q[k][i] = position[half] < 0 ? 0u : *reinterpret_cast<const uint32_t*>(rows[half] + column);
       }
     }
   }
@@ -86,12 +88,15 @@ struct QueryTile {
     return key <= position[row] && (window == 0 || position[row] - key < window);
   }
 
+  template <int kKeys>
+  using Weights = float[kKeys / 8][kOwn];
+
   // Keys [first_key, first_key + kKeys) and their values, both [kKeys][kSmemStride<D>].
   template <int kKeys>
   __device__ void attend(const PagedAttentionArgs& args, const Bf16* keys, const Bf16* values,
                          int first_key) {
     const int lane = threadIdx.x % 32;
-    float score[kKeys / 8][4] = {};
+    Weights<kKeys> score = {};
 #pragma unroll
     for (int k = 0; k < D / 16; ++k) {
 #pragma unroll
@@ -111,10 +116,12 @@ struct QueryTile {
     weigh<kKeys>(score);
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
-      const uint32_t weights[4] = {packed(score[2 * j][0], score[2 * j][1]),
-                                   packed(score[2 * j][2], score[2 * j][3]),
-                                   packed(score[2 * j + 1][0], score[2 * j + 1][1]),
-                                   packed(score[2 * j + 1][2], score[2 * j + 1][3])};
+      uint32_t weights[kOwn];
+#pragma unroll
+      for (int i = 0; i < kOwn; ++i) {
+        const float* pair = score[2 * j + i / kHalves] + 2 * (i % kHalves);
+        weights[i] = packed(pair[0], pair[1]);
+      }
 #pragma unroll
       for (int n = 0; n < D / 16; ++n) {
         const int key = j * 16 + lane / 8 % 2 * 8 + lane % 8;
@@ -128,14 +135,14 @@ struct QueryTile {
 
   // Scores become exponents of 2.
   template <int kKeys, bool kAlibi>
-  __device__ void scale_and_mask(float (&score)[kKeys / 8][4], const PagedAttentionArgs& args,
+  __device__ void scale_and_mask(Weights<kKeys>& score, const PagedAttentionArgs& args,
                                  int first_key) const {
     constexpr float kLog2E = 1.4426950408889634f;
     const int lane = threadIdx.x % 32;
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
+      for (int i = 0; i < kOwn; ++i) {
         const int key = first_key + n * 8 + 2 * (lane % 4) + i % 2;
         float x = score[n][i] * args.scale;
         if (args.soft_cap > 0) x = args.soft_cap * tanhf(x / args.soft_cap);
@@ -147,9 +154,9 @@ struct QueryTile {
 
   // Exponents become weights against the highest so far; what was gathered before is scaled to it.
   template <int kKeys>
-  __device__ void weigh(float (&score)[kKeys / 8][4]) {
+  __device__ void weigh(Weights<kKeys>& score) {
 #pragma unroll
-    for (int row = 0; row < 2; ++row) {
+    for (int row = 0; row < kHalves; ++row) {
       float highest = top[row];
 #pragma unroll
       for (int n = 0; n < kKeys / 8; ++n) {
@@ -177,33 +184,45 @@ struct QueryTile {
   }
 
   __device__ void finish_sums() {
-    for (int row = 0; row < 2; ++row) {
+    for (int row = 0; row < kHalves; ++row) {
       sum[row] += __shfl_xor_sync(0xffffffffu, sum[row], 1);
       sum[row] += __shfl_xor_sync(0xffffffffu, sum[row], 2);
     }
   }
 };
 
-// Keys [first, first + kKeys) of one kv head and their values to shared memory, by `threads`
-// threads of which this is the `thread`th; zeros from `end` on.
-template <int D, int kKeys>
+// Where a key lies in its pool, in elements.
+__device__ inline int64_t place_of(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                                   int kv_head, int key) {
+  const int block = sequence.blocks[key / args.block_size];
+  return block * args.kv_strides.block + kv_head * args.kv_strides.head +
+         key % args.block_size * args.kv_strides.key;
+}
+
+// Keys [first, first + kKeys) of one kv head and their values to shared memory, by kThreads threads
+// of which this is the `thread`th; zeros from `end` on. `first` is a multiple of kKeys.
+template <int D, int kKeys, int kThreads>
 __device__ inline void fetch_tile(const PagedAttentionArgs& args, const PagedSequence& sequence,
                                   int kv_head, int first, int end, Bf16* keys, Bf16* values,
-                                  int thread, int threads) {
+                                  int thread) {
   constexpr int kPieces = D / 8;
-  for (int i = thread; i < kKeys * kPieces; i += threads) {
+  static_assert(kKeys * kPieces % kThreads == 0);
+  const bool in_one_block = args.block_size % kKeys == 0;
+  const int64_t place = in_one_block ? place_of(args, sequence, kv_head, first) : 0;
+#pragma unroll
+  for (int j = 0; j < kKeys * kPieces / kThreads; ++j) {
+    const int i = thread + j * kThreads;
     const int row = i / kPieces, column = i % kPieces * 8;
-    const int key = first + row;
-    const bool there = key < end;
-    int64_t at = 0;
-    if (there) {
-      const int block = sequence.blocks[key / args.block_size];
-      at = block * args.kv_strides.block + kv_head * args.kv_strides.head +
-           key % args.block_size * args.kv_strides.key + column;
+    const bool there = first + row < end;
+    int64_t at = place;
+    if (in_one_block) {
+      at += there ? row * args.kv_strides.key : 0;
+    } else if (there) {
+      at = place_of(args, sequence, kv_head, first + row);
     }
     const int to = row * kSmemStride<D> + column;
-    copy_async(keys + to, static_cast<const Bf16*>(args.k_pool) + at, there);
-    copy_async(values + to, static_cast<const Bf16*>(args.v_pool) + at, there);
+    copy_async(keys + to, static_cast<const Bf16*>(args.k_pool) + at + column, there);
+    copy_async(values + to, static_cast<const Bf16*>(args.v_pool) + at + column, there);
   }
 }
 

@@ -8,8 +8,7 @@ namespace saccade::kernels::cuda {
 bool are_few_rows(int64_t rows, int64_t in) {
   // Every block reads all of x for each of its outputs: that must stay near it.
   constexpr int64_t kFewInputs = 48 << 10;
-  return rows >= 1 && rows <= kFewRows && rows * in <= kFewInputs &&
-         kLinearSmem <= shared_memory();
+  return rows >= 1 && rows <= kFewRows && rows * in <= kFewInputs && kLinearSmem <= shared_memory();
 }
 
 void linear_few_rows(int rows, int64_t in, int64_t out, const void* x, const void* weight,
