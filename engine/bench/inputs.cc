@@ -61,10 +61,11 @@ EncoderInput random_picture(const ModelInfo& info, int index) {
   item->width = size.width;
   item->pixels.resize(size_t{3} * item->height * item->width);
   for (float& x : item->pixels) x = pixel(random);
+  item->hash.bytes[0] = static_cast<uint8_t>(index);
+  item->hash.bytes[1] = static_cast<uint8_t>(index >> 8);
   EncoderInput input;
+  input.key = item->hash;
   input.media = item;
-  input.key.bytes[0] = static_cast<uint8_t>(index);
-  input.key.bytes[1] = static_cast<uint8_t>(index >> 8);
   if (info.instruction_to_connector) input.instruction.assign(16, 1);
   return input;
 }

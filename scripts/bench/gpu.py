@@ -81,8 +81,10 @@ def page(record):
     read = [line["ceiling"] for lines in taken.values() for line in lines if "ceiling" in line]
     text = [
         "# On a GPU", "",
-        f"Written by `scripts/bench/gpu.py` on {record['date']}: {record['machine']}. Random weights with the shapes of",
-        "published models, bfloat16, greedy, chunks of 2,048 tokens, scheduler and sampling included, no HTTP.", "",
+        f"Written by `scripts/bench/gpu.py` on {record['date']}: {record['machine']}. Random weights with the",
+        "shapes of published models, bfloat16, greedy, chunks of 2,048 tokens, scheduler and sampling included,",
+        "no HTTP. Decode: the steps in which all sequences of the batch decode, after a run of the same shape.",
+        *record.get("note", []), "",
         f"Measured ceilings: copy {max(c['read_gb_per_s'] for c in read):.0f} GB/s, bfloat16 product "
         f"{max(c['gemm_bf16_gflop_per_s'] for c in read) / 1000:.0f} TFLOP/s (8192 x 8192 x 8192).", "",
         "| model | batch | prompt + output | prefill tokens/s (share of the product) | decode tokens/s | step, ms | "
@@ -94,9 +96,9 @@ def page(record):
     for model, lines in taken.items():
         text += [f"| {model} | {line['images']} | {line['encode_ms']:.2f} | {line['encode_gflop_share']:.0%} |"
                  for line in lines if "images" in line]
-    text += ["", "Complete requests, each with a picture of its own: encoding, prefill and every token of the answer, from the first",
-             "step to the last answer's end. All wait from the start (so a place that comes free is taken at once); reading and",
-             "resizing pictures and HTTP are not in it.", "",
+    text += ["", "Complete requests, each with a picture of its own: encoding, prefill and every token of the answer,",
+             "from the first step to the last answer's end. All wait from the start (so a place that comes free is",
+             "taken at once); reading and resizing pictures and HTTP are not in it.", "",
              "| model | requests | prompt (picture included) + output | requests/s | steps | step, ms | target |",
              "|---|---|---|---|---|---|---|"]
     for model, lines in taken.items():

@@ -52,8 +52,9 @@ inline void AttentionExtent::include(const PagedSequence& sequence, int group) {
 // Floats that paged_attention needs as scratch for partial results.
 int64_t attention_workspace(const PagedAttentionArgs& args, const AttentionExtent& extent);
 
-// Causal only. args.sequences and their block tables lie on the device. A sequence's result depends
-// on its own keys and queries alone.
+// Causal only. args.sequences and their block tables lie on the device, and no kernel writes them.
+// A sequence's result depends on its own keys and queries, but for the last bits: how many
+// sequences there are decides how its keys are shared out.
 void paged_attention(const PagedAttentionArgs& args, const AttentionExtent& extent,
                      float* workspace, Stream stream);
 
