@@ -22,8 +22,9 @@ struct BenchConfig {
 };
 
 // Tokens per second and milliseconds per step of the engine alone: scheduler and executor on this
-// thread, no HTTP, random ids, greedy, caches cold; each step's time by class of kernel. One line
-// per prompt length and batch size on stdout (JSON with `json`). Throws LoadError.
+// thread, no HTTP, random ids, greedy, caches cold; each step's time by class of kernel. Decode is
+// the steps in which all sequences of the batch decode. One line per prompt length and batch size
+// on stdout (JSON with `json`). Throws LoadError.
 void run_bench(const BenchConfig& config);
 
 // Reads the arguments of bench_main.cc's usage text and runs. Returns the exit status.

@@ -209,8 +209,11 @@ __device__ inline void fetch_tile(const PagedAttentionArgs& args, const PagedSeq
   static_assert(kKeys * kPieces % kThreads == 0);
   const bool in_one_block = args.block_size % kKeys == 0;
   const int64_t place = in_one_block ? place_of(args, sequence, kv_head, first) : 0;
-#pragma unroll
-  for (int j = 0; j < kKeys * kPieces / kThreads; ++j) {
+  constexpr int kCopies = kKeys * kPieces / kThreads;
+  // A block that shares a tile has no registers for it.
+  constexpr int kAtOnce = kThreads == 32 ? kCopies : 1;
+#pragma unroll kAtOnce
+  for (int j = 0; j < kCopies; ++j) {
     const int i = thread + j * kThreads;
     const int row = i / kPieces, column = i % kPieces * 8;
     const bool there = first + row < end;
