@@ -13,6 +13,7 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 constexpr const char* kOriginal = "original_max_position_embeddings";
+constexpr const char* kPart = "partial_rotary_factor";
 
 RopeConfig::Kind parse_kind(const JsonView& scaling) {
   const char* key = scaling.has("rope_type") ? "rope_type" : "type";
@@ -25,6 +26,7 @@ RopeConfig::Kind parse_kind(const JsonView& scaling) {
   const bool has_factors = scaling.has("short_factor");
   if (name == "longrope" || name == "su" || has_factors) return RopeConfig::Kind::kLong;
   if (name == "yarn") return RopeConfig::Kind::kYarn;
+  if (name == "proportional") return RopeConfig::Kind::kProportional;
   scaling.fail(key, "rope type \"" + name + "\" is not supported");
 }
 
@@ -154,6 +156,7 @@ RopeConfig RopeConfig::parse(const JsonView& config, int rotary_dim, int max_pos
       rope.original_max_positions = config.positive_int(kOriginal, rope.original_max_positions);
     }
     if (rope.kind == Kind::kLong) parse_long(rope, config, *parameters, /*fifth=*/true);
+    if (rope.kind == Kind::kProportional && !parameters->has(kPart)) rope.read_part(config);
     return rope;
   }
   RopeConfig rope;
@@ -192,6 +195,10 @@ void RopeConfig::read_scaling(const JsonView& scaling) {
   read_sections(scaling);
   kind = parse_kind(scaling);
   if (kind == Kind::kDefault || kind == Kind::kLong) return;
+  if (kind == Kind::kProportional) {
+    factor = scaling.number_in("factor", 1.0, 1e-3, 1e6);
+    return read_part(scaling);
+  }
   original_max_positions = scaling.positive_int(kOriginal, max_positions);
   const bool derived = kind == Kind::kYarn && original_max_positions < max_positions;
   if (!scaling.has("factor") && !derived) scaling.fail("factor", "is missing");
@@ -214,6 +221,10 @@ void RopeConfig::read_scaling(const JsonView& scaling) {
   }
 }
 
+void RopeConfig::read_part(const JsonView& place) {
+  num_turning = static_cast<int>(rotary_dim * place.number_in(kPart, 1, 0, 1)) / 2;
+}
+
 Rope::Rope(const RopeConfig& config)
     : config_(config),
       inv_freq_(plain_frequencies(config.rotary_dim, config.theta)),
@@ -221,7 +232,10 @@ Rope::Rope(const RopeConfig& config)
   for (int axis = 1, first = config.sections[0]; axis < 3; first += config.sections[axis++]) {
     std::fill_n(axis_of_.begin() + first, config.sections[axis], axis);
   }
-  if (config.kind == RopeConfig::Kind::kLinear) {
+  if (config.kind == RopeConfig::Kind::kProportional) {
+    std::fill(inv_freq_.begin() + config.num_turning, inv_freq_.end(), 0.0f);
+  }
+  if (config.kind == RopeConfig::Kind::kLinear || config.kind == RopeConfig::Kind::kProportional) {
     for (float& f : inv_freq_) f /= static_cast<float>(config.factor);
   }
   if (config.kind == RopeConfig::Kind::kLlama3) scale_llama3(inv_freq_, config);

@@ -14,7 +14,7 @@ namespace saccade {
 // computes them. Both config dialects are read: rope_theta + rope_scaling{type | rope_type} (4.x)
 // and rope_parameters{rope_theta, rope_type, …} (5.x).
 struct RopeConfig {
-  enum class Kind { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLong };
+  enum class Kind { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLong, kProportional };
   Kind kind = Kind::kDefault;
   int rotary_dim = 0;     // dimensions of a head that are rotated, from the first on
   int max_positions = 0;  // config.json's max_position_embeddings
@@ -33,6 +33,7 @@ struct RopeConfig {
   // longrope, [rotary_dim / 2]: divisors of the frequencies, within the original length and beyond.
   std::vector<double> short_factors;
   std::vector<double> long_factors;
+  int num_turning = 0;  // proportional: the first frequencies turn, the others are 0
 
   // Keys depend on the length of the prompt they were computed in: beyond the trained length,
   // blocks of one prompt are wrong for another.
@@ -47,6 +48,7 @@ struct RopeConfig {
  private:
   void read_sections(const JsonView& scaling);
   void read_scaling(const JsonView& scaling);  // all kinds but longrope
+  void read_part(const JsonView& place);       // partial_rotary_factor of proportional rope
 };
 
 // One token's place in its sequence.

@@ -90,6 +90,7 @@ DecoderConfig read_common(const JsonView& config, const Defaults& defaults) {
   const int rotary_dim =
       defaults.partial_rotary ? read_rotary_dim(config, decoder.head_dim) : decoder.head_dim;
   decoder.rope = RopeConfig::parse(config, rotary_dim, decoder.max_positions, defaults.theta);
+  if (defaults.partial_rotary) refuse_proportional(decoder.rope, config);
   decoder.slides.assign(decoder.num_layers, false);
   return decoder;
 }
@@ -367,6 +368,12 @@ constexpr std::array kTypes = {
 };
 
 }  // namespace
+
+void refuse_proportional(const RopeConfig& rope, const JsonView& config) {
+  if (rope.kind != RopeConfig::Kind::kProportional) return;
+  config.fail(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling",
+              "rope type \"proportional\" is not supported where part of a head is rotated");
+}
 
 void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
                              int fallback, const std::string& width) {

@@ -20,6 +20,10 @@ inline constexpr int kMaxLayers = 4096;
 void share_width_among_heads(DecoderConfig& decoder, const JsonView& config, const char* key,
                              int fallback, const std::string& width);
 
+// Proportional rope gives whole heads a frequency: the reference fails where a part of each turns.
+// Throws LoadError naming the field.
+void refuse_proportional(const RopeConfig& rope, const JsonView& config);
+
 // The end id of the type's class, for folders that name none.
 std::optional<TokenId> default_eos_id(std::string_view type);
 

@@ -25,6 +25,7 @@ RopeConfig read_rope(const JsonView& config, int head_dim, int max_positions) {
   const double theta = config.number_in("rotary_emb_base", kTheta, 1e-3, 1e18);
   RopeConfig rope = RopeConfig::parse(config, dim, max_positions, theta);
   if (!parameters || !parameters->has("rope_theta")) rope.theta = theta;
+  refuse_proportional(rope, config);
   return rope;
 }
 

@@ -87,6 +87,15 @@ QwenVlConfig parse_config(const ModelFolder& folder) {
   return qwen;
 }
 
+// 4.x knows pictures and videos by the token in front of them. Where the file gives that token an
+// id that no prompt can hold (the class's own in a smaller vocabulary), all positions are those of
+// text.
+bool counts_like_text(const ModelFolder& folder, const QwenVlConfig& qwen) {
+  constexpr int kVisionStart = 151652;
+  const int start = folder.config().integer_or("vision_start_token_id", kVisionStart);
+  return !qwen.of_fifth && (start < 0 || start >= qwen.text.vocab_size);
+}
+
 class QwenVl : public DecoderModel {
  public:
   QwenVl(const QwenVlConfig& config, const WeightScope& root)
@@ -121,7 +130,10 @@ ModelInfo describe(const ModelFolder& folder) {
                  .max_frames = 768,
                  .group = config.vision.temporal_patch_size,
                  .list_fps = 24};
-  info.token_grid = [config](const MediaLayout& layout) { return config.grid(layout); };
+  info.token_grid = [config,
+                     as_text = counts_like_text(folder, config)](const MediaLayout& layout) {
+    return as_text ? TokenGrid{} : config.grid(layout);
+  };
   info.image_tokens = [config](const MediaLayout& layout) { return config.tokens(layout); };
   // As the published checkpoints have it.
   info.builtin_chat_template =

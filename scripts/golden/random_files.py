@@ -210,7 +210,7 @@ def _vary_template(rng, spec, folder):
 
 
 def _vary_pictures(rng, spec, folder):
-    if spec.family in VIDEOS:  # their stand-ins (README.md) know the fields of their own alone
+    if spec.family in (*VIDEOS, "instructblipvideo"):  # their stand-ins (README.md) know the fields of their own alone
         return
     _edit(folder / "preprocessor_config.json", lambda config: _change_pictures(rng, spec, config))
     if FIFTH:

@@ -77,6 +77,12 @@ def files(family, seed, spec, folder):
     # The BLIP family generates by the defaults of its language model: README.md.
     if rng.maybe(0.4) and family not in BLIP:
         _vary_generation(rng, folder / "generation_config.json")
+    if family.startswith("qwen2_") and rng.maybe(0.25):  # the class's own, which small vocabularies have not
+        _drop(folder / "config.json", "vision_start_token_id")
+
+
+def _drop(path, field):
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != field}, indent=2) + "\n")
 
 
 def _mix_dtypes(rng, path):

@@ -123,10 +123,13 @@ std::optional<Json> ids_by_token(const Json& vocabulary) {
 
 }  // namespace
 
-void use_class_pipeline(const TokenizerConfig& config, nlohmann::json& json) {
+void use_class_pipeline(TokenizerConfig& config, nlohmann::json& json) {
   std::optional<Pipeline> pipeline = pipeline_of(config);
   if (!pipeline || !json.is_object()) return;
-  if (config.keeps_byte_level && has_byte_level(json)) return;
+  if (config.keeps_byte_level && has_byte_level(json)) {
+    config.pipeline_class.clear();
+    return;
+  }
   const auto model = json.find("model");
   if (model == json.end() || !model->is_object() || !model->contains("vocab")) return;
   std::optional<Json> vocabulary = ids_by_token((*model)["vocab"]);

@@ -12,6 +12,6 @@ namespace saccade {
 // flags themselves. They are BPEs whatever the file describes: of other models the vocabulary alone
 // is read. Writes theirs over those of `json`, what the file holds, where config.pipeline_class is
 // one of them.
-void use_class_pipeline(const TokenizerConfig& config, nlohmann::json& json);
+void use_class_pipeline(TokenizerConfig& config, nlohmann::json& json);
 
 }  // namespace saccade

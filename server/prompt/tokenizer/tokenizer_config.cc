@@ -13,8 +13,6 @@ namespace saccade {
 namespace {
 
 constexpr size_t kMaxConfigBytes = size_t{64} << 20;
-constexpr const char* kNames[] = {"bos_token", "eos_token", "unk_token", "sep_token",
-                                  "pad_token", "cls_token", "mask_token"};
 
 AddedToken as_special(const JsonNode& node) {
   AddedToken token = read_added_token(node);
@@ -24,8 +22,7 @@ AddedToken as_special(const JsonNode& node) {
 }
 
 void add_named(TokenizerConfig& config, AddedToken token) {
-  const auto same = [&](const AddedToken& other) { return other.content == token.content; };
-  if (!token.content.empty() && std::none_of(config.named.begin(), config.named.end(), same)) {
+  if (!token.content.empty() && !config.is_named(token.content)) {
     config.named.push_back(std::move(token));
   }
 }
@@ -41,21 +38,15 @@ void add_extra(TokenizerConfig& config, const JsonNode& node) {
   for (const JsonNode& token : node.items()) add_named(config, as_special(token));
 }
 
-std::string* slot_of(TokenizerConfig& config, std::string_view name) {
-  if (name == "bos_token") return &config.bos;
-  if (name == "eos_token") return &config.eos;
-  if (name == "pad_token") return &config.pad;
-  if (name == "unk_token") return &config.unk;
-  return nullptr;
-}
-
 // `replace`: names that are set already take the new value.
 void read_names(TokenizerConfig& config, const JsonNode& node, bool replace) {
-  for (const char* name : kNames) {
-    const auto value = node.find(name);
+  for (size_t i = 0; i < kSpecialNames.size(); ++i) {
+    const std::string_view name = kSpecialNames[i];
+    config.names[i] = config.names[i] || node.raw().contains(name);
+    const auto value = node.find(name.data());
     if (!value) continue;
     AddedToken token = as_special(*value);
-    std::string* slot = slot_of(config, name);
+    std::string* slot = config.slot(name);
     if (slot && (replace || slot->empty())) *slot = token.content;
     add_named(config, std::move(token));
   }
@@ -101,6 +92,7 @@ void read_main(TokenizerConfig& config, const JsonNode& node) {
   config.add_bos = read_flag(node, "add_bos_token");
   config.add_eos = read_flag(node, "add_eos_token");
   config.add_prefix_space = read_flag(node, "add_prefix_space");
+  config.null_prefix_space = node.raw().contains("add_prefix_space") && !config.add_prefix_space;
   config.lowercase = read_flag(node, "do_lower_case");
   config.strip_accents = read_flag(node, "strip_accents");
   config.chinese_chars = read_flag(node, "tokenize_chinese_chars");
@@ -189,6 +181,19 @@ void with_file(const std::filesystem::path& folder, const char* name, Function f
 }
 
 }  // namespace
+
+bool TokenizerConfig::is_named(std::string_view content) const {
+  return std::any_of(named.begin(), named.end(),
+                     [&](const AddedToken& token) { return token.content == content; });
+}
+
+std::string* TokenizerConfig::slot(std::string_view name) {
+  if (name == "bos_token") return &bos;
+  if (name == "eos_token") return &eos;
+  if (name == "pad_token") return &pad;
+  if (name == "unk_token") return &unk;
+  return nullptr;
+}
 
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   TokenizerConfig config;

@@ -10,6 +10,7 @@
 #include "engine/weights/file_exists.h"
 #include "engine/weights/gguf.h"
 #include "server/prompt/tokenizer/class_pipeline.h"
+#include "server/prompt/tokenizer/class_tokens.h"
 #include "server/prompt/tokenizer/gguf_tokenizer.h"
 #include "server/prompt/tokenizer/tokenizer_parts.h"
 #include "server/prompt/tokenizer/vocabulary_files.h"
@@ -26,11 +27,12 @@ std::unique_ptr<Normalizer> load_normalizer(const JsonNode& root, const Tokenize
       config.tokenizer_class.find("Bert") == std::string::npos) {
     return make_normalizer(*node);
   }
-  // transformers' BertTokenizerFast rebuilds the normalizer from these.
+  // transformers' BertTokenizerFast rebuilds the normalizer from these, or from its defaults.
   nlohmann::json copy = node->raw();
-  if (config.lowercase) copy["lowercase"] = *config.lowercase;
+  copy["lowercase"] = config.lowercase.value_or(true);
+  copy["strip_accents"] = nullptr;
   if (config.strip_accents) copy["strip_accents"] = *config.strip_accents;
-  if (config.chinese_chars) copy["handle_chinese_chars"] = *config.chinese_chars;
+  copy["handle_chinese_chars"] = config.chinese_chars.value_or(true);
   return make_normalizer(JsonNode(copy, node->where()));
 }
 
@@ -40,9 +42,13 @@ PreTokenizerChain load_pre_tokenizer(const JsonNode& root, const TokenizerConfig
   if (!node) return {};
   PreTokenizerOptions options;
   options.leave_bytes = keep_bytes;
-  // PreTrainedTokenizerFast obeys this one, and takes an absent value for false.
-  if (config.present && !config.of_fifth)
+  // PreTrainedTokenizerFast obeys this one, and takes an absent value for false. Null, which it is
+  // by default in LlamaTokenizerFast, leaves what the file says.
+  const bool of_fast = !config.of_fifth && (config.present || !config.tokenizer_class.empty());
+  const bool null = config.null_prefix_space || config.tokenizer_class == "LlamaTokenizer";
+  if (of_fast && (config.add_prefix_space || !null)) {
     options.add_prefix_space = config.add_prefix_space.value_or(false);
+  }
   return make_pre_tokenizer(*node, options);
 }
 
@@ -57,18 +63,16 @@ void load_added_tokens(const JsonNode& root, TokenizerParts& parts) {
   }
 }
 
-bool is_named(const TokenizerConfig& config, const std::string& content) {
-  return std::any_of(config.named.begin(), config.named.end(),
-                     [&](const AddedToken& token) { return token.content == content; });
+// transformers adds what the file lacks, and takes the flags of tokenizer_config.json.
+void load_listed_tokens(TokenizerParts& parts) {
+  for (AddedToken token : parts.config.decoder) {
+    token.special = token.special || parts.config.is_named(token.content);
+    parts.added.add(token, parts.model->vocabulary());
+  }
 }
 
-// transformers adds what the file lacks, and takes the flags of tokenizer_config.json.
-void load_config_tokens(TokenizerParts& parts) {
+void load_named_tokens(TokenizerParts& parts) {
   const Vocabulary& vocabulary = parts.model->vocabulary();
-  for (AddedToken token : parts.config.decoder) {
-    token.special = token.special || is_named(parts.config, token.content);
-    parts.added.add(token, vocabulary);
-  }
   for (const AddedToken& token : parts.config.named) {
     if (!parts.added.id_of(token.content)) parts.added.add(token, vocabulary);
   }
@@ -80,32 +84,9 @@ void use_legacy_tokens(TokenizerConfig& config) {
   for (const std::string& content : config.legacy_added) {
     AddedToken token;
     token.content = content;
-    token.special = is_named(config, content);
+    token.special = config.is_named(content);
     token.normalized = !token.special;
     config.decoder.push_back(std::move(token));
-  }
-}
-
-// The special tokens that the classes of such folders have where no file names them.
-void use_class_tokens(TokenizerConfig& config) {
-  const auto add = [&](const char* content) {
-    if (is_named(config, content)) return;
-    AddedToken token;
-    token.content = content;
-    token.special = true;
-    token.normalized = false;
-    config.named.push_back(std::move(token));
-  };
-  if (config.tokenizer_class == "BertTokenizer") {
-    for (const char* name : {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"}) add(name);
-    return;
-  }
-  const bool qwen = config.tokenizer_class == "Qwen2Tokenizer";
-  constexpr const char* kEnd = "<|endoftext|>";
-  for (std::string* slot : {&config.unk, &config.eos, qwen ? &config.pad : &config.bos}) {
-    if (!slot->empty()) continue;
-    *slot = kEnd;
-    add(kEnd);
   }
 }
 
@@ -113,18 +94,16 @@ void use_class_tokens(TokenizerConfig& config) {
 // token before the text, the end token behind it, as add_bos_token and add_eos_token say.
 struct TemplateClass {
   std::string_view name;
-  const char* bos;
-  const char* eos;
   bool add_bos;           // by default
   bool in_fifth = false;  // since 5, too, and there the flags do not count
 };
-constexpr TemplateClass kLlama = {"LlamaTokenizer", "<s>", "</s>", true};
+constexpr TemplateClass kLlama = {"LlamaTokenizer", true};
 constexpr std::array kTemplateClasses = {
     kLlama,
-    TemplateClass{"CodeLlamaTokenizer", "<s>", "</s>", true, true},
-    TemplateClass{"GemmaTokenizer", "<bos>", "<eos>", true},
-    TemplateClass{"CohereTokenizer", "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", true},
-    TemplateClass{"GPTNeoXTokenizer", "<|endoftext|>", "<|endoftext|>", false, true},
+    TemplateClass{"CodeLlamaTokenizer", true, true},
+    TemplateClass{"GemmaTokenizer", true},
+    TemplateClass{"CohereTokenizer", true},
+    TemplateClass{"GPTNeoXTokenizer", false, true},
 };
 
 std::optional<TokenId> find_token(const TokenizerParts& parts, const std::string& name) {
@@ -143,9 +122,7 @@ std::vector<TokenId> frame_token(const TokenizerParts& parts, bool wanted, const
 }
 
 void use_template(const TemplateClass& type, TokenizerParts& parts) {
-  TokenizerConfig& config = parts.config;
-  if (config.bos.empty()) config.bos = type.bos;
-  if (config.eos.empty()) config.eos = type.eos;
+  const TokenizerConfig& config = parts.config;
   const bool flags = !config.of_fifth || !type.in_fifth;
   const bool add_bos = flags ? config.add_bos.value_or(type.add_bos) : type.add_bos;
   const bool add_eos = flags && config.add_eos.value_or(false);
@@ -171,6 +148,25 @@ const std::string& class_of(const TokenizerConfig& config) {
   return config.of_fifth ? config.pipeline_class : config.tokenizer_class;
 }
 
+// nullptr: the template of tokenizer.json counts.
+const TemplateClass* template_class_of(const TokenizerConfig& config) {
+  for (const TemplateClass& type : kTemplateClasses) {
+    if (class_of(config) == type.name) return config.of_fifth && !type.in_fifth ? nullptr : &type;
+  }
+  return nullptr;
+}
+
+// Takes the special tokens of the folder's class. A class that no file names serves (else nothing
+// changes) where the begin token it adds is one.
+bool use_class(const TemplateClass* type, TokenizerParts& parts) {
+  TokenizerConfig config = parts.config;
+  use_class_tokens(class_of(config), config);
+  const bool guessed = config.class_of_model && type && type->add_bos;
+  if (guessed && !parts.config.is_named(config.bos) && !find_token(parts, config.bos)) return false;
+  parts.config = std::move(config);
+  return true;
+}
+
 void load_truncation(const JsonNode& root, TokenizerParts& parts) {
   parts.max_length = static_cast<size_t>(parts.config.max_length);
   const auto node = root.find("truncation");
@@ -193,15 +189,11 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   if (const auto node = root.find("post_processor")) parts.post_processor = PostProcessor(*node);
   if (const auto node = root.find("decoder")) parts.decoder = DecoderChain(*node);
   load_added_tokens(root, parts);
-  load_config_tokens(parts);
-  for (const TemplateClass& type : kTemplateClasses) {
-    if (class_of(parts.config) != type.name) continue;
-    if (parts.config.of_fifth && !type.in_fifth) continue;
-    // A class that no file names serves where the begin token it adds is one.
-    const bool guessed = parts.config.class_of_model && type.add_bos;
-    if (guessed && !find_token(parts, type.bos)) continue;
-    use_template(type, parts);
-  }
+  load_listed_tokens(parts);
+  const TemplateClass* type = template_class_of(parts.config);
+  const bool serves = use_class(type, parts);
+  load_named_tokens(parts);
+  if (type && serves) use_template(*type, parts);
   load_truncation(root, parts);
 }
 
@@ -211,7 +203,9 @@ TokenizerParts load_gguf(const std::filesystem::path& path) {
   parts.config = gguf_tokenizer_config(file.metadata());
   if (is_sentencepiece(file.metadata())) {
     load_sentencepiece(gguf_sentencepiece(file.metadata()), file.name(), parts);
-    load_config_tokens(parts);
+    use_class_tokens(kLlama.name, parts.config);
+    load_listed_tokens(parts);
+    load_named_tokens(parts);
     use_template(kLlama, parts);
   } else {
     load_json(gguf_tokenizer_json(file.metadata()), file.name(), parts);
@@ -230,12 +224,14 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
   } else if (file_exists(folder / "tokenizer.model")) {
     const std::filesystem::path file = folder / "tokenizer.model";
     load_sentencepiece(read_sentencepiece(file), file.string(), parts);
-    load_config_tokens(parts);
+    use_class_tokens(kLlama.name, parts.config);
+    load_listed_tokens(parts);
+    load_named_tokens(parts);
     use_template(kLlama, parts);
     parts.max_length = static_cast<size_t>(parts.config.max_length);
   } else if (has_vocabulary(folder)) {
     use_legacy_tokens(parts.config);
-    use_class_tokens(parts.config);
+    use_class_tokens(parts.config.tokenizer_class, parts.config);
     load_json(tokenizer_json_of_vocabulary(folder, parts.config), folder.string(), parts);
     use_slow_template(parts);
   } else {

@@ -43,6 +43,10 @@ def byte_level(model, prefix=False):
     return tokenizer
 
 
+def prefixed(model):
+    return byte_level(model, prefix=True)
+
+
 def gpt_neox(model):
     tokenizer = byte_level(model)
     tokenizer.normalizer = normalizers.NFC()
@@ -55,6 +59,13 @@ def qwen2(model):
     ends = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, ends])
     return tokenizer
+
+
+def special_tokens(read_as):
+    """What the class adds where no file names it."""
+    if read_as in (byte_level, prefixed, gpt_neox, qwen2):
+        return ["<|endoftext|>"]
+    return ["<bos>", "<eos>", "<unk>", "<pad>"] if read_as is gemma else ["<s>", "</s>", "<unk>"]
 
 
 LEGACY, WORDS = "legacy_llama", "gpt2_prefix"  # what tokenizer.json holds
@@ -71,7 +82,7 @@ CASES = {
                              lambda m: code_llama(m, "never")),
     "gemma": (LEGACY, "gemma2", {"tokenizer_class": "GemmaTokenizer"}, gemma),
     "gpt2": (WORDS, "opt", {}, byte_level),
-    "gpt2_prefix": ("gpt2", "opt", {"add_prefix_space": True}, lambda m: byte_level(m, prefix=True)),
+    "gpt2_prefix": ("gpt2", "opt", {"add_prefix_space": True}, prefixed),
     "qwen2": (WORDS, "qwen3", {"tokenizer_class": "Qwen2TokenizerFast"}, qwen2),
     "qwen2_always": (WORDS, "qwen2", {"tokenizer_class": "TokenizersBackend"}, qwen2),
     "backend": (WORDS, "qwen3", {"tokenizer_class": "TokenizersBackend", "add_prefix_space": False}, None),
@@ -118,6 +129,7 @@ def test_classes_with_a_pipeline_of_their_own(version, case, tmp_path):
     if read_as:
         theirs = read_as(bpe_of(written))
         theirs.add_tokens([token for _, token in sorted(written.get_added_tokens_decoder().items())])
+        theirs.add_special_tokens(special_tokens(read_as))
         if read_as is not gpt_neox and not theirs.post_processor:  # the classes' own, whatever add_bos_token says
             theirs.post_processor = written.post_processor
     texts = reference.texts(300, seed=11)

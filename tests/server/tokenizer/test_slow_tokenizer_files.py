@@ -66,6 +66,18 @@ def test_vocab_of_bert(lower, tmp_path):
     same_ids(tmp_path)
 
 
+@pytest.mark.parametrize("flags", [
+    {}, {"strip_accents": None}, {"do_lower_case": False}, {"do_lower_case": False, "tokenize_chinese_chars": False}])
+@pytest.mark.parametrize("kind", ["bert", "bert_cased"])
+def test_the_normalizer_of_bert_is_that_of_its_class(kind, flags, tmp_path):
+    """Whatever tokenizer.json says: its class lowercases where no file says otherwise."""
+    reference.KINDS[kind]().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", **flags}))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    sentences = ["ONE Two", "Stra\u00dfe \u00c9t\u00e9", "a\u4e2d\u6587B"]
+    assert Tool(tmp_path).encode(sentences) == [theirs(text)["input_ids"] for text in sentences]
+
+
 @pytest.mark.parametrize("files, expected", [
     ({"vocab.json": "{}"}, "merges.txt: cannot open"),
     ({"vocab.json": "[1", "merges.txt": ""}, "vocab.json"),
@@ -93,6 +105,20 @@ def test_classes_with_a_template_of_their_own(kind, ends, flags, tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     sentences = ["one two", "", ends[0] + "three"]
+    assert Tool(tmp_path).encode(sentences) == [theirs(text)["input_ids"] for text in sentences]
+
+
+@pytest.mark.parametrize("kind", [
+    "LlamaTokenizer", "GemmaTokenizerFast", "GPTNeoXTokenizerFast", "GPT2TokenizerFast", "Qwen2TokenizerFast"])
+@pytest.mark.parametrize("config", [
+    {}, {"bos_token": "<s>"}, {"add_eos_token": True}, {"add_prefix_space": None}, {"eos_token": "</s>"}])
+def test_special_tokens_that_only_the_class_names(kind, config, tmp_path):
+    """They are added, in its order. Null leaves the prefix of tokenizer.json, nothing (but Llama's) means none."""
+    tokenizer = reference.KINDS["gpt2_prefix"]()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind, **config}))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    sentences = ["one two", "", "a<unk><eos><bos><pad></s> <s><|endoftext|>"]
     assert Tool(tmp_path).encode(sentences) == [theirs(text)["input_ids"] for text in sentences]
 
 
