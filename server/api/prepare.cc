@@ -33,7 +33,8 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   return max_tokens.value_or(static_cast<int>(limit - length));
 }
 
-// Keeps the last tokens, as vLLM does. A picture is never cut: a prompt that holds one has to fit.
+// Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that
+// holds one has to fit.
 Status truncate(const Service& service, const LengthOptions& length, int default_max_tokens,
                 bool has_media, std::vector<TokenId>& ids) {
   if (!length.truncate_prompt) return {};
@@ -47,7 +48,8 @@ Status truncate(const Service& service, const LengthOptions& length, int default
                                 " tokens and holds pictures, which are not cut",
                             "truncate_prompt_tokens");
   }
-  ids.erase(ids.begin(), ids.end() - static_cast<long>(keep));
+  const size_t first = length.truncate_right ? 0 : ids.size() - keep;
+  ids = {ids.begin() + static_cast<long>(first), ids.begin() + static_cast<long>(first + keep)};
   return {};
 }
 
