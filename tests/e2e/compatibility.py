@@ -99,15 +99,21 @@ Chromium are passed over where npm or Chromium is missing.
 """
 
 
+def node_packages():
+    """{name: version} of Node's clients."""
+    return json.loads((NODE / "package.json").read_text())["dependencies"]
+
+
 def versions():
     """Of the clients, as the tests use them."""
-    locked = json.loads((NODE / "package.json").read_text())["dependencies"]
+    locked = node_packages()
     return {"openai (Python)": importlib.metadata.version("openai"),
             "anthropic": importlib.metadata.version("anthropic"),
             "langchain-openai": importlib.metadata.version("langchain-openai"),
             "litellm": importlib.metadata.version("litellm"),
             "openai (Node)": locked["openai"],
-            "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
+            "Vercel AI SDK": ", ".join(f"{name} {locked[name]}" for name in
+                                       ("ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")),
             "curl": "of the system", "Chromium": "of the system"}
 
 
