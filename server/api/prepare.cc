@@ -17,18 +17,18 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
   const bool silent = max_tokens == 0;  // no room is needed for an answer
+  // Words that clients know a prompt by that is too long.
+  const std::string most = "this model's maximum context length is " + std::to_string(limit) +
+                           " tokens, for prompt and answer together; the prompt has " +
+                           std::to_string(length);
   if (silent ? length > limit : length >= limit) {
-    return invalid_argument("the prompt has " + std::to_string(length) +
-                                " tokens; this model takes " + std::to_string(limit) +
-                                " for prompt and answer together",
-                            prompt_field);
+    return Status(StatusCode::kTooLong, most, prompt_field);
   }
   if (max_tokens && length + *max_tokens > limit) {
-    return invalid_argument("the prompt has " + std::to_string(length) + " tokens and " +
-                                asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
-                                ", together " + std::to_string(length + *max_tokens) +
-                                "; this model takes " + std::to_string(limit),
-                            asked.max_tokens_field);
+    return Status(StatusCode::kTooLong,
+                  most + " and " + asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
+                      ", together " + std::to_string(length + *max_tokens),
+                  asked.max_tokens_field);
   }
   return max_tokens.value_or(static_cast<int>(limit - length));
 }
