@@ -23,7 +23,7 @@ def seen(run_node, talking, llava, picture):
     return run_node("vercel.mjs", talking.url + "/v1", llava.url + "/v1", picture, QUESTION)
 
 
-@pytest.mark.compatibility("Vercel AI SDK", "chat, responses and compatible: text, streams, tool loops, objects, pictures")
+@pytest.mark.compatibility("Vercel AI SDK", "over each of its providers: text, streams, tool loops, objects, pictures")
 @pytest.mark.parametrize("provider", ["chat", "responses", "compatible"])
 def test_a_provider(talking, llava, picture, seen, provider):
     saw = seen[provider]
