@@ -260,6 +260,9 @@ constexpr Field kTokenize[] = {
     string("prompt", kMaxPromptBytes, "this or messages"),
     custom("messages"),
     flag("return_token_strs").with_default(0),
+    string("content", kMaxPromptBytes, "as prompt, in llama-server's way: no special tokens"),
+    flag("add_special", "with content: special tokens").with_default(0),
+    flag("with_pieces", "with content: ids and texts").with_default(0),
     custom("tools"),
 };
 
