@@ -121,6 +121,7 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
   service.responses = options.responses;
   service.allow_chat_template = options.trust_request_chat_template;
   service.seed = options.seed;
+  service.chat_template = text.template_source;
   service.fingerprint = fingerprint(options, model);
   service.tool_style =
       tool_style(options.tool_call_parser).value_or(detect_tool_style(text.template_source));

@@ -29,8 +29,15 @@ class TokenConstraint {
   virtual bool sits_out() { return false; }
 };
 
-// How the next token is chosen. Order: logit_bias, penalties, min_tokens and constraint masks,
-// temperature, top_k, top_p, min_p. Logprobs are of the raw logits, before all of it.
+// What a request forbids whatever else is asked for (vLLM's allowed_token_ids and bad_words).
+struct TokenRules {
+  std::vector<uint32_t> allowed;  // [ceil(vocab / 32)] bit i: id i may be chosen; empty: all may
+  // None is empty. The last id of each is not chosen where the answer ends with those before it.
+  std::vector<std::vector<TokenId>> bad_words;
+};
+
+// How the next token is chosen. Order: penalties, logit_bias, the masks of rules, constraint and
+// min_tokens, temperature, top_k, top_p, min_p. Logprobs are of the raw logits, before all of it.
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy
   float top_p = 1.0f;        // (0, 1]
@@ -54,6 +61,7 @@ struct SamplingParams {
   std::optional<int> prompt_logprobs;
   int prompt_logprobs_from = 1;
   std::shared_ptr<TokenConstraint> constraint;  // may be null
+  std::shared_ptr<const TokenRules> rules;      // may be null; shared by the choices of a request
   // Guesses of the next tokens in one step, at most, by prompt lookup; 0: none. The answer is the
   // same with and without. Not with a constraint.
   int draft_tokens = 0;

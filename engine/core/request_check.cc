@@ -33,15 +33,15 @@ Status check_length(const Request& request, const SchedulerConfig& config) {
   const std::string asked = std::to_string(prompt + answer) + " tokens (" + std::to_string(prompt) +
                             " in the prompt, " + std::to_string(answer) + " in the answer)";
   if (prompt + answer > config.max_model_len) {
-    return invalid_argument("this model's maximum context length is " +
-                            std::to_string(config.max_model_len) + " tokens, but you asked for " +
-                            asked);
+    return Status(StatusCode::kTooLong, "this model's maximum context length is " +
+                                            std::to_string(config.max_model_len) +
+                                            " tokens, but you asked for " + asked);
   }
   // The last token of the answer is never computed.
   const int64_t room = static_cast<int64_t>(config.num_blocks) * config.block_size;
   if (prompt + std::max<int64_t>(answer, 1) - 1 > room) {
-    return invalid_argument("the KV cache holds " + std::to_string(room) +
-                            " tokens, but you asked for " + asked);
+    return Status(StatusCode::kTooLong, "the KV cache holds " + std::to_string(room) +
+                                            " tokens, but you asked for " + asked);
   }
   return Status();
 }

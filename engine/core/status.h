@@ -11,6 +11,7 @@ namespace saccade {
 enum class StatusCode {
   kOk,
   kInvalidArgument,    // 400: the request is wrong; retrying it cannot help
+  kTooLong,            // 400: prompt and answer do not fit into the model's length
   kNotFound,           // 404
   kPayloadTooLarge,    // 413
   kResourceExhausted,  // 429: the queue is full; retry later

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
+#include "engine/core/constraint_error.h"
 #include "engine/kernels/sampling.h"
 
 namespace saccade {
@@ -93,7 +94,7 @@ bool Sampler::takes_best(std::span<const TokenId> tokens, int prompt_length,
 bool Sampler::adjusts(const SamplingParams& params, int generated) const {
   return !params.logit_bias.empty() || params.repetition_penalty != 1.0f ||
          params.presence_penalty != 0 || params.frequency_penalty != 0 ||
-         generated < params.min_tokens || params.constraint != nullptr;
+         generated < params.min_tokens || params.constraint != nullptr || params.rules != nullptr;
 }
 
 void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
@@ -104,11 +105,32 @@ void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
   for (const auto& [id, bias] : params.logit_bias) {
     if (id >= 0 && id < vocab) adjusted_[id] += bias;
   }
+  if (params.rules) mask_rules(*params.rules, tokens.subspan(prompt_length));
   if (params.constraint) mask_constraint(params);
   if (generated < params.min_tokens) mask_ends(params);
+  if (params.rules && !any_left()) {
+    throw ConstraintError("every token that may come next is forbidden by the request");
+  }
 }
 
-// min_tokens: no end yet, unless the constraint leaves nothing else.
+bool Sampler::any_left() const {
+  return std::any_of(adjusted_.begin(), adjusted_.end(),
+                     [](float logit) { return logit != kMasked; });
+}
+
+void Sampler::mask_rules(const TokenRules& rules, std::span<const TokenId> answer) {
+  if (!rules.allowed.empty()) mask_all_but(rules.allowed);
+  for (const std::vector<TokenId>& word : rules.bad_words) {
+    const size_t before = word.size() - 1;
+    const auto last = static_cast<size_t>(word.back());
+    if (before > answer.size() || last >= adjusted_.size()) continue;
+    if (std::equal(word.begin(), word.end() - 1, answer.end() - static_cast<long>(before))) {
+      adjusted_[last] = kMasked;
+    }
+  }
+}
+
+// min_tokens: no end yet, unless nothing else is left.
 void Sampler::mask_ends(const SamplingParams& params) {
   std::vector<std::pair<TokenId, float>> ends;
   for (const auto* ids : {static_cast<const std::vector<TokenId>*>(&eos_ids_), &params.stop_ids}) {
@@ -118,9 +140,7 @@ void Sampler::mask_ends(const SamplingParams& params) {
       adjusted_[id] = kMasked;
     }
   }
-  if (!params.constraint) return;
-  const auto allowed = [](float logit) { return logit != kMasked; };
-  if (std::any_of(adjusted_.begin(), adjusted_.end(), allowed)) return;
+  if ((!params.constraint && !params.rules) || any_left()) return;
   for (auto end = ends.rbegin(); end != ends.rend(); ++end) adjusted_[end->first] = end->second;
 }
 
@@ -128,14 +148,18 @@ void Sampler::mask_constraint(const SamplingParams& params) {
   const size_t vocab = adjusted_.size();
   mask_.assign((vocab + 31) / 32, ~0u);
   params.constraint->fill_mask(mask_.data(), static_cast<int>(vocab));
-  for (size_t word = 0; word < mask_.size(); ++word) {
-    const uint32_t allowed = mask_[word];
-    if (allowed == ~0u) continue;
+  mask_all_but(mask_);
+}
+
+void Sampler::mask_all_but(std::span<const uint32_t> allowed) {
+  for (size_t word = 0; word * 32 < adjusted_.size(); ++word) {
+    const uint32_t bits = word < allowed.size() ? allowed[word] : 0;
+    if (bits == ~0u) continue;
     const size_t first = word * 32;
-    const size_t count = std::min<size_t>(32, vocab - first);
+    const size_t count = std::min<size_t>(32, adjusted_.size() - first);
     for (size_t bit = 0; bit < count; ++bit) {
       float& logit = adjusted_[first + bit];
-      logit = allowed >> bit & 1 ? logit : kMasked;
+      logit = bits >> bit & 1 ? logit : kMasked;
     }
   }
 }

@@ -19,6 +19,7 @@ class Sampler {
  public:
   explicit Sampler(std::vector<TokenId> eos_ids) : eos_ids_(std::move(eos_ids)) {}
 
+  // Throws ConstraintError where params.rules and what else masks tokens leave none.
   SampledToken sample(std::span<const float> logits, std::span<const TokenId> tokens,
                       int prompt_length, const SamplingParams& params);
 
@@ -34,8 +35,11 @@ class Sampler {
  private:
   bool adjusts(const SamplingParams& params, int generated) const;
   void adjust(std::span<const TokenId> tokens, int prompt_length, const SamplingParams& params);
+  void mask_rules(const TokenRules& rules, std::span<const TokenId> answer);
   void mask_constraint(const SamplingParams& params);
   void mask_ends(const SamplingParams& params);
+  void mask_all_but(std::span<const uint32_t> allowed);
+  bool any_left() const;
 
   std::vector<TokenId> eos_ids_;
   // Scratch, reused from call to call.

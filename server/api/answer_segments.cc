@@ -25,7 +25,8 @@ std::vector<SegmentStep> AnswerSegments::take(const ChoiceDelta& delta) {
   AnswerPieces pieces = parser_.push(delta.text);
   if (was_reasoning) reasoning_tokens_ += static_cast<int>(delta.logprobs.size());
   if (delta.finish) {
-    for (AnswerPiece& piece : parser_.finish()) pieces.push_back(std::move(piece));
+    const bool cut = *delta.finish == FinishReason::kLength;
+    for (AnswerPiece& piece : parser_.finish(cut)) pieces.push_back(std::move(piece));
   }
   std::vector<SegmentStep> steps;
   for (AnswerPiece& piece : pieces) add(std::move(piece), steps);

@@ -29,7 +29,7 @@ std::vector<ChatChoice> make_choices(const Generation& generation, const ChatReq
                                      const AnswerSyntax& syntax) {
   std::vector<ChatChoice> choices;
   for (int i = 0; i < generation.choices(); ++i) {
-    choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel);
+    choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel, chat.include_reasoning);
   }
   return choices;
 }
@@ -46,6 +46,8 @@ class ChatFormat {
         with_logprobs_(chat.options.sampling.logprobs.has_value()),
         with_prompt_logprobs_(chat.options.sampling.prompt_logprobs.has_value()),
         with_token_ids_(chat.options.return_token_ids),
+        tokens_as_ids_(chat.options.tokens_as_ids),
+        with_reasoning_(chat.include_reasoning),
         with_timings_(chat.options.timings),
         with_usage_(chat.options.include_usage),
         continuous_usage_(chat.options.continuous_usage) {}
@@ -188,8 +190,8 @@ class ChatFormat {
   }
 
   // Under the names that vLLM's clients read.
-  static void add_reasoning(const std::string& text, Json& message) {
-    if (text.empty()) return;
+  void add_reasoning(const std::string& text, Json& message) const {
+    if (text.empty() || !with_reasoning_) return;
     message["reasoning_content"] = text;
     message["reasoning"] = text;
   }
@@ -201,7 +203,8 @@ class ChatFormat {
   }
 
   Json logprobs(const ChoiceDelta& delta) const {
-    return with_logprobs_ ? chat_logprobs(*service_.tokenizer, delta.logprobs) : Json();
+    if (!with_logprobs_) return {};
+    return chat_logprobs({*service_.tokenizer, tokens_as_ids_}, delta.logprobs);
   }
 
   const Service& service_;
@@ -218,6 +221,8 @@ class ChatFormat {
   const bool with_logprobs_;
   const bool with_prompt_logprobs_;
   const bool with_token_ids_;
+  const bool tokens_as_ids_;
+  const bool with_reasoning_;
   const bool with_timings_;
   const bool with_usage_;
   const bool continuous_usage_;

@@ -33,6 +33,7 @@ void ChatChoice::add(const SegmentStep& step, Json& delta) {
   if (segment.kind == Kind::kCall) return add_call(step, segment, delta);
   if (step.kind == SegmentStep::Kind::kBegin) return;
   if (segment.kind == Kind::kText) return append(delta, "content", step.text);
+  if (!with_reasoning_) return;
   append(delta, "reasoning_content", step.text);  // under the names that vLLM's clients read
   append(delta, "reasoning", step.text);
 }
@@ -66,7 +67,7 @@ Json ChatChoice::message(const std::string& echoed) const {
   Json message = {{"role", "assistant"},
                   {"content", call_ids_.empty() || !content.empty() ? Json(content) : Json()},
                   {"refusal", nullptr}};
-  if (!reasoning.empty()) {
+  if (!reasoning.empty() && with_reasoning_) {
     message["reasoning_content"] = reasoning;
     message["reasoning"] = reasoning;
   }

@@ -12,8 +12,8 @@ namespace saccade::api {
 class ChatChoice {
  public:
   // `functions`: calls in the older form, `function_call`. `parallel` false: the first call alone.
-  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel)
-      : answer_(syntax, parallel), functions_(functions) {}
+  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel, bool with_reasoning)
+      : answer_(syntax, parallel), functions_(functions), with_reasoning_(with_reasoning) {}
 
   // Takes what the choice has gained, and gives the `delta` of a chunk: {} while all of it is held
   // back. A call's first appearance has its id, type and name, what follows only more arguments.
@@ -33,6 +33,7 @@ class ChatChoice {
 
   AnswerSegments answer_;
   const bool functions_;
+  const bool with_reasoning_;
   std::vector<std::string> call_ids_;
 };
 

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "server/api/file_part.h"
-#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 #include "server/api/video_part.h"
 
@@ -166,6 +165,8 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   for (const char* name : kPassedOn) {
     if (const Json* extra = member.find(name)) message.extra[name] = *extra;
   }
+  const Json* reasoning = member.find("reasoning");
+  if (reasoning != nullptr) message.extra.emplace("reasoning_content", Json(*reasoning));
   read_calls(fields, member, message);
   read_content(fields, member, message, limits);
   conversation.messages.push_back(std::move(message));
@@ -193,6 +194,18 @@ void read_modalities(Fields& fields) {
   }
 }
 
+// What templates for retrieval show the model.
+void read_documents(Fields& fields, Conversation& conversation) {
+  const Json* documents = fields.ok() ? fields.find("documents") : nullptr;
+  if (documents == nullptr) return;
+  if (!documents->is_array()) return fields.fail("documents", "documents must be an array");
+  for (size_t i = 0; i < documents->size(); ++i) {
+    const std::string path = element_path("documents", i);
+    if (!(*documents)[i].is_object()) return fields.fail(path, path + " must be an object");
+  }
+  conversation.documents = *documents;
+}
+
 void read_template(Fields& fields, const ModelLimits& limits, Conversation& conversation) {
   fields.read("add_special_tokens", conversation.add_special_tokens);
   fields.read("chat_template", conversation.chat_template);
@@ -204,6 +217,7 @@ void read_template(Fields& fields, const ModelLimits& limits, Conversation& conv
   if (const Json* kwargs = fields.ok() ? fields.find("chat_template_kwargs") : nullptr) {
     conversation.template_kwargs = *kwargs;
   }
+  read_documents(fields, conversation);
 }
 
 std::optional<CaptionOptions> read_captions(Fields& fields) {
@@ -294,7 +308,7 @@ Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
 
 Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limits) {
   ChatRequest request;
-  Fields fields(body, {kGenerationFields, kChatFields, kTemplateFields}, limits);
+  Fields fields(body, {kGenerationFields, kForeignFields, kChatFields, kTemplateFields}, limits);
   fields.read("model", request.model);
   request.conversation = read_conversation(fields, limits);
   request.options = read_generation_options(fields);
@@ -302,12 +316,11 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   read_modalities(fields);
   request.format = read_structured_output(fields);
   fields.read("echo", request.echo);
+  fields.read("include_reasoning", request.include_reasoning);
   request.tools = read_tools(fields, limits.fields);
   read_effort(fields, request.conversation);
   request.captions = read_captions(fields);
   request.steps = read_steps(fields);
-  refuse_fields(fields, {"audio", "web_search_options", "moderation"});
-  refuse_prewarm(fields);
   check_steps(fields, request);
   if (!fields.ok()) return fields.status();
   return request;

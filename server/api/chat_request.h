@@ -29,7 +29,8 @@ struct FixedSteps {
 struct ChatRequest {
   std::string model;  // empty: whatever is served
   Conversation conversation;
-  bool echo = false;  // the answer begins with the message that it continues
+  bool echo = false;              // the answer begins with the message that it continues
+  bool include_reasoning = true;  // the answer shows it
   GenerationOptions options;
   std::optional<GrammarSpec> format;  // of the answer's text
   ToolOptions tools;

@@ -36,7 +36,7 @@ void check_choices(Fields& fields, const CompletionRequest& request) {
 
 Result<CompletionRequest> parse_completion_request(const Json& body, const ModelLimits& limits) {
   CompletionRequest request;
-  Fields fields(body, {kGenerationFields, kCompletionFields}, limits);
+  Fields fields(body, {kGenerationFields, kForeignFields, kCompletionFields}, limits);
   GenerationOptions& options = request.options;
   fields.read("model", request.model);
   request.prompts = read_texts(fields, "prompt", limits, kMaxPrompts);
@@ -45,11 +45,6 @@ Result<CompletionRequest> parse_completion_request(const Json& body, const Model
   fields.read("echo", request.echo);
   fields.read("add_special_tokens", request.add_special_tokens);
   fields.read("logprobs", options.sampling.logprobs);
-  std::string suffix;
-  fields.read("suffix", suffix);
-  if (!suffix.empty()) {
-    fields.fail("suffix", "suffix is not supported: this model continues texts, it fills no gaps");
-  }
   request.logprobs = options.sampling.logprobs.has_value();
   request.prompt_logprobs = options.sampling.prompt_logprobs.has_value();
   read_best_of(fields, request);

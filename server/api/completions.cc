@@ -19,9 +19,12 @@ Result<std::vector<PreparedPrompt>> prepare(const Service& service,
     std::vector<TokenId> ids =
         text != nullptr ? service.prompts.build_text(*text, request.add_special_tokens).ids
                         : std::get<std::vector<int32_t>>(prompt);
-    Result<PreparedPrompt> prepared = prepare_text(
-        service, std::move(ids), {request.options.max_tokens, request.options.truncate_prompt},
-        request.max_tokens);
+    const GenerationOptions& options = request.options;
+    Result<PreparedPrompt> prepared =
+        prepare_text(service, std::move(ids),
+                     {options.max_tokens, options.truncate_prompt, options.max_tokens_field,
+                      options.truncate_right},
+                     request.max_tokens);
     if (!prepared) return prepared.status();
     prompts.push_back(*std::move(prepared));
   }
@@ -130,8 +133,9 @@ class CompletionFormat {
     const bool echoes = first && request_.echo;
     Json made = {{"index", index},
                  {"text", (echoes ? echoed_[delta.choice / options.n] : "") + delta.text},
-                 {"logprobs", request_.logprobs ? completion_logprobs(*service_.tokenizer, entries,
-                                                                      offsets_[index])
+                 {"logprobs", request_.logprobs ? completion_logprobs(
+                                                      {*service_.tokenizer, options.tokens_as_ids},
+                                                      entries, offsets_[index])
                                                 : Json()},
                  {"finish_reason", delta.finish ? Json(finish_name(*delta.finish)) : Json()}};
     if (delta.finish) made["stop_reason"] = stop_reason_json(delta);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "server/api/generation_options.h"
 
@@ -72,15 +73,23 @@ Status check_string(const Field& field, const Json& value, const std::string& pa
     return invalid_argument(path + " is longer than " + count_text(max_bytes) + " bytes", path);
   }
   if (field.choices == nullptr) return {};
-  const std::string known = "|" + std::string(field.choices) + "|";
-  if (text.find('|') == std::string::npos && known.find("|" + text + "|") != std::string::npos) {
-    return {};
-  }
   std::string listed;
-  for (const char* c = field.choices; *c != '\0'; ++c) {
-    listed += *c == '|' ? std::string(", ") : std::string(1, *c);
+  for (const std::string& choice : choices_of(field)) {
+    if (text == choice) return {};
+    listed += (listed.empty() ? "" : ", ") + choice;
   }
   return invalid_argument(path + " must be one of " + listed, path);
+}
+
+// What would change an answer in ways that this server does not know is refused, not ignored.
+Status check_refused(const Field& field, const Json& value, const std::string& path) {
+  std::string listed;
+  for (const std::string& choice : choices_of(field)) {
+    if (Json::parse(choice) == value) return {};
+    listed += (listed.empty() ? "; it may be " : " or ") + choice;
+  }
+  const std::string instead = *field.note == '\0' ? "" : std::string(": ") + field.note;
+  return invalid_argument(path + " is not supported" + instead + listed, path);
 }
 
 Status check_count(const Field& field, const Json& value, const std::string& path,
@@ -165,6 +174,13 @@ Status check_object(const Field& field, const Json& value, const std::string& pa
 
 }  // namespace
 
+std::vector<std::string> choices_of(const Field& field) {
+  std::vector<std::string> choices;
+  std::istringstream list(field.choices == nullptr ? "" : field.choices);
+  for (std::string choice; std::getline(list, choice, '|');) choices.push_back(std::move(choice));
+  return choices;
+}
+
 std::string element_path(std::string_view array, size_t index) {
   return std::string(array) + "[" + std::to_string(index) + "]";
 }
@@ -215,6 +231,8 @@ Status check_field(const Field& field, const Json& value, const std::string& pat
       return check_biases(field, value, path, limits);
     case FieldType::kObject:
       return check_object(field, value, path, limits);
+    case FieldType::kRefused:
+      return check_refused(field, value, path);
     case FieldType::kCustom:
       break;
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "server/api/json.h"
 
@@ -40,6 +41,7 @@ enum class FieldType {
   kBiases,     // {"id": number}
   kObject,     // of `members`; of anything when there are none
   kCustom,     // checked by the route's own reader
+  kRefused,    // not done here: takes null, and of `choices`, JSON texts, what asks for nothing
 };
 
 inline constexpr double kNoMaximum = 9007199254740992.0;  // 2^53: whole numbers are exact below
@@ -52,12 +54,12 @@ struct Field {
   Figure max_count = kNoMaximum;     // entries of an array or object
   Figure max_bytes = kNoMaximum;     // of a string, or of each
   bool may_be_empty = true;          // kStrings: each string
-  const char* choices = nullptr;     // "auto|default|flex"
+  const char* choices = nullptr;     // "auto|default|flex"; of kRefused "0|-1"
   std::span<const Field> members{};
   bool required = false;
   bool has_default = false;
   Figure default_value{};                        // of a number; 0 or 1 of a boolean
-  const char* note = "";                         // what it does, in a few words
+  const char* note = "";                         // what it does (kRefused: what does it instead)
   Json (*schema)(const ModelLimits&) = nullptr;  // JSON Schema of a kCustom field
 
   constexpr Field with_default(Figure value) const {
@@ -68,12 +70,22 @@ struct Field {
   }
 };
 
+constexpr Field refused_field(const char* name, const char* choices, const char* note = "") {
+  Field field{name, FieldType::kRefused};
+  field.choices = choices;
+  field.note = note;
+  return field;
+}
+
 using FieldTable = std::span<const Field>;
 
 // What is wrong with `value`, which is not null, as the field `field` at `path`; the status's param
 // is the path of the part at fault.
 Status check_field(const Field& field, const Json& value, const std::string& path,
                    const ModelLimits& limits);
+
+// The single texts of Field::choices.
+std::vector<std::string> choices_of(const Field& field);
 
 // The path of an array's element: "stop" and 1 -> "stop[1]".
 std::string element_path(std::string_view array, size_t index);

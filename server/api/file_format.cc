@@ -1,5 +1,7 @@
 #include "server/api/file_format.h"
 
+#include <set>
+
 #include "server/api/answer.h"
 
 namespace saccade::api {
@@ -27,8 +29,10 @@ Result<ListQuery> query(const http::HttpRequest& request) {
   return read_list_query(request, {{}, {}, false, kMaxListed}, kMaxListed);
 }
 
-std::string purpose(const http::HttpRequest& request) {
-  return http::query_value(request.query, "purpose");
+std::function<bool(const Json&)> shown(const http::HttpRequest& request) {
+  const std::string purpose = http::query_value(request.query, "purpose");
+  if (purpose.empty()) return nullptr;
+  return [purpose](const Json& file) { return file["purpose"] == purpose; };
 }
 
 Json page(Json page) { return page; }
@@ -38,6 +42,16 @@ Json page(Json page) { return page; }
 namespace anthropic {
 
 constexpr std::string_view kPage = "page_";
+constexpr size_t kMostIds = 100;
+
+// Which files alone are asked for, as the clients write lists; none: all.
+std::set<std::string> ids_of(const http::HttpRequest& request) {
+  std::set<std::string> ids;
+  for (const char* name : {"ids[]", "ids"}) {
+    for (std::string& id : http::query_values(request.query, name)) ids.insert(std::move(id));
+  }
+  return ids;
+}
 
 Json described(const StoredFile& file) {
   return {{"id", file.id},
@@ -56,15 +70,21 @@ Result<ListQuery> query(const http::HttpRequest& request) {
   constexpr int kListed = 20, kMaxListed = 1000;
   Result<ListQuery> query = read_list_query(request, {{}, {}, false, kListed}, kMaxListed);
   if (!query) return query;
-  if (request.query.find("ids") != std::string::npos) {
-    return invalid_argument("ids is not supported: ask for each file", "ids");
-  }
+  const size_t ids = ids_of(request).size();
+  if (ids > kMostIds) return invalid_argument("ids holds more than 100 ids", "ids");
   query->after = http::query_value(request.query, "page");
+  const bool paged = !query->after.empty() || !http::query_value(request.query, "limit").empty();
+  if (ids > 0 && paged) return invalid_argument("ids excludes page and limit", "ids");
+  if (ids > 0) query->limit = kMostIds;
   if (query->after.starts_with(kPage)) query->after.erase(0, kPage.size());
   return query;
 }
 
-std::string purpose(const http::HttpRequest&) { return {}; }
+std::function<bool(const Json&)> shown(const http::HttpRequest& request) {
+  const std::set<std::string> ids = ids_of(request);
+  if (ids.empty()) return nullptr;
+  return [ids](const Json& file) { return ids.contains(file["id"].get<std::string>()); };
+}
 
 Json page(Json page) {
   const bool more = page["has_more"] == true;
@@ -75,9 +95,9 @@ Json page(Json page) {
 }  // namespace anthropic
 
 constexpr FileFormat kOpenAi = {openai::described, openai::deleted, openai::query,
-                                openai::purpose,   openai::page,    ""};
+                                openai::shown,     openai::page,    ""};
 constexpr FileFormat kAnthropic = {anthropic::described, anthropic::deleted, anthropic::query,
-                                   anthropic::purpose,   anthropic::page,    "user_data"};
+                                   anthropic::shown,     anthropic::page,    "user_data"};
 
 }  // namespace
 

@@ -13,8 +13,8 @@ struct FileFormat {
   Json (*deleted)(const std::string& id);
   // Which page of the list is asked for; kInvalidArgument.
   Result<ListQuery> (*query)(const http::HttpRequest& request);
-  // Which purpose alone is to be listed; empty: all.
-  std::string (*purpose)(const http::HttpRequest& request);
+  // Which of the described files are to be listed; null: all.
+  std::function<bool(const Json& file)> (*shown)(const http::HttpRequest& request);
   // Takes what list_page made of it.
   Json (*page)(Json page);
   // What an upload is for that does not say; empty: it has to.

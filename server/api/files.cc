@@ -96,14 +96,11 @@ http::HttpReply list_files(Service& service, http::HttpRequest& request, http::C
   const FileFormat& format = file_format(request);
   const auto query = format.query(request);
   if (!query) return error_response(request, query.status());
-  const std::string purpose = format.purpose(request);
   Json files = Json::array();
   for (const StoredFile& file : service.files.list(request.key)) {
     files.push_back(format.described(file));
   }
-  auto page = list_page(std::move(files), *query, [&](const Json& file) {
-    return purpose.empty() || file["purpose"] == purpose;
-  });
+  auto page = list_page(std::move(files), *query, format.shown(request));
   if (!page) return error_response(request, page.status());
   return http::json_reply(to_text(format.page(*std::move(page))));
 }

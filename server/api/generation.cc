@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "server/api/token_rules.h"
 #include "server/output/stop_strings.h"
 #include "server/prompt/tokenizer/detokenizer.h"
 
@@ -97,6 +98,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
   std::vector<Request> requests;
   // One worker hears all choices.
   const auto waiter = std::make_shared<TokenStream::Waiter>();
+  const auto rules = token_rules(*service.tokenizer, options, service.limits.vocab_size);
   for (const PreparedPrompt& prompt : prompts) {
     for (int i = 0; i < options.n; ++i) {
       auto choice = std::make_unique<Choice>(generation->choices(), *service.tokenizer, prompt,
@@ -118,6 +120,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.sampling.seed = options.seed
                                   ? static_cast<uint64_t>(*options.seed) + static_cast<uint64_t>(i)
                                   : service.seeds.next();
+      request.sampling.rules = rules;
       if (options.constraint) request.sampling.constraint = options.constraint();
       request.stream = choice->stream;
       request.arrival = generation->arrival_;

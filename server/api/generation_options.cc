@@ -35,6 +35,24 @@ void read_sampling(Fields& fields, SamplingParams& sampling) {
   fields.read("num_speculative_tokens", sampling.draft_tokens);
 }
 
+// Which tokens are never chosen.
+void read_token_rules(Fields& fields, GenerationOptions& options) {
+  const Json* allowed = fields.ok() ? fields.find("allowed_token_ids") : nullptr;
+  if (allowed != nullptr && allowed->empty()) {
+    fields.fail("allowed_token_ids", "allowed_token_ids must hold an id");
+  }
+  fields.read_ids("allowed_token_ids", options.allowed_ids);
+  fields.read_strings("bad_words", options.bad_words);
+  for (size_t i = 0; i < options.bad_words.size(); ++i) {
+    std::string& word = options.bad_words[i];
+    word.erase(0, word.find_first_not_of(" \t\r\n"));
+    const std::string path = element_path("bad_words", i);
+    if (word.empty()) return fields.fail(path, path + " holds no word");
+  }
+  if (!options.bad_words.empty()) options.constraint_field = "bad_words";
+  if (!options.allowed_ids.empty()) options.constraint_field = "allowed_token_ids";
+}
+
 }  // namespace
 
 GenerationOptions read_generation_options(Fields& fields) {
@@ -53,10 +71,15 @@ GenerationOptions read_generation_options(Fields& fields) {
   fields.read("skip_special_tokens", options.skip_special_tokens);
   fields.read("spaces_between_special_tokens", options.spaces_between_special_tokens);
   fields.read("truncate_prompt_tokens", options.truncate_prompt);
+  std::string side;
+  fields.read("truncation_side", side);
+  options.truncate_right = side == "right";
   fields.read("return_token_ids", options.return_token_ids);
+  fields.read("return_tokens_as_token_ids", options.tokens_as_ids);
   fields.read("timings", options.timings);
   fields.read("service_tier", options.service_tier);
   read_stream_options(fields, options);
+  read_token_rules(fields, options);
   const SamplingParams& sampling = options.sampling;
   const bool asked = fields.find("min_tokens") != nullptr;  // the model's own default is no mistake
   if (asked && options.max_tokens && sampling.min_tokens > *options.max_tokens) {

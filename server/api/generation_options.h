@@ -46,6 +46,8 @@ struct GenerationOptions {
   int n = 1;                         // choices that are generated for each prompt
   int adapter = 0;                   // Request::adapter, by the name of the model
   std::vector<std::string> stop;
+  std::vector<TokenId> allowed_ids;    // no other is chosen; empty: all may be
+  std::vector<std::string> bad_words;  // none begins with a space
   bool include_stop = false;  // the stop string or token that ended the answer is part of its text
   bool stream = false;
   bool include_usage = false;
@@ -53,13 +55,16 @@ struct GenerationOptions {
   bool skip_special_tokens = true;
   bool spaces_between_special_tokens = true;
   std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
+  bool truncate_right = false;         // the first tokens instead
   bool return_token_ids = false;
+  bool tokens_as_ids = false;  // log-probabilities name tokens "token_id:5"
   bool timings = false;
   std::vector<TokenId> shown_tokens;  // special, and yet part of the text: markers of calls
   // Makes the constraint of one choice; empty: none. Set once the request is known to be valid.
   std::function<std::shared_ptr<TokenConstraint>()> constraint;
-  std::string constraint_field;  // path of the field it came from
-  std::string service_tier;      // echoed; empty: not asked for
+  // Path of the field that the constraint, or else what forbids tokens, came from.
+  std::string constraint_field;
+  std::string service_tier;  // echoed; empty: not asked for
 };
 
 // What the parsers know of the model.

@@ -10,11 +10,17 @@ constexpr float kLowest = -9999.0f;
 
 float finite(float logprob) { return logprob > kLowest ? logprob : kLowest; }
 
-Json token_json(const Tokenizer& tokenizer, const TokenText& token) {
-  const std::string bytes = tokenizer.token_bytes(token.id);
+std::string name_of(const TokenNames& names, TokenId id) {
+  return names.as_ids ? "token_id:" + std::to_string(id) : names.tokenizer.token_bytes(id);
+}
+
+Json token_json(const TokenNames& names, const TokenText& token) {
+  const std::string bytes = names.tokenizer.token_bytes(token.id);
   Json numbers = Json::array();
   for (const unsigned char byte : bytes) numbers.push_back(byte);
-  return {{"token", bytes}, {"logprob", finite(token.logprob)}, {"bytes", std::move(numbers)}};
+  return {{"token", name_of(names, token.id)},
+          {"logprob", finite(token.logprob)},
+          {"bytes", std::move(numbers)}};
 }
 
 size_t characters(const std::string& text) {
@@ -25,37 +31,38 @@ size_t characters(const std::string& text) {
 
 }  // namespace
 
-Json chat_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& entries) {
+Json chat_logprobs(const TokenNames& names, const std::vector<LogprobEntry>& entries) {
   Json content = Json::array();
   for (const LogprobEntry& entry : entries) {
-    Json token = token_json(tokenizer, entry.chosen);
+    Json token = token_json(names, entry.chosen);
     Json& top = token["top_logprobs"] = Json::array();
-    for (const TokenText& other : entry.top) top.push_back(token_json(tokenizer, other));
+    for (const TokenText& other : entry.top) top.push_back(token_json(names, other));
     content.push_back(std::move(token));
   }
   return {{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
-Json completion_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& entries,
+Json completion_logprobs(const TokenNames& names, const std::vector<LogprobEntry>& entries,
                          size_t& text_offset) {
   Json tokens = Json::array();
   Json logprobs = Json::array();
   Json top_logprobs = Json::array();
   Json offsets = Json::array();
   for (const LogprobEntry& entry : entries) {
-    const std::string text = tokenizer.token_bytes(entry.chosen.id);
+    const std::string text = names.tokenizer.token_bytes(entry.chosen.id);
+    const std::string name = name_of(names, entry.chosen.id);
     Json top;
     if (entry.known) {
-      top[text] = finite(entry.chosen.logprob);
+      top[name] = finite(entry.chosen.logprob);
       for (const TokenText& other : entry.top) {
-        top[tokenizer.token_bytes(other.id)] = finite(other.logprob);
+        top[name_of(names, other.id)] = finite(other.logprob);
       }
     }
-    tokens.push_back(text);
+    tokens.push_back(name);
     logprobs.push_back(entry.known ? Json(finite(entry.chosen.logprob)) : Json());
     top_logprobs.push_back(std::move(top));
     offsets.push_back(text_offset);
-    if (!tokenizer.is_special(entry.chosen.id)) text_offset += characters(text);
+    if (!names.tokenizer.is_special(entry.chosen.id)) text_offset += characters(text);
   }
   return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},

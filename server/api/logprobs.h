@@ -9,13 +9,19 @@
 
 namespace saccade::api {
 
+// How log-probabilities name tokens: by their text, or as "token_id:5".
+struct TokenNames {
+  const Tokenizer& tokenizer;
+  bool as_ids = false;
+};
+
 // choices[].logprobs of a chat: {"content":[{token, logprob, bytes, top_logprobs}],
 // "refusal":null}. `with_top` as asked for: top_logprobs is there in any case, empty without.
-Json chat_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& entries);
+Json chat_logprobs(const TokenNames& names, const std::vector<LogprobEntry>& entries);
 
 // choices[].logprobs of a completion: {tokens, token_logprobs, top_logprobs, text_offset}, the
 // offsets in characters from `text_offset` on, which moves behind the entries.
-Json completion_logprobs(const Tokenizer& tokenizer, const std::vector<LogprobEntry>& entries,
+Json completion_logprobs(const TokenNames& names, const std::vector<LogprobEntry>& entries,
                          size_t& text_offset);
 
 // A prompt's tokens as entries, the first without a log-probability. `scores` are those of the

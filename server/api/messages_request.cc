@@ -1,6 +1,5 @@
 #include "server/api/messages_request.h"
 
-#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 
 namespace saccade::api {
@@ -310,7 +309,7 @@ std::optional<GrammarSpec> read_format(Fields& fields, const ModelLimits& limits
 
 Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool count_only) {
   MessagesRequest request;
-  Fields fields(body, {kGenerationFields, kMessagesFields}, limits);
+  Fields fields(body, {kGenerationFields, kForeignFields, kMessagesFields}, limits);
   fields.read("model", request.model);
   read_system(fields, limits, request.conversation);
   read_messages(fields, limits, request.conversation);
@@ -320,7 +319,6 @@ Result<MessagesRequest> parse(const Json& body, const ModelLimits& limits, bool 
   if (!count_only && !request.options.max_tokens) {
     fields.fail("max_tokens", "max_tokens is missing");
   }
-  refuse_fields(fields, {"container", "diagnostics", "mcp_servers"});
   request.format = read_format(fields, limits);
   read_thinking_wish(fields, request.conversation);
   request.tools = read_tools(fields, limits.fields, ToolForm::kMessages);

@@ -27,9 +27,7 @@ Json string_schema(const Field& field, const ModelLimits& limits) {
   const double max_bytes = field.max_bytes.get(limits);
   if (max_bytes < kNoMaximum) schema["maxLength"] = number_of(max_bytes);
   if (field.choices == nullptr) return schema;
-  Json& choices = schema["enum"] = Json::array();
-  std::istringstream list(field.choices);
-  for (std::string choice; std::getline(list, choice, '|');) choices.push_back(choice);
+  schema["enum"] = choices_of(field);
   return schema;
 }
 
@@ -79,6 +77,13 @@ Json field_schema(const Field& field, const ModelLimits& limits) {
       return schema;
     case FieldType::kObject:
       return object_schema(field.members, limits);
+    case FieldType::kRefused:
+      schema["enum"] = Json::array();
+      for (const std::string& choice : choices_of(field)) {
+        schema["enum"].push_back(Json::parse(choice));
+      }
+      if (schema["enum"].empty()) return {{"type", "null"}};
+      return schema;
     case FieldType::kCustom:
       return field.schema == nullptr ? Json::object() : field.schema(limits);
   }
@@ -88,7 +93,7 @@ Json field_schema(const Field& field, const ModelLimits& limits) {
 
 // Every field that may be left out may be null, too.
 Json optional_schema(Json schema) {
-  if (schema.empty()) return schema;
+  if (schema.empty() || schema.value("type", Json()) == "null") return schema;
   if (schema.contains("type") && !schema.contains("enum")) {
     const auto type = schema["type"].get<std::string>();
     schema["type"] = nullable(type.c_str());

@@ -17,23 +17,24 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
   const bool silent = max_tokens == 0;  // no room is needed for an answer
+  // Words that clients know a prompt by that is too long.
+  const std::string most = "this model's maximum context length is " + std::to_string(limit) +
+                           " tokens, for prompt and answer together; the prompt has " +
+                           std::to_string(length);
   if (silent ? length > limit : length >= limit) {
-    return invalid_argument("the prompt has " + std::to_string(length) +
-                                " tokens; this model takes " + std::to_string(limit) +
-                                " for prompt and answer together",
-                            prompt_field);
+    return Status(StatusCode::kTooLong, most, prompt_field);
   }
   if (max_tokens && length + *max_tokens > limit) {
-    return invalid_argument("the prompt has " + std::to_string(length) + " tokens and " +
-                                asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
-                                ", together " + std::to_string(length + *max_tokens) +
-                                "; this model takes " + std::to_string(limit),
-                            asked.max_tokens_field);
+    return Status(StatusCode::kTooLong,
+                  most + " and " + asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
+                      ", together " + std::to_string(length + *max_tokens),
+                  asked.max_tokens_field);
   }
   return max_tokens.value_or(static_cast<int>(limit - length));
 }
 
-// Keeps the last tokens, as vLLM does. A picture is never cut: a prompt that holds one has to fit.
+// Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that
+// holds one has to fit.
 Status truncate(const Service& service, const LengthOptions& length, int default_max_tokens,
                 bool has_media, std::vector<TokenId>& ids) {
   if (!length.truncate_prompt) return {};
@@ -47,7 +48,8 @@ Status truncate(const Service& service, const LengthOptions& length, int default
                                 " tokens and holds pictures, which are not cut",
                             "truncate_prompt_tokens");
   }
-  ids.erase(ids.begin(), ids.end() - static_cast<long>(keep));
+  const size_t first = length.truncate_right ? 0 : ids.size() - keep;
+  ids = {ids.begin() + static_cast<long>(first), ids.begin() + static_cast<long>(first + keep)};
   return {};
 }
 

@@ -30,6 +30,7 @@ struct LengthOptions {
   std::optional<int> max_tokens;       // none: what the model's length leaves
   std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
   const char* max_tokens_field = "max_tokens";
+  bool truncate_right = false;  // keep the first tokens instead
 };
 
 // From messages to ids and pixels: headers of all pictures and videos, template and tokeniser, the

@@ -133,6 +133,8 @@ constexpr Field kGeneration[] = {
     integer("n", 1, max_n, "choices for each prompt").with_default(1),
     strings("stop", max_stops, max_stop_bytes, "ends the answer and is not part of it"),
     ids("stop_token_ids", 1024),
+    ids("allowed_token_ids", kNoMaximum, "no other id is chosen"),
+    strings("bad_words", 1024, max_stop_bytes, "never written, alone or behind a space"),
     flag("include_stop_str_in_output").with_default(0),
     biases("logit_bias", max_biases, "added to the logits of these token ids"),
     flag("stream", "server-sent events").with_default(0),
@@ -140,8 +142,10 @@ constexpr Field kGeneration[] = {
     flag("skip_special_tokens").with_default(1),
     flag("spaces_between_special_tokens").with_default(1),
     integer("truncate_prompt_tokens", -1, kMaxInt, "keep this many last tokens; -1: what fits"),
+    one_of("truncation_side", "left|right", "right: keep the first tokens instead"),
     integer("prompt_logprobs", 0, max_top_logprobs, "alternatives for each prompt token"),
     flag("return_token_ids").with_default(0),
+    flag("return_tokens_as_token_ids", "logprobs name tokens \"token_id:5\"").with_default(0),
     flag("timings", "times of every stage in the answer").with_default(0),
     custom("guided_json", "what the answer's text must match"),
     custom("guided_regex"),
@@ -161,6 +165,7 @@ constexpr Field kTemplate[] = {
     flag("add_special_tokens", "absent: as the model's processor does"),
     string("chat_template", kMaxTemplateBytes, "refused unless the server allows it"),
     object("chat_template_kwargs", {}, "variables of the chat template"),
+    custom("documents", "an array of objects for templates that know it"),
 };
 
 constexpr const char* kEfforts = "none|minimal|low|medium|high|xhigh|max";
@@ -184,7 +189,7 @@ constexpr Field kChatReasoning[] = {
     integer("step_max_tokens", 1, kMaxInt, "of one step"),
 };
 
-constexpr Field kPromptCache[] = {flag("prewarm", "refused")};
+constexpr Field kPromptCache[] = {refused_field("prewarm", "false")};
 
 constexpr Field kChat[] = {
     required(custom("messages")),
@@ -197,7 +202,7 @@ constexpr Field kChat[] = {
     metadata(),
     object("prediction", {}, "accepted; changes nothing"),
     custom("modalities", "text alone"),
-    custom("audio", "refused"),
+    refused_field("audio", "[]"),
     one_of("reasoning_effort", kEfforts, "for templates that know it; none: no thinking"),
     object("reasoning", kChatReasoning, "effort, or a fixed number of steps"),
     one_of("verbosity", "low|medium|high", "accepted; changes nothing"),
@@ -205,8 +210,10 @@ constexpr Field kChat[] = {
     string("prompt_cache_key", kMaxLabelBytes, "accepted; prefixes are cached by content"),
     string("prompt_cache_retention", kMaxLabelBytes, "accepted; changes nothing"),
     object("prompt_cache_options", kPromptCache, "accepted; prefixes are cached by content"),
-    object("web_search_options", {}, "refused"),
-    custom("moderation", "refused"),
+    refused_field("web_search_options", nullptr),
+    refused_field("moderation", "[]"),
+    refused_field("best_of", "1", "n draws several answers"),
+    flag("include_reasoning", "false: it is left out of the answer").with_default(1),
     custom("tools"),
     custom("tool_choice"),
     flag("parallel_tool_calls", "false: one call at most"),
@@ -224,7 +231,7 @@ constexpr Field kCompletion[] = {
     integer("max_tokens", 0, kMaxInt, "0: with echo or prompt_logprobs").with_default(16),
     integer("logprobs", 0, max_top_logprobs, "alternatives for each token"),
     flag("echo", "the prompt in front of the answer").with_default(0),
-    string("suffix", kNoMaximum, "refused"),
+    refused_field("suffix", "\"\"", "this model continues texts, it fills no gaps"),
     integer("best_of", 1, max_n, "generate so many, return the n likeliest"),
     flag("add_special_tokens").with_default(1),
 };
@@ -253,6 +260,9 @@ constexpr Field kTokenize[] = {
     string("prompt", kMaxPromptBytes, "this or messages"),
     custom("messages"),
     flag("return_token_strs").with_default(0),
+    string("content", kMaxPromptBytes, "as prompt, in llama-server's way: no special tokens"),
+    flag("add_special", "with content: special tokens").with_default(0),
+    flag("with_pieces", "with content: ids and texts").with_default(0),
     custom("tools"),
 };
 
@@ -282,16 +292,16 @@ constexpr Field kResponses[] = {
     object("reasoning", kReasoning),
     flag("parallel_tool_calls", "false: one call at most"),
     integer("max_tool_calls", 1, kMaxInt, "accepted; of tools that this server does not have"),
-    flag("background", "refused"),
+    refused_field("background", "false"),
     string("prompt_cache_retention", kMaxLabelBytes, "accepted; changes nothing"),
     object("prompt_cache_options", kPromptCache, "accepted; prefixes are cached by content"),
     object("image", {}, "accepted; pictures are never compressed"),
     object("access_programs", {}, "accepted and not used"),
     object("background_options", {}, "accepted; of background"),
-    custom("context_management", "refused: truncation drops the oldest turns"),
-    custom("moderation", "refused"),
-    custom("conversation", "refused"),
-    custom("prompt", "refused"),
+    refused_field("context_management", "[]", "truncation drops the oldest turns"),
+    refused_field("moderation", "[]"),
+    refused_field("conversation", nullptr, "send input, or previous_response_id"),
+    refused_field("prompt", nullptr, "send input, or previous_response_id"),
     custom("tools"),
     custom("tool_choice"),
     string("safety_identifier", kMaxLabelBytes, "accepted and not used"),
@@ -358,9 +368,9 @@ constexpr Field kMessages[] = {
     one_of("speed", "standard|fast", "accepted; there is one speed"),
     string("inference_geo", kMaxLabelBytes, "accepted and not used"),
     string("user_profile_id", kMaxLabelBytes, "accepted and not used"),
-    custom("container", "refused"),
-    custom("diagnostics", "refused"),
-    custom("mcp_servers", "refused"),
+    refused_field("container", nullptr),
+    refused_field("diagnostics", nullptr),
+    refused_field("mcp_servers", "[]"),
     custom("tools"),
     custom("tool_choice"),
 };
@@ -413,6 +423,7 @@ constexpr Field kChatMessage[] = {
     string("name", kNoMaximum),
     string("tool_call_id", kNoMaximum),
     string("reasoning_content", kNoMaximum),
+    string("reasoning", kNoMaximum, "vLLM's name of reasoning_content"),
 };
 constexpr Field kToolCall[] = {
     string("id", kNoMaximum),

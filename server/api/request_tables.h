@@ -7,6 +7,7 @@
 namespace saccade::api {
 
 extern const FieldTable kGenerationFields;  // chat and completions
+extern const FieldTable kForeignFields;     // of other servers, on these routes; foreign_fields.cc
 extern const FieldTable kChatFields;
 extern const FieldTable kTemplateFields;  // of routes that render messages
 extern const FieldTable kCompletionFields;

@@ -93,7 +93,8 @@ class ResponseFormat {
 
   Json logprobs_of(const ChoiceDelta& delta) const {
     if (!request_.options.sampling.logprobs) return Json::array();
-    return chat_logprobs(*service_.tokenizer, delta.logprobs)["content"];
+    return chat_logprobs({*service_.tokenizer, request_.options.tokens_as_ids},
+                         delta.logprobs)["content"];
   }
 
   Json response(const char* status, Json output) const {

@@ -2,30 +2,12 @@
 
 #include <algorithm>
 
-#include "server/api/refuse_fields.h"
 #include "server/api/request_tables.h"
 #include "server/api/responses_input.h"
 #include "server/api/structured_output.h"
 
 namespace saccade::api {
 namespace {
-
-// What this server does not do, unless it is asked for in a way that changes nothing.
-void refuse_unsupported(Fields& fields) {
-  refuse_fields(fields, {"moderation", "context_management"});
-  refuse_prewarm(fields);
-  for (const char* name : {"conversation", "prompt"}) {
-    if (fields.find(name) != nullptr) {
-      fields.fail(name, std::string(name) +
-                            " is not supported; send input, or "
-                            "previous_response_id");
-    }
-  }
-  const Json* background = fields.find("background");
-  if (background != nullptr && *background == true) {
-    fields.fail("background", "background is not supported");
-  }
-}
 
 // text.format, which holds what response_format.json_schema does in chats.
 std::optional<GrammarSpec> read_format(Fields& fields) {
@@ -114,7 +96,7 @@ bool wants_logprobs(Fields& fields) {
 
 Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLimits& limits) {
   ResponsesRequest request;
-  Fields fields(body, {kGenerationFields, kResponsesFields}, limits);
+  Fields fields(body, {kGenerationFields, kForeignFields, kResponsesFields}, limits);
   fields.read("model", request.model);
   read_responses_input(fields, limits, request.conversation, request.input);
   request.options = read_generation_options(fields);
@@ -138,7 +120,6 @@ Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLi
   if (fields.ok() && (logprobs || top.value_or(0) > 0)) {
     request.options.sampling.logprobs = top.value_or(0);
   }
-  if (fields.ok()) refuse_unsupported(fields);
   if (!fields.ok()) return fields.status();
   request.echoed = echoed_fields(fields);
   return request;

@@ -72,6 +72,24 @@ http::HttpReply version(Service&, http::HttpRequest&, http::Client&) {
   return http::json_reply(to_text({{"version", SACCADE_VERSION}}));
 }
 
+// What llama-server's clients ask about the model before they send anything.
+http::HttpReply props(Service& service, http::HttpRequest&, http::Client&) {
+  const SamplingDefaults& defaults = service.limits.defaults;
+  const Json params = {{"temperature", defaults.temperature},
+                       {"top_k", defaults.top_k},
+                       {"top_p", defaults.top_p},
+                       {"min_p", defaults.min_p}};
+  return http::json_reply(
+      to_text({{"default_generation_settings",
+                {{"n_ctx", service.limits.max_model_len}, {"params", params}}},
+               {"model_alias", service.options.names.front()},
+               {"modalities", {{"vision", service.info.max_images > 0}, {"audio", false}}},
+               {"chat_template", service.options.chat_template},
+               {"bos_token", service.tokenizer->bos_token()},
+               {"eos_token", service.tokenizer->eos_token()},
+               {"build_info", std::string("saccade ") + SACCADE_VERSION}}));
+}
+
 http::HttpReply metrics(Service& service, http::HttpRequest&, http::Client&) {
   http::HttpReply reply = http::json_reply(service.metrics.text(service.engine.stats()));
   reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -106,29 +124,38 @@ http::HttpReply page(http::HttpRequest&, http::Client&) {
 
 // The description of every route but the page and the description itself.
 std::vector<RouteDoc> route_docs() {
-  const std::vector<FieldTable> chat = {kGenerationFields, kChatFields, kTemplateFields};
+  const std::vector<FieldTable> chat = {kGenerationFields, kForeignFields, kChatFields,
+                                        kTemplateFields};
   const std::vector<FieldTable> none;
   std::vector<RouteDoc> docs = {
       {"POST", "/v1/chat/completions", "OpenAI's chat completions", chat, true},
       {"POST",
        "/v1/completions",
        "OpenAI's completions",
-       {kGenerationFields, kCompletionFields},
+       {kGenerationFields, kForeignFields, kCompletionFields},
        true},
-      {"POST", "/v1/responses", "OpenAI's responses", {kGenerationFields, kResponsesFields}, true},
+      {"POST",
+       "/v1/responses",
+       "OpenAI's responses",
+       {kGenerationFields, kForeignFields, kResponsesFields},
+       true},
       {"POST",
        "/v1/responses/input_tokens",
        "Tokens of the input",
-       {kGenerationFields, kResponsesFields}},
+       {kGenerationFields, kForeignFields, kResponsesFields}},
       {"GET", "/v1/responses/{id}", "A stored response", none},
       {"DELETE", "/v1/responses/{id}", "Forgets a response", none},
       {"GET", "/v1/responses/{id}/input_items", "What it answered", none},
       {"POST", "/v1/responses/{id}/cancel", "Only for what runs in the background", none},
-      {"POST", "/v1/messages", "Anthropic's messages", {kGenerationFields, kMessagesFields}, true},
+      {"POST",
+       "/v1/messages",
+       "Anthropic's messages",
+       {kGenerationFields, kForeignFields, kMessagesFields},
+       true},
       {"POST",
        "/v1/messages/count_tokens",
        "Tokens of the messages",
-       {kGenerationFields, kMessagesFields}},
+       {kGenerationFields, kForeignFields, kMessagesFields}},
       {"POST", "/v1/embeddings", "Pooled hidden states", {kEmbeddingsFields, kTemplateFields}},
       {"POST", "/v1/score", "Log-probabilities of options", {kScoreFields, kTemplateFields}},
       {"POST", "/v1/files", "Sends a picture once", none, false, true},
@@ -140,7 +167,9 @@ std::vector<RouteDoc> route_docs() {
       {"GET", "/v1/models", "The served names", none},
       {"GET", "/v1/models/{id}", "One of them", none},
       {"GET", "/version", "The server's own", none},
+      {"GET", "/props", "Of the model, as llama-server tells it", none},
       {"GET", "/ping", "As /health", none, false, false, false},
+      {"GET", "/v1/health", "As /health", none, false, false, false},
       {"GET", "/health", "Whether requests are answered", none, false, false, false},
       {"GET", "/metrics", "Prometheus text", none},
   };
@@ -186,7 +215,8 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   add("GET", "/openapi.json", openapi);
   add("GET", "/metrics", metrics);
   add("GET", "/version", version);
-  for (const char* path : {"/health", "/ping"}) {
+  add("GET", "/props", props);
+  for (const char* path : {"/health", "/v1/health", "/ping"}) {
     add("GET", path, health);
     routes.back().needs_key = false;
   }

@@ -60,6 +60,7 @@ struct ServiceOptions {
   FileStoreLimits files;
   ResponseStoreLimits responses;
   std::optional<uint64_t> seed;  // of the answers that bring none; none: random
+  std::string chat_template;     // told by /props; empty: built in
   std::string fingerprint;       // names this build, this model and how it is computed
   ToolStyle tool_style = ToolStyle::kHermes;
   std::optional<ReasoningStyle> reasoning;  // none: the answer is all content

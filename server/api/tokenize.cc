@@ -6,6 +6,7 @@
 #include "server/api/prepare.h"
 #include "server/api/read_request.h"
 #include "server/api/request_tables.h"
+#include "server/prompt/template/unicode.h"
 
 namespace saccade::api {
 namespace {
@@ -16,6 +17,7 @@ struct TokenizeRequest {
   std::string prompt;
   std::optional<bool> add_special_tokens;
   bool with_strings = false;
+  bool with_pieces = false;
 };
 
 Result<TokenizeRequest> parse_tokenize(const Json& body, const ModelLimits& limits) {
@@ -28,6 +30,12 @@ Result<TokenizeRequest> parse_tokenize(const Json& body, const ModelLimits& limi
     tokenize.tools = read_tools(fields, limits.fields);
   } else if (fields.find("prompt") != nullptr) {
     fields.read("prompt", tokenize.prompt);
+  } else if (fields.find("content") != nullptr) {  // llama-server's names and defaults
+    fields.read("content", tokenize.prompt);
+    fields.read("with_pieces", tokenize.with_pieces);
+    bool special = false;
+    fields.read("add_special", special);
+    tokenize.add_special_tokens = special;
   } else {
     fields.fail("prompt", "prompt or messages is missing");
   }
@@ -41,6 +49,18 @@ Result<std::vector<TokenId>> parse_detokenize(const Json& body, const ModelLimit
   fields.read_ids("tokens", ids);
   if (!fields.ok()) return fields.status();
   return ids;
+}
+
+// llama-server's form of token ids: each with its text, or its bytes where they are no text.
+Json pieces_json(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
+  Json pieces = Json::array();
+  for (const TokenId id : ids) {
+    const std::string bytes = tokenizer.token_bytes(id);
+    Json piece = bytes;
+    if (!jinja::is_valid_utf8(bytes)) piece = std::vector<uint8_t>(bytes.begin(), bytes.end());
+    pieces.push_back({{"id", id}, {"piece", std::move(piece)}});
+  }
+  return pieces;
 }
 
 // Tokens of each part of the messages. A picture's are those of the prompt; a text's are counted as
@@ -98,13 +118,16 @@ http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Cli
                  {"image_tokens", prompt->image_tokens},
                  {"connector_tokens", prompt->instruction.size()}};
   if (wanted->conversation) answer["parts"] = part_counts(service, *wanted->conversation, *prompt);
+  if (wanted->with_pieces) answer["tokens"] = pieces_json(*service.tokenizer, prompt->ids);
   return http::json_reply(to_text(answer));
 }
 
 http::HttpReply detokenize(Service& service, http::HttpRequest& request, http::Client&) {
   const auto ids = read_request(service, request, parse_detokenize);
   if (!ids) return error_response(ids.status());
-  return http::json_reply(to_text({{"prompt", service.tokenizer->decode(*ids, false)}}));
+  const std::string text = service.tokenizer->decode(*ids, false);
+  return http::json_reply(
+      to_text({{"prompt", text}, {"content", text}}));  // vLLM's, llama-server's
 }
 
 }  // namespace saccade::api

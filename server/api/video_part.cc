@@ -1,5 +1,7 @@
 #include "server/api/video_part.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "server/api/fields.h"
@@ -118,6 +120,17 @@ Status read_url(const Json& part, const std::string& path, const char* name, Con
   return {};
 }
 
+// A processor's other settings (min_pixels, size, ...) are the checkpoint's.
+Status refuse_others(const Json& kwargs, const std::string& path) {
+  constexpr std::array<std::string_view, 5> kKnown = {"num_frames", "fps", "start", "end",
+                                                      "do_sample_frames"};
+  for (const auto& [name, value] : kwargs.items()) {
+    if (value.is_null() || std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
+    return wrong(path + "." + name.substr(0, 64), "is not supported");
+  }
+  return {};
+}
+
 }  // namespace
 
 Status read_video_part(const Json& part, const std::string& path, ContentPart& content) {
@@ -130,6 +143,7 @@ Status read_video_defaults(const Json& body, Conversation& conversation) {
   FrameRequest defaults;
   if (const Json* kwargs = find(body, "mm_processor_kwargs")) {
     if (!kwargs->is_object()) return wrong("mm_processor_kwargs", "must be an object");
+    if (Status status = refuse_others(*kwargs, "mm_processor_kwargs"); !status.ok()) return status;
     const Status status = read_sampling(*kwargs, "mm_processor_kwargs", true, defaults);
     if (!status.ok()) return status;
   }

@@ -5,14 +5,11 @@
 namespace saccade::http {
 namespace {
 
+// As OpenAI names them: 401 and 404, too, are invalid requests, told apart by their code.
 const char* error_type(int status) {
   switch (status) {
-    case 401:
-      return "authentication_error";
     case 403:
       return "permission_error";
-    case 404:
-      return "not_found_error";
     case 429:
       return "rate_limit_error";
     case 503:
@@ -46,7 +43,11 @@ ErrorReply error_reply(const Status& status) {
   switch (status.code()) {
     case StatusCode::kInvalidArgument:
       return reply(400, "");
+    case StatusCode::kTooLong:
+      return reply(400, "context_length_exceeded");
     case StatusCode::kNotFound:
+      if (status.param() == "previous_response_id")
+        return reply(400, "previous_response_not_found");
       return reply(404, status.param() == "model" ? "model_not_found" : "not_found");
     case StatusCode::kPayloadTooLarge:
       return reply(413, "request_too_large");

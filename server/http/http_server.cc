@@ -467,15 +467,21 @@ HttpReply json_reply(std::string body) {
   return reply;
 }
 
-std::string query_value(std::string_view query, std::string_view name) {
+std::vector<std::string> query_values(std::string_view query, std::string_view name) {
+  std::vector<std::string> values;
   while (!query.empty()) {
     const std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(pair.size() + 1, query.size()));
     const size_t equals = std::min(pair.find('='), pair.size());
     if (percent_decoded(pair.substr(0, equals)) != name) continue;
-    return percent_decoded(pair.substr(std::min(equals + 1, pair.size())));
+    values.push_back(percent_decoded(pair.substr(std::min(equals + 1, pair.size()))));
   }
-  return {};
+  return values;
+}
+
+std::string query_value(std::string_view query, std::string_view name) {
+  std::vector<std::string> values = query_values(query, name);
+  return values.empty() ? std::string() : std::move(values.front());
 }
 
 HttpServer::HttpServer(HttpServerOptions options, std::vector<Route> routes)

@@ -61,6 +61,8 @@ HttpReply json_reply(std::string body);
 
 // The value of `name` in a query, percent-decoded; empty when it is not there.
 std::string query_value(std::string_view query, std::string_view name);
+// Of a name that may stand there several times: all its values.
+std::vector<std::string> query_values(std::string_view query, std::string_view name);
 
 // May empty the body to free its memory.
 using Handler = std::function<HttpReply(HttpRequest&, Client&)>;

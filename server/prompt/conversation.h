@@ -44,7 +44,8 @@ struct Conversation {
   std::string reasoning_effort;  // "none" to "xhigh", for templates that ask; empty: not said
   std::string chat_template;     // instead of the model's; empty: the model's
   std::optional<bool> add_special_tokens;  // none: as the model's processor does
-  nlohmann::ordered_json tools = nlohmann::ordered_json::array();  // as the template sees them
+  nlohmann::ordered_json tools = nlohmann::ordered_json::array();      // as the template sees them
+  nlohmann::ordered_json documents = nlohmann::ordered_json::array();  // of retrieval, as it does
 
   // Pictures and videos, in the order of the conversation.
   std::vector<const ContentPart*> media() const {

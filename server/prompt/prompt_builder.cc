@@ -231,6 +231,9 @@ Result<std::vector<TextSegment>> PromptBuilder::render(const ProbedTemplate& pro
   if (!conversation.tools.empty()) {
     variables["tools"] = TemplateValue::from_json(conversation.tools, true);
   }
+  if (!conversation.documents.empty()) {
+    variables["documents"] = TemplateValue::from_json(conversation.documents, true);
+  }
   for (const auto& [name, value] : conversation.template_kwargs.items()) {
     variables.emplace(name, TemplateValue::from_json(value, true));  // ours stay
   }

@@ -87,6 +87,24 @@ HABITS = [
      ["test_errors.py::test_wrong_request", "test_limits.py::test_keys", "test_limits.py::test_bodies_beyond_the_limit",
       "test_limits.py::test_the_queue_is_bounded", "test_http.py::test_methods_are_told",
       "test_lifecycle.py::test_drain_finishes_what_runs_and_refuses_what_comes"]),
+    ("a wrong value is a 400 with the path of its field, never a 200 or a 500 (llama-server: 32 and 6 of 62)",
+     ["test_errors.py::test_wrong_request", "test_parameters.py::test_a_parameter_is_taken_or_refused_by_name"]),
+    ("fields of other servers that would change the answer are refused by name, not ignored",
+     ["test_foreign_fields.py::test_what_would_change_the_answer_is_refused_by_name"]),
+    ("the beginning of a stop string that ends an answer is part of it (llama-server swallows it)",
+     ["test_llama_server_gaps.py::test_the_beginning_of_a_stop_string_at_the_end_is_text"]),
+    ("`usage` of `n` > 1 counts every choice, in one stream `created` is one (llama-server)",
+     ["test_fields.py::test_usage_sums_the_choices_and_counts_cached_tokens_once", "test_shapes.py::test_chats"]),
+    ("`tool_choice` by name is that tool (llama-server takes it for `auto`)",
+     ["test_tools.py::test_forced_calls_of_a_random_model_are_valid"]),
+    ("`pattern`, `format`, bounds and `multipleOf` of a schema hold (llama-server drops them)",
+     ["test_llama_server_gaps.py::test_every_keyword_of_a_schema_holds",
+      "test_structured_output.py::test_random_schemas_give_valid_answers"]),
+    ("CORS for listed origins alone, without credentials; 405 with `Allow` (llama-server)",
+     ["test_http.py::test_allowed_origins_may_use_the_server", "test_http.py::test_other_origins_may_not",
+      "test_http.py::test_methods_are_told"]),
+    ("a prompt that is too long says `context_length_exceeded`, by which agents cut their history",
+     ["test_client_tools.py::test_a_prompt_that_is_too_long_is_known_as_such"]),
 ]
 
 HEAD = """# Compatibility
@@ -99,15 +117,21 @@ Chromium are passed over where npm or Chromium is missing.
 """
 
 
+def node_packages():
+    """{name: version} of Node's clients."""
+    return json.loads((NODE / "package.json").read_text())["dependencies"]
+
+
 def versions():
     """Of the clients, as the tests use them."""
-    locked = json.loads((NODE / "package.json").read_text())["dependencies"]
+    locked = node_packages()
     return {"openai (Python)": importlib.metadata.version("openai"),
             "anthropic": importlib.metadata.version("anthropic"),
             "langchain-openai": importlib.metadata.version("langchain-openai"),
             "litellm": importlib.metadata.version("litellm"),
             "openai (Node)": locked["openai"],
-            "Vercel AI SDK": f"ai {locked['ai']}, @ai-sdk/openai-compatible {locked['@ai-sdk/openai-compatible']}",
+            "Vercel AI SDK": ", ".join(f"{name} {locked[name]}" for name in
+                                       ("ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")),
             "curl": "of the system", "Chromium": "of the system"}
 
 

@@ -56,7 +56,7 @@ def run_node():
     folder = compatibility.NODE
     if not shutil.which("npm"):
         pytest.skip("there is no npm on this machine")
-    if not (folder / "node_modules" / "ai").exists():
+    if not all((folder / "node_modules" / name).exists() for name in compatibility.node_packages()):
         try:
             subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=120,
                            check=True)

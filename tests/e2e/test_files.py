@@ -78,6 +78,8 @@ def test_anthropics_client_sends_a_picture_once(llava):
     own = {made.id for made in files}
     listed = [found.id for found in client.files.list(limit=1) if found.id in own]
     assert listed == [made.id for made in reversed(files)]
+    some = client.files.list(ids=[files[0].id, files[2].id, files[0].id, "file-unknown"])
+    assert {found.id for found in some.data} == {files[0].id, files[2].id} and some.next_page is None
     for made in files:
         assert client.files.delete(made.id).type == "file_deleted"
     for gone in (client.files.retrieve_metadata, client.files.delete, client.files.download):
@@ -87,8 +89,9 @@ def test_anthropics_client_sends_a_picture_once(llava):
     for wrong in ({"file": ("a.png", b"\xff\0")}, {"file": ("a.png", PICTURE.read_bytes()), "expires_in_seconds": 0}):
         with pytest.raises(anthropic.BadRequestError):
             client.files.upload(**wrong)
-    with pytest.raises(anthropic.BadRequestError):
-        client.files.list(ids=[file.id])
+    for wrong in ({"ids": [file.id], "limit": 5}, {"ids": [f"file-{i}" for i in range(101)]}):
+        with pytest.raises(anthropic.BadRequestError):
+            client.files.list(**wrong)
 
 
 def test_an_unknown_file_is_to_be_sent_again(llava):

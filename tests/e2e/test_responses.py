@@ -121,11 +121,13 @@ def test_stored_responses(client):
     with pytest.raises(openai.BadRequestError):
         client.responses.cancel(made.id)  # it was not made in the background
     client.responses.delete(made.id)
-    for gone in (lambda: client.responses.retrieve(made.id), lambda: client.responses.delete(made.id),
-                 lambda: client.responses.cancel(made.id),
-                 lambda: client.responses.create(model="tiny", input="x", previous_response_id=made.id)):
-        with pytest.raises(openai.NotFoundError):
-            gone()
+    for gone in (client.responses.retrieve, client.responses.delete, client.responses.cancel):
+        with pytest.raises(openai.NotFoundError) as error:
+            gone(made.id)
+        assert error.value.type == "invalid_request_error"
+    with pytest.raises(openai.BadRequestError) as error:  # as OpenAI has it
+        client.responses.create(model="tiny", input="x", previous_response_id=made.id)
+    assert error.value.code == "previous_response_not_found" and error.value.param == "previous_response_id"
     unkept = client.responses.create(model="tiny", input="x", max_output_tokens=2, store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(unkept.id)

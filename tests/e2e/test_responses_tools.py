@@ -198,7 +198,7 @@ def test_nodes_client(run_node, server):
     seen = run_node("tools.mjs", server.url + "/v1")
     assert seen["items"] == seen["final"] == ["message", "function_call"]
     assert seen["arguments"] == seen["streamed"] == ARGUMENTS
-    assert seen["answer"] == seen["runner"] == "It is 7 °C."
+    assert seen["answer"] == seen["runner"] == seen["streamingRunner"] == "It is 7 °C."
 
 
 def test_a_result_may_be_a_picture(llava):

@@ -114,6 +114,15 @@ def test_a_cut_call_says_length(hermes):
     assert choice["message"]["tool_calls"][0]["function"]["arguments"].startswith('{"city"')
 
 
+def test_a_call_cut_before_its_name_is_no_content(hermes):
+    begun = len('Let me look.\n<tool_call>\n{"na')  # a byte is a token
+    choice = ask(hermes, "Weather?", max_tokens=begun)
+    assert choice["message"] == {"role": "assistant", "content": "Let me look.", "refusal": None}
+    assert choice["finish_reason"] == "length"
+    parts, finish = deltas(hermes, "Weather?", max_tokens=begun)
+    assert "".join(part.get("content", "") for part in parts) == "Let me look." and finish == "length"
+
+
 def test_the_older_functions(hermes):
     fields = {"tools": None, "functions": [tool["function"] for tool in TOOLS]}
     choice = ask(hermes, "Both?", **fields)

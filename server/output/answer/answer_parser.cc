@@ -30,11 +30,11 @@ AnswerPieces AnswerParser::push(std::string_view text) {
   return find_calls(std::move(pieces));
 }
 
-AnswerPieces AnswerParser::finish() {
+AnswerPieces AnswerParser::finish(bool cut) {
   AnswerPieces pieces;
   if (reasoning_) reasoning_->finish(pieces);
   pieces = find_calls(std::move(pieces));
-  if (tools_) tools_->finish(pieces);
+  if (tools_) tools_->finish(pieces, cut);
   return pieces;
 }
 

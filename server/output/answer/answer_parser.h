@@ -24,7 +24,7 @@ class AnswerParser {
   explicit AnswerParser(const AnswerSyntax& syntax);
 
   AnswerPieces push(std::string_view text);
-  AnswerPieces finish();
+  AnswerPieces finish(bool cut);  // ToolCallParser::finish
   bool reasoning() const { return reasoning_ && reasoning_->reasoning(); }
   int calls() const { return tools_ ? tools_->calls() : 0; }
 

@@ -20,10 +20,11 @@ class BareCallParser : public ToolCallParser {
     flush_content(out);
   }
 
-  void finish(AnswerPieces& out) override {
+  // Without a tag in front, the beginning of a call is JSON like any other.
+  void finish(AnswerPieces& out, bool cut) override {
     if (state_ == State::kCall) {
       report(out);
-      if (!announced_) content_ += held_ + scanner_.raw();
+      if (!announced_ && !(cut && tagged_)) content_ += held_ + scanner_.raw();
     } else if (state_ == State::kStart && calls() == 0) {
       content_ += held_;
     }
@@ -56,6 +57,7 @@ class BareCallParser : public ToolCallParser {
     const std::string_view word = std::string_view(held_).substr(first);
     if (word == kPythonTag) {
       held_.clear();
+      tagged_ = true;
     } else if (kPythonTag.starts_with(word) || (calls() == 0 && word == "[")) {
     } else if (calls() > 0 && (word == ";" || word == "," || word == "]")) {
       held_.clear();
@@ -104,6 +106,7 @@ class BareCallParser : public ToolCallParser {
   std::string held_, content_;
   JsonCallScanner scanner_;
   bool announced_ = false;
+  bool tagged_ = false;
 };
 
 }  // namespace

@@ -21,14 +21,11 @@ class MarkedCallParser : public ToolCallParser {
     if (state_ == State::kCall) report(out);
   }
 
-  void finish(AnswerPieces& out) override {
+  void finish(AnswerPieces& out, bool cut) override {
     if (state_ == State::kText) return release(out, true);
-    if (state_ == State::kCall) {
-      report(out);
-      if (!announced_) content(begin_ + seen_, out);
-    } else if (state_ == State::kName) {
-      content(begin_ + seen_, out);
-    }
+    if (state_ == State::kCall) report(out);
+    const bool unnamed = state_ == State::kName || (state_ == State::kCall && !announced_);
+    if (unnamed && !cut) content(begin_ + seen_, out);
   }
 
  private:

@@ -226,7 +226,7 @@ class PythonicCallParser : public ToolCallParser {
     content(std::exchange(held_, {}), out);
   }
 
-  void finish(AnswerPieces& out) override {
+  void finish(AnswerPieces& out, bool) override {
     if (plain_ || held_.empty()) return;
     try {
       const std::vector<Call> calls = calls_in(held_);

@@ -34,13 +34,13 @@ class ReactCallParser : public ToolCallParser {
         text_byte(out);
       } else if (held_.ends_with(kObservation)) {
         held_.erase(held_.size() - kObservation.size());
-        end_call(out);
+        end_call(out, false);
       }
     }
   }
 
-  void finish(AnswerPieces& out) override {
-    if (state_ == State::kCall) return end_call(out);
+  void finish(AnswerPieces& out, bool cut) override {
+    if (state_ == State::kCall) return end_call(out, cut);
     if (calls() == 0 || !trimmed(held_).empty()) content(std::exchange(held_, {}), out);
   }
 
@@ -73,16 +73,17 @@ class ReactCallParser : public ToolCallParser {
     return text;
   }
 
-  void end_call(AnswerPieces& out) {
+  void end_call(AnswerPieces& out, bool cut) {
     const size_t input = held_.find(kInput);
     const std::string name = trimmed(std::string_view(held_).substr(0, input));
-    if (name.empty() || name.find('\n') != std::string::npos) {
+    if (cut && input == std::string::npos) {  // the name may go on
+    } else if (name.empty() || name.find('\n') != std::string::npos) {
       content(std::string(kAction) + held_, out);
     } else {
       begin_call(name, out);
       const std::string text =
           input == std::string::npos ? "{}" : trimmed(held_.substr(input + kInput.size()));
-      arguments(text.empty() ? "{}" : as_arguments(text), out);
+      arguments(cut ? text : text.empty() ? "{}" : as_arguments(text), out);
     }
     held_.clear();
     state_ = State::kText;

@@ -41,7 +41,9 @@ class ToolCallParser {
  public:
   virtual ~ToolCallParser() = default;
   virtual void push(std::string_view text, AnswerPieces& out) = 0;
-  virtual void finish(AnswerPieces& out) = 0;
+  // `cut`: by its length, not of the model's own accord. What then lies behind a marker is the
+  // beginning of a call, and never content; a call without a name is dropped.
+  virtual void finish(AnswerPieces& out, bool cut) = 0;
 
   int calls() const { return calls_; }
 

@@ -28,10 +28,11 @@ for await (const event of stream) {
 seen.streamed = JSON.parse(streamed);
 seen.final = (await stream.finalResponse()).output.map((item) => item.type);
 
-const runner = client.chat.completions.runTools({
+const loop = {
   ...fixed, messages: [{ role: "user", content: "Weather?" }],
   tools: [{ type: "function",
             function: { name: "get_weather", parameters, parse: JSON.parse, function: () => "seven degrees" } }],
-});
-seen.runner = await runner.finalContent();
+};
+seen.runner = await client.chat.completions.runTools(loop).finalContent();
+seen.streamingRunner = await client.chat.completions.runTools({ ...loop, stream: true }).finalContent();
 console.log(JSON.stringify(seen));

@@ -198,7 +198,7 @@ TEST_CASE("what can never run is refused at the door, with all its choices") {
   std::vector<Request> requests;
   requests.push_back(make_request(1, ids(10, 3), 2));
   requests.push_back(make_request(2, ids(10, 3), 1000));
-  CHECK(running.engine->submit_all(std::move(requests)).code() == StatusCode::kInvalidArgument);
+  CHECK(running.engine->submit_all(std::move(requests)).code() == StatusCode::kTooLong);
   CHECK(running.engine->stats().waiting == 0);
 }
 

@@ -17,10 +17,10 @@ StatusCode check(const Request& request) { return check_request(request, small_c
 TEST_CASE("what fits is let in, up to the last position") {
   CHECK(check(make_request(1, ids(0, 1), 1)) == StatusCode::kOk);
   CHECK(check(make_request(1, ids(0, 15), 1)) == StatusCode::kOk);
-  CHECK(check(make_request(1, ids(0, 16), 1)) == StatusCode::kInvalidArgument);
+  CHECK(check(make_request(1, ids(0, 16), 1)) == StatusCode::kTooLong);
   CHECK(check(make_request(1, ids(0, 1), 15)) == StatusCode::kOk);
-  CHECK(check(make_request(1, ids(0, 1), 16)) == StatusCode::kInvalidArgument);
-  CHECK(check(make_request(1, ids(0, 1), kMax)) == StatusCode::kInvalidArgument);
+  CHECK(check(make_request(1, ids(0, 1), 16)) == StatusCode::kTooLong);
+  CHECK(check(make_request(1, ids(0, 1), kMax)) == StatusCode::kTooLong);
 }
 
 TEST_CASE("the KV cache bounds a request as the model's length does") {
@@ -28,8 +28,7 @@ TEST_CASE("the KV cache bounds a request as the model's length does") {
   config.max_model_len = 100;
   // The last answer token needs no position.
   CHECK(check_request(make_request(1, ids(0, 10), 7), config).ok());
-  CHECK(check_request(make_request(1, ids(0, 10), 8), config).code() ==
-        StatusCode::kInvalidArgument);
+  CHECK(check_request(make_request(1, ids(0, 10), 8), config).code() == StatusCode::kTooLong);
 }
 
 TEST_CASE("no answer, no prompt and no such token are refused") {

@@ -7,6 +7,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "engine/core/constraint_error.h"
+
 namespace saccade {
 namespace {
 
@@ -180,6 +182,55 @@ TEST_CASE("a constraint leaves only what it allows") {
   CHECK(Sampler({})
             .sample(std::vector<float>{9, 8, 1, 7}, std::vector<TokenId>{0}, 1, params)
             .token == 2);
+}
+
+TEST_CASE("only allowed ids are chosen, also beyond the first word of the mask") {
+  std::vector<float> logits(70, 1.0f);
+  logits[3] = 9;
+  logits[64] = 8;
+  SamplingParams params;
+  auto rules = std::make_shared<TokenRules>();
+  rules->allowed = {0, 1u << 1, 1u << 0};  // 33 and 64
+  params.rules = rules;
+  CHECK(greedy(logits, {0}, 1, params) == 64);
+  CHECK(support(logits, params) == std::set<TokenId>{33, 64});
+  CHECK_FALSE(Sampler({}).takes_best(std::vector<TokenId>{0}, 1, params));
+}
+
+TEST_CASE("a bad word's last id is masked behind the others, in the answer alone") {
+  const std::vector<float> logits = {0, 0, 0, 0, 9, 5};
+  SamplingParams params;
+  auto rules = std::make_shared<TokenRules>();
+  rules->bad_words = {{2, 3, 4}, {1}};
+  params.rules = rules;
+  CHECK(greedy(logits, {0, 2, 3}, 1, params) == 5);
+  CHECK(greedy(logits, {0, 2, 3}, 2, params) == 4);  // 2 is the prompt's
+  CHECK(greedy(logits, {0, 3}, 1, params) == 4);
+  CHECK(greedy(logits, {0, 2, 3, 0}, 1, params) == 4);
+  CHECK(greedy({0, 9, 1}, {0}, 1, params) == 2);
+}
+
+TEST_CASE("rules that leave no token fail the request") {
+  SamplingParams params;
+  auto rules = std::make_shared<TokenRules>();
+  rules->allowed = {1u << 1};
+  rules->bad_words = {{1}};
+  params.rules = rules;
+  for (const float temperature : {0.0f, 1.0f}) {
+    params.temperature = temperature;
+    CHECK_THROWS_AS(
+        Sampler({}).sample(std::vector<float>{1, 2, 3}, std::vector<TokenId>{0}, 1, params),
+        ConstraintError);
+  }
+}
+
+TEST_CASE("min_tokens gives way where only the end is allowed") {
+  SamplingParams params;
+  auto rules = std::make_shared<TokenRules>();
+  rules->allowed = {1u << 7};
+  params.rules = rules;
+  params.min_tokens = 3;
+  CHECK(greedy({1, 2, 3, 4, 5, 6, 7, 0}, {0}, 1, params) == 7);
 }
 
 TEST_CASE("logits that are not finite fail the request") {

@@ -14,7 +14,8 @@ TEST_CASE("each failure has one status and OpenAI's error body") {
     bool retry;
   } kRows[] = {
       {StatusCode::kInvalidArgument, 400, "invalid_request_error", false},
-      {StatusCode::kNotFound, 404, "not_found_error", false},
+      {StatusCode::kTooLong, 400, "invalid_request_error", false},
+      {StatusCode::kNotFound, 404, "invalid_request_error", false},
       {StatusCode::kPayloadTooLarge, 413, "invalid_request_error", false},
       {StatusCode::kResourceExhausted, 429, "rate_limit_error", true},
       {StatusCode::kRateLimited, 429, "rate_limit_error", true},

@@ -34,13 +34,14 @@ std::string describe(const AnswerPieces& pieces) {
   return text;
 }
 
-AnswerPieces parse(const AnswerSyntax& syntax, const std::vector<std::string>& parts) {
+AnswerPieces parse(const AnswerSyntax& syntax, const std::vector<std::string>& parts,
+                   bool by_length = false) {
   AnswerParser parser(syntax);
   AnswerPieces all;
   for (const std::string& part : parts) {
     for (AnswerPiece& piece : parser.push(part)) all.push_back(std::move(piece));
   }
-  for (AnswerPiece& piece : parser.finish()) all.push_back(std::move(piece));
+  for (AnswerPiece& piece : parser.finish(by_length)) all.push_back(std::move(piece));
   return all;
 }
 
@@ -57,6 +58,15 @@ void check(const AnswerSyntax& syntax, const std::string& text, const std::strin
       CHECK(cut_there == expected);
     }
   }
+}
+
+// Of an answer that max_tokens has cut there.
+void check_cut(const AnswerSyntax& syntax, const std::string& text, const std::string& expected) {
+  INFO(text);
+  CHECK(describe(parse(syntax, {text}, true)) == expected);
+  std::vector<std::string> bytes;
+  for (const char c : text) bytes.emplace_back(1, c);
+  CHECK(describe(parse(syntax, bytes, true)) == expected);
 }
 
 AnswerSyntax tools(ToolStyle style) {
@@ -150,6 +160,27 @@ TEST_CASE("ReAct calls") {
   check(react, "Thought: done. No Action: here\nFinal Answer: 4",
         "C:Thought: done. No Action: here\nFinal Answer: 4");
   check(react, "A\nB\n\nAct", "C:A\nB\n\nAct");
+}
+
+TEST_CASE("What an answer's length cuts off before a call has a name is not content") {
+  const AnswerSyntax hermes = tools(ToolStyle::kHermes);
+  check_cut(hermes, "<tool_call>", "");
+  check_cut(hermes, "Wait. <tool_call>\n{\"name\": \"ge", "C:Wait.");
+  check_cut(hermes, "<tool_call>{\"name\": \"get\", \"argu", "get#");
+  check_cut(hermes, "a <tool_cal", "C:a <tool_cal");  // may be text
+  check_cut(hermes, "if a <", "C:if a <");
+  check(hermes, "<tool_call>{\"name\": \"ge",
+        "C:<tool_call>{\"name\": \"ge");  // the model's own end
+  const AnswerSyntax mistral = tools(ToolStyle::kMistral);
+  check_cut(mistral, "[TOOL_CALLS][{\"na", "");
+  check_cut(mistral, "[TOOL_CALLS]ge", "");
+  check_cut(mistral, "[TOOL_CALLS]get{\"a\": 1", "get#{\"a\": 1");
+  const AnswerSyntax llama = tools(ToolStyle::kLlama3);
+  check_cut(llama, "<|python_tag|>{\"name\": \"g", "");
+  check_cut(llama, "{\"name\": \"g", "C:{\"name\": \"g");
+  const AnswerSyntax react = tools(ToolStyle::kReact);
+  check_cut(react, "Thought: a\nAction: ge", "C:Thought: a");
+  check_cut(react, "Action: get\nAction Input: {\"a\": ", "get#{\"a\":");
 }
 
 TEST_CASE("Reasoning") {
