@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <memory>
 
-#include "server/api/service.h"
+#include "server/api/service/service.h"
 #include "server/options.h"
 
 // What main() calls. Each returns the exit status, or throws LoadError with the one line to print.

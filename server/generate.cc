@@ -1,7 +1,7 @@
 #include <cstdio>
 
-#include "server/api/folder_files.h"
-#include "server/api/generation.h"
+#include "server/api/answer/generation.h"
+#include "server/api/service/folder_files.h"
 #include "server/commands.h"
 #include "server/logging.h"
 

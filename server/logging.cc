@@ -3,7 +3,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/spdlog.h>
 
-#include "server/api/json.h"
+#include "server/api/fields/json.h"
 #include "server/log_sink.h"
 
 namespace saccade {

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "engine/runtime/load_model.h"
-#include "server/api/generation_options.h"
-#include "server/api/media_stage.h"
-#include "server/api/rate_limiter.h"
-#include "server/api/response_store.h"
+#include "server/api/request/generation_options.h"
+#include "server/api/responses/response_store.h"
+#include "server/api/service/media_stage.h"
+#include "server/api/service/rate_limiter.h"
 #include "server/http/limits.h"
 #include "server/media/file_store.h"
 #include "server/media/media_limits.h"

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "server/api/messages.h"
+#include "server/api/messages/messages.h"
 #include "server/api/routes.h"
 #include "server/commands.h"
 #include "server/logging.h"

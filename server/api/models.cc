@@ -1,8 +1,8 @@
 #include "server/api/models.h"
 
-#include "server/api/answer.h"
-#include "server/api/list_page.h"
-#include "server/api/messages.h"
+#include "server/api/answer/answer.h"
+#include "server/api/files/list_page.h"
+#include "server/api/messages/messages.h"
 
 namespace saccade::api {
 namespace {

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "server/api/service.h"
+#include "server/api/service/service.h"
 #include "server/http/http_server.h"
 
 namespace saccade::api {

@@ -1,10 +1,10 @@
 #include "server/api/score.h"
 
-#include "server/api/answer.h"
-#include "server/api/chat_request.h"
-#include "server/api/prepare.h"
-#include "server/api/read_request.h"
-#include "server/api/request_tables.h"
+#include "server/api/answer/answer.h"
+#include "server/api/answer/prepare.h"
+#include "server/api/chat/chat_request.h"
+#include "server/api/fields/read_request.h"
+#include "server/api/fields/request_tables.h"
 
 namespace saccade::api {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "server/api/call.h"
-#include "server/api/prompt_input.h"
+#include "server/api/request/prompt_input.h"
+#include "server/api/service/call.h"
 
 namespace saccade::api {
 

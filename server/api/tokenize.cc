@@ -1,11 +1,11 @@
 #include "server/api/tokenize.h"
 
-#include "server/api/answer.h"
-#include "server/api/answer_plan.h"
-#include "server/api/chat_request.h"
-#include "server/api/prepare.h"
-#include "server/api/read_request.h"
-#include "server/api/request_tables.h"
+#include "server/api/answer/answer.h"
+#include "server/api/answer/answer_plan.h"
+#include "server/api/answer/prepare.h"
+#include "server/api/chat/chat_request.h"
+#include "server/api/fields/read_request.h"
+#include "server/api/fields/request_tables.h"
 #include "server/prompt/template/unicode.h"
 
 namespace saccade::api {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "server/api/service.h"
+#include "server/api/service/service.h"
 #include "server/http/http_server.h"
 
 namespace saccade::api {

@@ -1,7 +1,7 @@
 // What comes over the wire before it is JSON, and the JSON.
 #include <zlib.h>
 
-#include "server/api/json.h"
+#include "server/api/fields/json.h"
 #include "server/http/chunked.h"
 #include "server/http/gunzip.h"
 #include "server/http/head_text.h"

@@ -75,9 +75,10 @@ void read_answer(const std::string& input) {
     syntax.tool_names = {"f", "get_weather"};
     AnswerParser whole(syntax), pieces(syntax);
     (void)whole.push(input);
-    (void)whole.finish();
+    const bool cut = input.size() % 2 == 1;
+    (void)whole.finish(cut);
     for (const char c : input) (void)pieces.push(std::string_view(&c, 1));
-    (void)pieces.finish();
+    (void)pieces.finish(cut);
     require(whole.calls() <= static_cast<int>(input.size()), "more calls than bytes");
   }
 }

@@ -36,7 +36,7 @@ TEST_CASE("each kind of rope turns by the reference's frequencies") {
     const Json json = parse_json(row.config, "config.json");
     const Rope rope(RopeConfig::parse(JsonView(json, "config.json"), kDim, 64));
     const RopePosition first = {.axes = {1, 1, 1}, .index = 1, .computed_len = 2, .total_len = 2};
-    const at::Tensor tables = rope.tables({first}, at::kCPU);  // [2, 1, kDim / 2]
+    const at::Tensor tables = rope.tables({first}, at::Tensor());  // [2, 1, kDim / 2]
     const at::Tensor angles = at::atan2(tables[1][0], tables[0][0]).to(at::kDouble).contiguous();
     REQUIRE(angles.numel() == kDim / 2);
     for (int i = 0; i < kDim / 2; ++i) {

@@ -1,4 +1,4 @@
-#include "server/api/chat_request.h"
+#include "server/api/chat/chat_request.h"
 
 #include <catch2/catch_test_macros.hpp>
 

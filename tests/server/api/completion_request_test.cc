@@ -1,4 +1,4 @@
-#include "server/api/completion_request.h"
+#include "server/api/completions/completion_request.h"
 
 #include <catch2/catch_test_macros.hpp>
 

@@ -1,4 +1,4 @@
-#include "server/api/rate_limiter.h"
+#include "server/api/service/rate_limiter.h"
 
 #include <catch2/catch_test_macros.hpp>
 #include <map>

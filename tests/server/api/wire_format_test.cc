@@ -1,6 +1,6 @@
 #include <catch2/catch_test_macros.hpp>
 
-#include "server/api/json.h"
+#include "server/api/fields/json.h"
 #include "server/http/errors.h"
 #include "server/http/sse.h"
 

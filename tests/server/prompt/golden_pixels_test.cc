@@ -11,7 +11,7 @@
 
 #include "engine/runtime/load_model.h"
 #include "engine/weights/safetensors.h"
-#include "server/api/service.h"
+#include "server/api/service/service.h"
 #include "server/media/image_decoder.h"
 #include "server/media/video_loader.h"
 

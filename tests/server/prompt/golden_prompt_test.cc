@@ -5,7 +5,7 @@
 #include <sstream>
 
 #include "engine/runtime/load_model.h"
-#include "server/api/service.h"
+#include "server/api/service/service.h"
 #include "server/media/image_probe.h"
 #include "server/media/video_loader.h"
 

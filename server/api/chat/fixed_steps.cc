@@ -1,0 +1,70 @@
+#include "server/api/chat/fixed_steps.h"
+
+#include <utility>
+
+#include "server/api/answer/prepare.h"
+
+namespace saccade::api {
+namespace {
+
+// "Step {n}:" with the number in its place.
+std::string prefix_of(const std::string& pattern, int step) {
+  constexpr std::string_view kNumber = "{n}";
+  std::string prefix = pattern;
+  if (const size_t at = prefix.find(kNumber); at != std::string::npos) {
+    prefix.replace(at, kNumber.size(), std::to_string(step));
+  }
+  return prefix;
+}
+
+// The assistant's turn that the chat is about to make.
+void open_turn(Conversation& conversation) {
+  ChatMessage turn;
+  turn.role = "assistant";
+  turn.plain_string = true;
+  turn.parts.push_back({ContentPart::Kind::kText, {}, "reasoning"});
+  conversation.messages.push_back(std::move(turn));
+  conversation.continue_final_message = true;
+  conversation.add_generation_prompt = false;
+}
+
+}  // namespace
+
+StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
+  open_turn(chat.conversation);
+  options_.sampling = chat.options.sampling;
+  options_.sampling.logprobs.reset();
+  options_.sampling.prompt_logprobs.reset();
+  options_.sampling.min_tokens = 0;
+  options_.seed = chat.options.seed;
+  options_.adapter = chat.options.adapter;
+  options_.stream = chat.options.stream;
+  options_.stop = {chat.steps->stop};
+}
+
+Result<std::unique_ptr<Generation>> StepChain::next() {
+  if (begun_ == chat_.steps->steps) {
+    said() += chat_.steps->answer_prefix;
+    return std::unique_ptr<Generation>();
+  }
+  prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
+  said() += prefix_;
+  const LengthOptions length{chat_.steps->max_tokens, std::nullopt, "reasoning.step_max_tokens"};
+  auto prompt = prepare_chat(call_.service, chat_.conversation, length, call_.admission.get());
+  if (!prompt) return prompt.status();
+  if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());
+  std::vector<PreparedPrompt> prompts;
+  prompts.push_back(*std::move(prompt));
+  return Generation::start(call_.service, call_.admission, std::move(prompts), options_);
+}
+
+std::string StepChain::take(const ChoiceDelta& delta) {
+  const std::string text = delta.finish ? delta.text + "\n" : delta.text;
+  said() += text;
+  steps_.tokens += static_cast<int>(delta.logprobs.size());
+  const std::string shown = std::exchange(prefix_, {}) + text;
+  steps_.text += shown;
+  return shown;
+}
+
+}  // namespace saccade::api
