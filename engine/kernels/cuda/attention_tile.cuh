@@ -210,8 +210,10 @@ __device__ inline void fetch_tile(const PagedAttentionArgs& args, const PagedSeq
   const bool in_one_block = args.block_size % kKeys == 0;
   const int64_t place = in_one_block ? place_of(args, sequence, kv_head, first) : 0;
   constexpr int kCopies = kKeys * kPieces / kThreads;
-  // A block that shares a tile has no registers for it.
-  constexpr int kAtOnce = kThreads == 32 ? kCopies : 1;
+  // A block that shares a tile has no registers for it, nor has a warp where each copy begins at
+  // another column (heads of 96).
+  constexpr bool kOneColumn = kThreads % kPieces == 0;
+  constexpr int kAtOnce = kThreads > 32 ? 1 : kOneColumn ? kCopies : 2;
 #pragma unroll kAtOnce
   for (int j = 0; j < kCopies; ++j) {
     const int i = thread + j * kThreads;
