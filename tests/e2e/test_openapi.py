@@ -32,7 +32,7 @@ OPERATIONS = [
     ("get", "/v1/files"),
     ("get", "/v1/files/{id}"), ("delete", "/v1/files/{id}"), ("post", "/tokenize"), ("post", "/detokenize"),
     ("get", "/v1/models"), ("get", "/v1/models/{id}"), ("get", "/version"), ("get", "/ping"), ("get", "/health"),
-    ("get", "/metrics"),
+    ("get", "/metrics"), ("get", "/props"), ("get", "/v1/health"),
 ]
 
 
@@ -78,7 +78,7 @@ def test_the_limits_of_the_document_are_those_of_the_server(document, llama):
                                     "description": "0: the likeliest token"}
 
 
-WRONG = {"integer": "x", "number": "x", "boolean": "x", "string": 5, "object": "x", "array": "x"}
+WRONG = {"integer": "x", "number": "x", "boolean": "x", "string": 5, "object": "x", "array": "x", "null": "x"}
 
 
 def test_every_described_type_and_bound_is_held(document, server):
