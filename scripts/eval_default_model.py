@@ -56,7 +56,7 @@ def make_questions(count: int, seed: int) -> list:
         pair = questions.ask(rng, scene, kind)
         if pair:
             found.append({"kind": kind, "picture": picture, "scene": scene,
-                          "question": questions.vary(rng, pair[0]), "answer": pair[1]})
+                          "question": questions.vary(rng, pair[0], pair[1]), "answer": pair[1]})
     return found
 
 

@@ -134,10 +134,11 @@ def write_json(path: Path, value) -> None:
 
 
 def write_small_files(language: Path) -> int:
-    """Returns the size of the question vocabulary."""
-    tokenizer = question_tokenizer(language)
+    """Returns the size of the question vocabulary. One that is there stays, weights belong to it."""
+    path = TARGET / "qformer_tokenizer" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text()) if path.exists() else question_tokenizer(language)
     words = len(tokenizer["model"]["vocab"])
-    write_json(TARGET / "qformer_tokenizer" / "tokenizer.json", tokenizer)
+    write_json(path, tokenizer)
     write_json(TARGET / "qformer_tokenizer" / "tokenizer_config.json", question_tokenizer_config())
     write_json(TARGET / "config.json", checkpoint_config(words))
     write_json(TARGET / "preprocessor_config.json", image_processor_config())

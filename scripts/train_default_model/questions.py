@@ -30,14 +30,21 @@ SHAPE_ALONE = ["What shape is this?", "What shape is in the picture?", "What sha
 COLOR_ALONE = ["What color is it?", "What color is this?", "What color is the object?",
                "What color is the shape?", "Which color do you see?", "What is the color?",
                "What color is this shape?", "What color is the shape in the picture?"]
+COLOR_MANY = ["What color are the {many}?", "What colour are the {many}?",
+              "Which color do the {many} have?", "What is the color of the {many}?"]
+SHAPE_MANY = ["What shape are the {many}?", "What shape do the {many} have?",
+              "What shape are these?", "Which shape do you see?"]
 COUNT = ["How many {many} are there?", "How many {many} do you see?",
          "How many {many} are in the picture?", "How many {many} are in the image?",
          "Count the {many}.", "What is the number of {many}?", "How many {many} can you see?",
          "How many {many} are shown?", "How many {many}?", "Count the {many} in the picture.",
-         "How many {many} does the picture have?"]
+         "How many {many} does the picture have?", "How many {many} are there in the picture?",
+         "How many {many} are there in total?", "Count all {many}."]
 EXIST = ["Is there {one} in the picture?", "Is there {one}?", "Do you see {one}?",
          "Does the picture show {one}?", "Is there {one} in the image?", "Can you see {one}?",
          "Does the image contain {one}?", "Is {one} in the picture?"]
+IS = ["Is the {kind} {color}?", "Is the {kind} in the picture {color}?",
+      "Is the color of the {kind} {color}?"]
 DIGIT = ["What digit is shown?", "Which digit is shown?", "What number is shown?",
          "What digit do you see?", "Which number do you see?", "What number is in the picture?",
          "What digit is in the picture?", "Read the digit.", "Read the number.",
@@ -53,7 +60,11 @@ CAPTION = ["Describe the picture.", "What is in the picture?", "What do you see?
            "What's in this picture?", "What's in the image?", "Describe what you see.",
            "What is this?", "Caption this image.", "What is in this image?",
            "What does the picture show?", "What do you see in this picture?",
-           "Please describe the image."]
+           "Please describe the image.", "List the shapes in the image.",
+           "List the objects in the picture.", "List what you see.",
+           "Which shapes are in the image?", "Name all objects in the picture.",
+           "Describe this image in one sentence.", "Please describe this image in one sentence.",
+           "Give a short description of the picture.", "Which objects do you see?"]
 SIDES = {  # axis, sign of (a - b): words
     ("x", -1): ["left of", "to the left of", "on the left of"],
     ("x", 1): ["right of", "to the right of", "on the right of"],
@@ -73,6 +84,15 @@ WHICH = ["What shape is {side} the {b}?", "Which shape is {side} the {b}?",
          "Which object is {side} the {b}?"]
 WHICH_COLOR = ["What color is the shape {side} the {b}?", "What color is the object {side} the {b}?",
                "What is the color of the shape {side} the {b}?"]
+
+
+STARTS = ["In the picture: ", "Please answer: ", "Look at the image. ", "Answer briefly: ",
+          "Answer with one word: ", "In one word: ", "Question: "]
+ENDS = [" Answer in one word.", " Answer shortly.", " Please answer.", " Answer with one word.",
+        " Answer with a single word.", " Answer briefly.", " Be brief."]
+YES_NO_ENDS = [" Answer yes or no.", " Yes or no?", " Please answer yes or no.",
+               " Answer with yes or no.", " Answer only yes or no."]
+COUNT_ENDS = [" Answer with a number.", " Give only the number.", " Answer with a digit."]
 
 
 def article(words: str) -> str:
@@ -104,7 +124,20 @@ def shapes_of(scene) -> list:
     return [o for o in scene.objects if not o.is_digit]
 
 
+def equal_things(scene, what: str) -> list:
+    """Two or more things of a scene without digits that agree in `what`, where all do."""
+    things = shapes_of(scene)
+    agree = len({getattr(o, what) for o in things}) == 1
+    return things if agree and len(things) == len(scene.objects) > 1 else []
+
+
 def ask_color(rng, scene):
+    things = equal_things(scene, "color")
+    if things and rng.random() < 0.4:
+        many = rng.choice(["shapes", "objects"])
+        if equal_things(scene, "kind"):
+            many = rng.choice([PLURALS[things[0].kind], many])
+        return rng.choice(COLOR_MANY).format(many=many), things[0].color, things, []
     if len(scene.objects) == 1 and rng.random() < 0.35:
         return rng.choice(COLOR_ALONE), scene.objects[0].color, scene.objects, []
     found = [(n, o) for o in scene.objects for n in names(scene, o) if o.color not in n]
@@ -115,6 +148,12 @@ def ask_color(rng, scene):
 
 
 def ask_shape(rng, scene):
+    equal = equal_things(scene, "kind")
+    if equal and rng.random() < 0.4:
+        many = rng.choice(["objects", "things", "shapes"])
+        if equal_things(scene, "color"):
+            many = rng.choice([f"{equal[0].color} objects", many])
+        return rng.choice(SHAPE_MANY).format(many=many), equal[0].kind, equal, []
     things = shapes_of(scene)
     if len(things) == 1 and rng.random() < 0.35:
         return rng.choice(SHAPE_ALONE), things[0].kind, things, []
@@ -198,6 +237,12 @@ def ask_which(rng, scene, axis: str, form: float):
 
 def ask_exist(rng, scene):
     things = shapes_of(scene)
+    single = [p for p in things if sum(q.kind == p.kind for q in things) == 1]
+    if single and rng.random() < 0.15:
+        o = rng.choice(single)
+        color = o.color if rng.random() < 0.5 else rng.choice(scenes.COLOR_NAMES)
+        text = rng.choice(IS).format(kind=o.kind, color=color)
+        return text, "yes" if color == o.color else "no", [o], []
     yes = bool(things) and rng.random() < 0.5
     o = rng.choice(things) if things else scenes.Object("circle", "red", 0, 0, 0)
     color, kind = o.color, o.kind
@@ -247,17 +292,21 @@ ASK = {"color": ask_color, "shape": ask_shape, "count": ask_count,
        "caption": ask_caption}
 
 
-def vary(rng, text: str) -> str:
-    """Small differences in how people type."""
+def vary(rng, text: str, answer: str) -> str:
+    """Small differences in how people type, and in how they want the answer."""
+    if answer in ("yes", "no") and rng.random() < 0.2:
+        return text + rng.choice(YES_NO_ENDS)
+    if answer.isdigit() and rng.random() < 0.1:
+        return text + rng.choice(COUNT_ENDS)
     if not text:
         return text
     style = rng.random()
     if style < 0.12:
         text = text.lower()
-    elif style < 0.17:
-        text = rng.choice(["In the picture: ", "Please answer: ", "Look at the image. "]) + text
-    elif style < 0.22:
-        text += rng.choice([" Answer in one word.", " Answer shortly.", " Please answer."])
+    elif style < 0.18 and not answer.endswith("."):
+        text = rng.choice(STARTS) + text
+    elif style < 0.25 and not answer.endswith("."):
+        text += rng.choice(ENDS)
     if rng.random() < 0.1:
         text = text.rstrip("?.")
     return text
@@ -276,15 +325,15 @@ def ask_some(rng: random.Random, scene, count: int, weights: dict) -> list:
         kind = rng.choices(kinds, shares)[0]
         asked = ask(rng, scene, kind)
         if asked:
-            found.append((kind, vary(rng, asked[0]), *asked[1:]))
+            found.append((kind, vary(rng, asked[0], asked[1]), *asked[1:]))
     return found
 
 
 def plain_wordings() -> list:
     """Every template with its slots emptied, for building the question vocabulary."""
-    lists = [COLOR, SHAPE, SHAPE_BY_COLOR, SHAPE_ALONE, COLOR_ALONE, COUNT, EXIST, DIGIT,
+    lists = [COLOR, COLOR_MANY, SHAPE, SHAPE_MANY, SHAPE_BY_COLOR, SHAPE_ALONE, COLOR_ALONE, COUNT, EXIST, DIGIT,
              BACKGROUND, CAPTION, WHICH, WHICH_COLOR, *EITHER.values(), *SIDES.values(),
-             ["In the picture: Please answer: Look at the image. Answer in one word shortly."],
+             IS, STARTS, ENDS, YES_NO_ENDS, COUNT_ENDS,
              scenes.SHAPES, scenes.BACKGROUND_COLORS, PLURALS.values(),
              ["a an digit number object objects shape shapes thing things one yes no"]]
     return [text for group in lists for text in group]

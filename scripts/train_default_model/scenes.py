@@ -195,8 +195,26 @@ def place(rng: random.Random, count: int, size: tuple) -> list:
     return spots
 
 
-def choose_things(rng: random.Random, count: int) -> list:
+def place_in_line(rng: random.Random, count: int, size: tuple) -> list:
+    """The same for equal things beside or below each other, in a straight line or nearly so."""
+    axis = int(rng.random() < 0.35)  # 0: beside each other
+    pitch = size[axis] / max(count, 1)
+    d = min(rng.uniform(.14, .36) * min(size), rng.uniform(.6, .92) * pitch)
+    cross = size[1 - axis]
+    line, stray = rng.uniform(d / 2, cross - d / 2), rng.choice([0, 0, .1, 1])
+    spots = []
+    for i in range(count):
+        along = pitch * (i + .5) + rng.uniform(-.4, .4) * (pitch - d)
+        across = (1 - stray) * line + stray * rng.uniform(d / 2, cross - d / 2)
+        spots.append((across, along, d) if axis else (along, across, d))
+    return spots
+
+
+def choose_things(rng: random.Random, count: int, alike: bool) -> list:
     """(kind, colour) pairs; some scenes repeat a colour or a shape, some hold one digit."""
+    if alike:
+        thing = (rng.choice(SHAPES), rng.choice(COLOR_NAMES))
+        return [thing] * count
     palette = rng.sample(COLOR_NAMES, rng.choice([1, 2, 3, 9, 9, 9]))
     forms = rng.sample(SHAPES, rng.choice([1, 2, 3, 6, 6, 6]))
     things = [(rng.choice(forms), rng.choice(palette)) for _ in range(count)]
@@ -217,7 +235,10 @@ def make_scene(rng: random.Random, count: int | None = None) -> tuple:
     canvas, name, present = paint_background(rng, (size[0] * scale, size[1] * scale))
     short = min(size)
     things = []
-    for (kind, color), (x, y, d) in zip(choose_things(rng, count), place(rng, count, size)):
+    in_line = rng.random() < 0.3
+    spots = (place_in_line if in_line else place)(rng, count, size)
+    alike = rng.random() < (0.5 if in_line else 0.05)
+    for (kind, color), (x, y, d) in zip(choose_things(rng, count, alike), spots):
         for _ in range(20):
             fill = shade(rng, color)
             if all(far(fill, p, 85) for p in present):

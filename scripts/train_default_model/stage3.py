@@ -29,7 +29,7 @@ from data import Shards
 from decoder import Decoder
 
 SHARES = {**stage1.SHARES, "digit": 4}  # of the questions that only the cheap heads see
-SPOKEN = {"color": 1, "shape": 1, "count": 2, "left/right": 1, "above/below": 1, "yes/no": 1,
+SPOKEN = {"color": 1, "shape": 1, "count": 3, "left/right": 1, "above/below": 1, "yes/no": 2,
           "digit": 3, "background": 0.3, "caption": 6}
 BETWEEN = 3  # the ViT's layer that draws masks
 
