@@ -170,8 +170,8 @@ SAMPLING = _in(
     (
         "presence_counts_prompt",
         "presence and frequency penalties count the prompt",
-        "tokens.subspan(prompt_length)",
-        "tokens",
+        "for (const TokenId id : tokens.subspan(prompt_length)) ++counts[id];",
+        "for (const TokenId id : tokens) ++counts[id];",
     ),
     (
         "repetition_sign",
