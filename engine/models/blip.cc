@@ -85,13 +85,7 @@ class Blip : public DecoderModel {
     const at::Tensor pixels = stack_pixels(inputs, side, side);
     const at::Tensor images =
         tower_.post_norm(tower_.hidden_states(pixels, {config_.vision.num_layers})[0]);
-    std::vector<at::Tensor> towers;
-    int64_t first = 0;
-    for (const EncoderInput* input : inputs) {
-      towers.push_back(images.narrow(0, first, input->media->frames));
-      first += input->media->frames;
-    }
-    return towers;
+    return split_parts(images, inputs);
   }
 
   std::vector<at::Tensor> connect(const std::vector<const EncoderInput*>& inputs,

@@ -61,14 +61,21 @@ std::vector<at::Tensor> item_parts(const EncoderInput& input) {
   return parts;
 }
 
-std::vector<at::Tensor> join_parts(const at::Tensor& rows,
-                                   const std::vector<const EncoderInput*>& inputs) {
-  std::vector<at::Tensor> joined;
+std::vector<at::Tensor> split_parts(const at::Tensor& all,
+                                    const std::vector<const EncoderInput*>& inputs) {
+  std::vector<at::Tensor> each;
   int64_t first = 0;
   for (const EncoderInput* input : inputs) {
-    joined.push_back(rows.narrow(0, first, input->media->frames).flatten(0, 1));
+    each.push_back(all.narrow(0, first, input->media->frames));
     first += input->media->frames;
   }
+  return each;
+}
+
+std::vector<at::Tensor> join_parts(const at::Tensor& rows,
+                                   const std::vector<const EncoderInput*>& inputs) {
+  std::vector<at::Tensor> joined = split_parts(rows, inputs);
+  for (at::Tensor& one : joined) one = one.flatten(0, 1);
   return joined;
 }
 

@@ -18,6 +18,10 @@ at::Tensor item_pixels(const EncoderInput& input);
 // The same part by part, where they may differ in size: each [3, height, width].
 std::vector<at::Tensor> item_parts(const EncoderInput& input);
 
+// What belongs to each input of [parts, ...] of all of them: views of [parts of it, ...].
+std::vector<at::Tensor> split_parts(const at::Tensor& all,
+                                    const std::vector<const EncoderInput*>& inputs);
+
 // Rows of each input from those of all its parts: [parts, k, H] -> one [parts of it * k, H] each.
 std::vector<at::Tensor> join_parts(const at::Tensor& rows,
                                    const std::vector<const EncoderInput*>& inputs);

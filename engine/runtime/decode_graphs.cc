@@ -79,9 +79,10 @@ DecodeGraphs::DecodeGraphs(VisionLanguageModel& model, KVCache& cache, int max_r
 DecodeGraphs::~DecodeGraphs() = default;
 
 at::Tensor DecodeGraphs::run(const std::vector<int32_t>& ids, const AttentionInput& input) {
+  if (!possible_ || ids.empty()) return {};
   const auto rows = static_cast<int64_t>(ids.size());
   const Size size = size_of(input);
-  if (!possible_ || rows == 0 || size.rows > max_rows_) return {};
+  if (size.rows > max_rows_) return {};
   std::vector<int32_t> full_ids = ids;
   full_ids.resize(static_cast<size_t>(size.rows));
   const AttentionInput full = filled_up(input, size);

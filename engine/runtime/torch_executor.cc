@@ -24,6 +24,12 @@ bool failed(const StepOutput& output, size_t entry) {
                      [&](const auto& failure) { return failure.first == static_cast<int>(entry); });
 }
 
+// In float32; counted as the head's work.
+at::Tensor on_host(const at::Tensor& logits) {
+  const ProfileScope scope(KernelClass::kHead);
+  return download(logits);
+}
+
 // Every entry computes its last known token, which is a word, and wants the next one alone.
 bool decodes_only(const Batch& batch) {
   return std::all_of(batch.entries.begin(), batch.entries.end(), [](const BatchEntry& entry) {
@@ -216,7 +222,7 @@ std::vector<PromptLogprob> TorchExecutor::score(const BatchEntry& entry, const a
   for (int first = entry.score_begin; first < entry.score_end; first += kRowsAtATime) {
     const int length = std::min(kRowsAtATime, entry.score_end - first);
     const at::Tensor picked = rows.narrow(0, first - 1 - entry.start, length);
-    const at::Tensor logits = download(head(picked));
+    const at::Tensor logits = on_host(head(picked));
     const auto vocab = static_cast<size_t>(logits.size(1));
     for (int n = 0; n < length; ++n) {
       const std::span<const float> values(
@@ -250,7 +256,7 @@ void TorchExecutor::sample(const Batch& batch, const at::Tensor& h, StepOutput& 
 void TorchExecutor::choose(const Batch& batch, const at::Tensor& table,
                            const std::vector<size_t>& owners, StepOutput& output) {
   if (take_best(batch, table, owners, output)) return;
-  const at::Tensor logits = download(table);
+  const at::Tensor logits = on_host(table);
   const ProfileScope scope(KernelClass::kSampling);
   int64_t first = 0;
   for (const size_t owner : owners) {

@@ -197,16 +197,21 @@ void load_json(const nlohmann::json& json, const std::string& where, TokenizerPa
   load_truncation(root, parts);
 }
 
+// Behind a SentencePiece model: the tokens and the template of LlamaTokenizer.
+void use_llama_class(TokenizerParts& parts) {
+  use_class_tokens(kLlama.name, parts.config);
+  load_listed_tokens(parts);
+  load_named_tokens(parts);
+  use_template(kLlama, parts);
+}
+
 TokenizerParts load_gguf(const std::filesystem::path& path) {
   TokenizerParts parts;
   const GgufFile file(path);
   parts.config = gguf_tokenizer_config(file.metadata());
   if (is_sentencepiece(file.metadata())) {
     load_sentencepiece(gguf_sentencepiece(file.metadata()), file.name(), parts);
-    use_class_tokens(kLlama.name, parts.config);
-    load_listed_tokens(parts);
-    load_named_tokens(parts);
-    use_template(kLlama, parts);
+    use_llama_class(parts);
   } else {
     load_json(gguf_tokenizer_json(file.metadata()), file.name(), parts);
   }
@@ -224,10 +229,7 @@ TokenizerParts load_folder(const std::filesystem::path& folder) {
   } else if (file_exists(folder / "tokenizer.model")) {
     const std::filesystem::path file = folder / "tokenizer.model";
     load_sentencepiece(read_sentencepiece(file), file.string(), parts);
-    use_class_tokens(kLlama.name, parts.config);
-    load_listed_tokens(parts);
-    load_named_tokens(parts);
-    use_template(kLlama, parts);
+    use_llama_class(parts);
     parts.max_length = static_cast<size_t>(parts.config.max_length);
   } else if (has_vocabulary(folder)) {
     use_legacy_tokens(parts.config);
