@@ -10,7 +10,12 @@ namespace {
 
 constexpr int kSteps = kQuantGroup / 4;  // of four inputs
 // Rows that share one pass over a panel: their integer sums stay in registers.
-constexpr int kRowsAtATime = kLanes == 16 ? 8 : 4;
+constexpr int kRowsAtATime = 8;
+// Vectors of columns that are multiplied at a time. Few rows take several, which share what is read
+// of x and do not wait for one another. Loops around this are not unrolled: g++ would fetch x for
+// all of them first and run out of registers.
+template <int R>
+constexpr int kVecsAtATime = R > 2 ? 1 : kStripVecs < 4 ? kStripVecs : 4;
 constexpr int64_t kTaskRows = 64;
 constexpr int64_t kParallelWork = 1 << 16;
 
@@ -90,70 +95,82 @@ Activations quantize(const LinearArgs& args) {
   return to;
 }
 
-// The integer formats: products of one group, 32 columns (kStripVecs vectors) and R rows, added to
-// `sums`. `block` is the group's block of a panel.
+IVec broadcast(const int8_t* four) {
+  int32_t bits;
+  std::memcpy(&bits, four, sizeof bits);
+  return splat_int(bits);
+}
+
+// The integer formats: products of one group, V vectors of columns from vector `first` of the strip
+// on and R rows, added to `sums`. `block` is the group's block of a panel.
 struct Int8Format {
   static constexpr WeightFormat kFormat = WeightFormat::kInt8;
 
-  template <int R>
+  template <int R, int V>
   static void add_group(const char* block, const Activations& x, int64_t row, int64_t group,
-                        Vec (&sums)[R][kStripVecs]) {
-    const char* q = block + 2 * kStrip;
-    for (int v = 0; v < kStripVecs; ++v) {
-      IVec products[R] = {};
-      IVec excess = {};
-#pragma GCC unroll 8
-      for (int step = 0; step < kSteps; ++step) {
+                        int first, Vec (&sums)[R][kStripVecs]) {
+    const char* q = block + 2 * kStrip + first * static_cast<int64_t>(sizeof(IVec));
+    IVec products[R][V] = {};
+    IVec excess[V] = {};
+#pragma GCC unroll 2
+    for (int step = 0; step < kSteps; ++step) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
         const Int8Weights w(q + (step * kStrip + v * kLanes) * 4);
-        excess = w.excess(excess);
+        excess[v] = w.excess(excess[v]);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          products[r] = w.dot(broadcast(x.values(row + r, group) + step * 4), products[r]);
+          products[r][v] =
+              w.dot(broadcast(x.values(row + r, group) + step * 4), products[r][v]);
         }
       }
-      const Vec scale = load_half(reinterpret_cast<const uint16_t*>(block) + v * kLanes);
+    }
+    const auto* scales = reinterpret_cast<const uint16_t*>(block) + first * kLanes;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      const Vec scale = load_half(scales + v * kLanes);
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        const IVec exact = products[r] - excess * kActivationOffset;
-        sums[r][v] += to_float(exact) * (scale * x.scales[(row + r) * x.groups + group]);
+        const IVec exact = products[r][v] - excess[v] * kActivationOffset;
+        sums[r][first + v] += to_float(exact) * (scale * x.scales[(row + r) * x.groups + group]);
       }
     }
-  }
-
-  static IVec broadcast(const int8_t* four) {
-    int32_t bits;
-    std::memcpy(&bits, four, sizeof bits);
-    return splat_int(bits);
   }
 };
 
 struct Int4Format {
   static constexpr WeightFormat kFormat = WeightFormat::kInt4;
 
-  template <int R>
+  template <int R, int V>
   static void add_group(const char* block, const Activations& x, int64_t row, int64_t group,
-                        Vec (&sums)[R][kStripVecs]) {
-    const auto* scales = reinterpret_cast<const uint16_t*>(block);
-    const char* q = block + 4 * kStrip;
-    for (int v = 0; v < kStripVecs; ++v) {
-      IVec products[R] = {};
+                        int first, Vec (&sums)[R][kStripVecs]) {
+    const char* q = block + 4 * kStrip + first * static_cast<int64_t>(sizeof(IVec));
+    IVec products[R][V] = {};
+#pragma GCC unroll 2
+    for (int step = 0; step < kSteps / 2; ++step) {
 #pragma GCC unroll 4
-      for (int step = 0; step < kSteps / 2; ++step) {
+      for (int v = 0; v < V; ++v) {
         const IVec both = load_bytes(q + (step * kStrip + v * kLanes) * 4);
         const Int4Weights low(both & 0x0f0f0f0f);
         const Int4Weights high((both >> 4) & 0x0f0f0f0f);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
           const int8_t* values = x.values(row + r, group) + step * 4;
-          products[r] = low.dot(Int8Format::broadcast(values), products[r]);
-          products[r] = high.dot(Int8Format::broadcast(values + kQuantGroup / 2), products[r]);
+          products[r][v] = low.dot(broadcast(values), products[r][v]);
+          products[r][v] = high.dot(broadcast(values + kQuantGroup / 2), products[r][v]);
         }
       }
+    }
+    const auto* scales = reinterpret_cast<const uint16_t*>(block) + first * kLanes;
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
       const Vec scale = load_half(scales + v * kLanes);
       const Vec min = load_half(scales + kStrip + v * kLanes);
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const int64_t at = (row + r) * x.groups + group;
-        sums[r][v] += to_float(Int4Weights::total(products[r])) * (scale * x.scales[at]);
-        sums[r][v] += min * x.sums[at];
+        sums[r][first + v] += to_float(Int4Weights::total(products[r][v])) * (scale * x.scales[at]);
+        sums[r][first + v] += min * x.sums[at];
       }
     }
   }
@@ -173,7 +190,10 @@ void multiply_panel(const LinearArgs& args, const Activations& x, int64_t panel,
       const char* block = weight + g * kBlock;
       for (int64_t ahead = 0; ahead < kBlock; ahead += 64)
         __builtin_prefetch(block + kBlock + ahead);
-      Format::template add_group<R>(block, x, row, g, sums);
+#pragma GCC unroll 1
+      for (int first = 0; first < kStripVecs; first += kVecsAtATime<R>) {
+        Format::template add_group<R, kVecsAtATime<R>>(block, x, row, g, first, sums);
+      }
     }
     finish<Out, R>(sums, bias, static_cast<Out*>(args.y) + row * args.y_stride + column,
                    args.y_stride, args.n - column);
