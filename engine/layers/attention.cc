@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/kernels/rope.h"
@@ -76,6 +77,24 @@ at::Tensor by_rows(const at::Tensor& x) {
   return rows ? x : x.transpose(1, 2).contiguous().transpose(1, 2);
 }
 
+// Scores and weighted sums of `pairs` queries and keys that see each other, for measurements.
+void note_products(int64_t pairs, int64_t heads, int64_t head_dim) {
+  if (StepProfile* profile = ProfileCollection::current()) {
+    profile->flops += 4 * pairs * heads * head_dim;
+  }
+}
+
+int64_t visible_pairs(const std::vector<kernels::PagedSequence>& sequences, int window) {
+  int64_t pairs = 0;
+  for (const kernels::PagedSequence& sequence : sequences) {
+    const int64_t first = sequence.context_length - sequence.query_length;
+    for (int64_t position = first; position < sequence.context_length; ++position) {
+      pairs += window > 0 ? std::min<int64_t>(position + 1, window) : position + 1;
+    }
+  }
+  return pairs;
+}
+
 // Each of the n pictures is a sequence whose keys are one block; nothing is copied where q, k and v
 // are parts of the same projection.
 at::Tensor encoder_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
@@ -92,6 +111,7 @@ at::Tensor encoder_attention(const at::Tensor& q, const at::Tensor& k, const at:
     sequences.push_back({i * queries, queries, context, &blocks[i]});
   }
   at::Tensor out = at::empty({n, queries, heads * d}, q.options());
+  note_products(n * queries * context, heads, d);
   kernels::paged_attention({.type = element_type(q),
                             .heads = static_cast<int>(heads),
                             .kv_heads = static_cast<int>(heads),
@@ -176,6 +196,10 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
   const ProfileScope scope(KernelClass::kAttention);
   const int64_t width = int64_t{shape.heads} * shape.head_dim;
   at::Tensor out = at::empty({qkv.size(0), width}, qkv.options());
+  if (ProfileCollection::current() != nullptr) {
+    note_products(visible_pairs(input.sequences, shape.sliding_window), shape.heads,
+                  shape.head_dim);
+  }
   const auto* sequences = qkv.is_cpu() ? input.sequences.data()
                                        : reinterpret_cast<const kernels::PagedSequence*>(
                                              input.device.sequences.const_data_ptr());

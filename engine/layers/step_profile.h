@@ -15,7 +15,9 @@ inline constexpr std::array<const char*, 5> kKernelClassNames = {"linear", "atte
 struct StepProfile {
   std::array<double, kKernelClassNames.size()> seconds{};
   int64_t weight_bytes = 0;  // packed weights that linear layers (the head too) have read
-  int64_t flops = 0;         // their multiplications and additions
+  // Multiplications and additions of the linear layers and of attention's two products, counting
+  // keys that a query sees.
+  int64_t flops = 0;
 };
 
 // Collects into `profile` what this thread runs while the object lives. Measurements alone make

@@ -65,7 +65,9 @@ void activate_rows(Activation activation, int64_t rows, int64_t width, const T* 
                    T* out, int64_t out_stride) {
 #pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
   for (int64_t row = 0; row < rows; ++row) {
-    activate_row(activation, x + row * x_stride, out + row * out_stride, width);
+    with_activation(activation, [&]<Activation A>() {
+      activate_row<A>(x + row * x_stride, out + row * out_stride, width);
+    });
   }
 }
 
@@ -75,7 +77,9 @@ void gate_mul_rows(Activation activation, int64_t rows, int64_t width, const T* 
 #pragma omp parallel for schedule(static) if (rows * width > kParallelElements)
   for (int64_t row = 0; row < rows; ++row) {
     const T* x = gate_up + row * gate_up_stride;
-    gate_row(activation, x, x + width, out + row * out_stride, width);
+    with_activation(activation, [&]<Activation A>() {
+      gate_row<A>(x, x + width, out + row * out_stride, width);
+    });
   }
 }
 

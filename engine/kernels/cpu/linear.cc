@@ -1,15 +1,13 @@
 #include "engine/kernels/cpu/epilogue.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/microkernel.h"
+#include "engine/kernels/cpu/panel_tasks.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 namespace {
 
 // Rows that one task takes through a panel: they stay in the second-level cache with it.
 constexpr int64_t kTaskRows = 96;
-// Multiplications below which a parallel region costs more than it brings.
-constexpr int64_t kParallelWork = 1 << 16;
-
 int64_t bytes_of_weight(const LinearArgs& args) {
   return args.format == WeightFormat::kFloat32 ? 4 : 2;
 }
@@ -60,22 +58,17 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t row_begin, in
       const float* bias = args.bias == nullptr ? nullptr : args.bias + column + part;
       finish<Out, R, V>(sums, bias, y + first * args.y_stride + part, args.y_stride,
                         args.n - column - part);
+      const int64_t row = row_begin + first;
+      run_epilogue<Out>(args, row, row + R, column + part, V * kLanes);
     }
   });
-  run_epilogue<Out>(args, row_begin, row_end, column, kStrip);
 }
 
 template <class Unit, typename Out>
 void multiply_all(const LinearArgs& args) {
-  const int64_t panels = (args.n + kStrip - 1) / kStrip;
-  const int64_t chunks = (args.m + kTaskRows - 1) / kTaskRows;
-  // Neighbouring tasks share a panel, so that each thread reads each of its panels once.
-#pragma omp parallel for schedule(static) if (args.m * args.n * args.k > kParallelWork)
-  for (int64_t task = 0; task < panels * chunks; ++task) {
-    const int64_t chunk = task % chunks;
-    multiply_panel<Unit, Out>(args, task / chunks, args.m * chunk / chunks,
-                              args.m * (chunk + 1) / chunks);
-  }
+  run_panel_tasks(args, kTaskRows, [&](int64_t panel, int64_t row_begin, int64_t row_end) {
+    multiply_panel<Unit, Out>(args, panel, row_begin, row_end);
+  });
 }
 
 #if defined(__AVX512BF16__)
@@ -86,7 +79,7 @@ LinearArgs rows_for_bf16_weights(LinearArgs args) {
   const int64_t width = (args.k + 1) / 2 * 2;
   auto* rows = static_cast<float*>(
       thread_scratch(ScratchSlot::kRows, static_cast<size_t>(args.m * width) * sizeof(float)));
-#pragma omp parallel for schedule(static) if (args.m * args.k > kParallelWork)
+#pragma omp parallel for schedule(static) if (args.m * args.k > kParallelLinearWork)
   for (int64_t row = 0; row < args.m; ++row) {
     const Bf16* from = static_cast<const Bf16*>(args.x) + row * args.x_stride;
     float* to = rows + row * width;

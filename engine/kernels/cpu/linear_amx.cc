@@ -42,8 +42,8 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t begin, int64_
                    depth, sums, kBlockColumns, false);
     finish(sums, rows, bias, static_cast<Out*>(args.y) + row * args.y_stride + column,
            args.y_stride, args.n - column);
+    run_epilogue<Out>(args, row, row + rows, column, kBlockColumns);
   }
-  run_epilogue<Out>(args, begin, end, column, kBlockColumns);
 }
 
 template <typename Out>

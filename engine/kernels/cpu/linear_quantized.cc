@@ -4,6 +4,7 @@
 #include "engine/kernels/cpu/int8_dot.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/microkernel.h"
+#include "engine/kernels/cpu/panel_tasks.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 namespace {
@@ -15,9 +16,10 @@ constexpr int kRowsAtATime = 8;
 // of x and do not wait for one another. Loops around this are not unrolled: g++ would fetch x for
 // all of them first and run out of registers.
 template <int R>
-constexpr int kVecsAtATime = R > 2 ? 1 : kStripVecs < 4 ? kStripVecs : 4;
+constexpr int kVecsAtATime = R > 2            ? 1
+                             : kStripVecs < 4 ? kStripVecs
+                                              : 4;
 constexpr int64_t kTaskRows = 64;
-constexpr int64_t kParallelWork = 1 << 16;
 
 // Activations of a call: x = scale q, and what a group's sum of x is.
 struct Activations {
@@ -70,7 +72,7 @@ void quantize_group(const T* x, int count, int offset, int8_t* q, float& scale, 
 template <typename T>
 void quantize_rows(const LinearArgs& args, const Activations& to) {
   const int offset = args.format == WeightFormat::kInt8 ? kActivationOffset : 0;
-#pragma omp parallel for schedule(static) if (args.m * args.k > kParallelWork)
+#pragma omp parallel for schedule(static) if (args.m * args.k > kParallelLinearWork)
   for (int64_t row = 0; row < args.m; ++row) {
     const T* x = static_cast<const T*>(args.x) + row * args.x_stride;
     for (int64_t g = 0; g < to.groups; ++g) {
@@ -120,8 +122,7 @@ struct Int8Format {
         excess[v] = w.excess(excess[v]);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          products[r][v] =
-              w.dot(broadcast(x.values(row + r, group) + step * 4), products[r][v]);
+          products[r][v] = w.dot(broadcast(x.values(row + r, group) + step * 4), products[r][v]);
         }
       }
     }
@@ -197,21 +198,16 @@ void multiply_panel(const LinearArgs& args, const Activations& x, int64_t panel,
     }
     finish<Out, R>(sums, bias, static_cast<Out*>(args.y) + row * args.y_stride + column,
                    args.y_stride, args.n - column);
+    run_epilogue<Out>(args, row, row + R, column, kStrip);
   });
-  run_epilogue<Out>(args, row_begin, row_end, column, kStrip);
 }
 
 template <class Format, typename Out>
 void multiply_all(const LinearArgs& args) {
   const Activations x = quantize(args);
-  const int64_t panels = (args.n + kStrip - 1) / kStrip;
-  const int64_t chunks = (args.m + kTaskRows - 1) / kTaskRows;
-#pragma omp parallel for schedule(static) if (args.m * args.n * args.k > kParallelWork)
-  for (int64_t task = 0; task < panels * chunks; ++task) {
-    const int64_t chunk = task % chunks;
-    multiply_panel<Format, Out>(args, x, task / chunks, args.m * chunk / chunks,
-                                args.m * (chunk + 1) / chunks);
-  }
+  run_panel_tasks(args, kTaskRows, [&](int64_t panel, int64_t row_begin, int64_t row_end) {
+    multiply_panel<Format, Out>(args, x, panel, row_begin, row_end);
+  });
 }
 
 template <class Format>
