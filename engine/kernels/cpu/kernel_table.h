@@ -88,6 +88,7 @@ enum class ScratchSlot {
   kValues,
   kPartials,
   kTasks,
+  kRanges,
   kRows,
   kCount
 };

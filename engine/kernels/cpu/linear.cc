@@ -66,8 +66,10 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t row_begin, in
 
 template <class Unit, typename Out>
 void multiply_all(const LinearArgs& args) {
-  run_panel_tasks(args, kTaskRows, [&](int64_t panel, int64_t row_begin, int64_t row_end) {
-    multiply_panel<Unit, Out>(args, panel, row_begin, row_end);
+  run_panel_tasks(args, kTaskRows, 1, [&] {
+    return [&](int64_t panel, int64_t row_begin, int64_t row_end) {
+      multiply_panel<Unit, Out>(args, panel, row_begin, row_end);
+    };
   });
 }
 

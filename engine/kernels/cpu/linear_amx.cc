@@ -2,6 +2,7 @@
 #include "engine/kernels/cpu/amx_tiles.h"
 #include "engine/kernels/cpu/epilogue.h"
 #include "engine/kernels/cpu/isa_functions.h"
+#include "engine/kernels/cpu/panel_tasks.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 namespace {
@@ -10,7 +11,6 @@ constexpr int kPairBytes = kBlockColumns * 4;  // of one pair of k in a panel
 constexpr int kBlockRows = 2 * kTileSide;
 // Rows that one task takes through a panel.
 constexpr int64_t kTaskRows = 128;
-constexpr int64_t kParallelWork = 1 << 16;
 
 // y = sums [rows, 32] + bias, of which `columns` (<= 32) exist.
 template <typename Out>
@@ -48,21 +48,11 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t begin, int64_
 
 template <typename Out>
 void multiply_all(const LinearArgs& args) {
-  const int64_t panels = (args.n + kBlockColumns - 1) / kBlockColumns;
-  const int64_t chunks = (args.m + kTaskRows - 1) / kTaskRows;
-  // Chunks of whole blocks, the last one shorter.
-  const int64_t rows = (args.m + chunks - 1) / chunks;
-  const int64_t chunk_rows = (rows + kBlockRows - 1) / kBlockRows * kBlockRows;
-#pragma omp parallel if (args.m * args.n * args.k > kParallelWork)
-  {
-    AmxTiles tiles;
-#pragma omp for schedule(static) nowait
-    for (int64_t task = 0; task < panels * chunks; ++task) {
-      const int64_t begin = task % chunks * chunk_rows;
-      const int64_t end = min_of(args.m, begin + chunk_rows);
-      if (begin < end) multiply_panel<Out>(args, task / chunks, begin, end, tiles);
-    }
-  }
+  run_panel_tasks(args, kTaskRows, kBlockRows, [&] {
+    return [&args, tiles = AmxTiles()](int64_t panel, int64_t begin, int64_t end) mutable {
+      multiply_panel<Out>(args, panel, begin, end, tiles);
+    };
+  });
 }
 
 }  // namespace

@@ -205,8 +205,10 @@ void multiply_panel(const LinearArgs& args, const Activations& x, int64_t panel,
 template <class Format, typename Out>
 void multiply_all(const LinearArgs& args) {
   const Activations x = quantize(args);
-  run_panel_tasks(args, kTaskRows, [&](int64_t panel, int64_t row_begin, int64_t row_end) {
-    multiply_panel<Format, Out>(args, x, panel, row_begin, row_end);
+  run_panel_tasks(args, kTaskRows, 1, [&] {
+    return [&](int64_t panel, int64_t row_begin, int64_t row_end) {
+      multiply_panel<Format, Out>(args, x, panel, row_begin, row_end);
+    };
   });
 }
 
