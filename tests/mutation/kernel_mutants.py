@@ -48,9 +48,19 @@ KERNEL = (
         (STAGES,),
         (
             "residual_of_first_row",
-            "each row of a task gets the residual of its first",
-            "static_cast<const Out*>(epilogue.residual) + row * epilogue.residual_stride + column",
-            "static_cast<const Out*>(epilogue.residual) + begin * epilogue.residual_stride + column",
+            "each row gets the residual of the first one that is stored with it",
+            "residual + row * epilogue.residual_stride",
+            "residual + begin * epilogue.residual_stride",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/task_ranges.cc",
+        (KERNELS,),
+        (
+            "task_left_to_its_owner",
+            "the last task of a thread that was held up is nobody's",
+            "take(ranges_[(thread + i) % threads_].bounds, false)",
+            "take(ranges_[thread].bounds, false)",
         ),
     )
     + _in(
