@@ -17,6 +17,7 @@ struct BenchConfig {
   int images = 0;        // pictures encoded in one step, timed apart
   int requests = 0;      // complete requests with a picture each (requests.h)
   bool ceiling = false;  // measure the machine first and report shares of it
+  bool kernels = false;  // the CPU's kernels one by one instead of a model (kernels.h)
   int max_num_batched_tokens = 512;
   bool json = false;
 };

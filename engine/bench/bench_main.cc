@@ -1,8 +1,12 @@
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
 #include "engine/bench/bench.h"
+#include "engine/bench/kernels.h"
 #include "engine/core/status.h"
 
 namespace saccade {
@@ -14,7 +18,8 @@ constexpr const char* kUsage =
     "             [--requests N] [--graph-rows N]\n"
     "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
     "             [--quantization auto|none|int8|int4]\n"
-    "             [--max-num-batched-tokens N] [--ceiling] [--json]\n";
+    "             [--max-num-batched-tokens N] [--ceiling] [--json]\n"
+    "       bench --kernels [--threads N] [--json]\n";
 
 int count(const std::string& option, const std::string& text, int least = 0) {
   char* end = nullptr;
@@ -68,6 +73,10 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
       config.ceiling = true;
       continue;
     }
+    if (option == "--kernels") {
+      config.kernels = true;
+      continue;
+    }
     if (i + 1 >= arguments.size()) throw std::invalid_argument(option + ": a value is missing");
     const std::string& value = arguments[++i];
     if (option == "--prompt-tokens")
@@ -97,7 +106,9 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
   }
   if (!batches.empty()) config.batches = batches;
   if (!prompts.empty()) config.prompt_tokens = prompts;
-  if (config.model_dir.empty()) throw std::invalid_argument("MODEL is missing");
+  if (config.kernels != config.model_dir.empty()) {
+    throw std::invalid_argument(config.kernels ? "--kernels takes no MODEL" : "MODEL is missing");
+  }
   return config;
 }
 
@@ -105,7 +116,17 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
 
 int bench_main(const std::vector<std::string>& arguments) {
   try {
-    run_bench(parse(arguments));
+    if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+      std::fputs(kUsage, stdout);
+      return 0;
+    }
+    const BenchConfig config = parse(arguments);
+    if (config.kernels) {
+      if (config.model.num_threads > 0) at::set_num_threads(config.model.num_threads);
+      bench_kernels(config.json);
+    } else {
+      run_bench(config);
+    }
     return 0;
   } catch (const std::invalid_argument& error) {
     std::fprintf(stderr, "%s\n%s", error.what(), kUsage);

@@ -4,30 +4,13 @@
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
-#include "engine/core/types.h"
+#include "engine/bench/timing.h"
 
 namespace saccade {
 namespace {
-
-// The first run touches the memory and starts the threads; it counts only where it is slow already.
-template <class Work>
-double best_seconds(const Work& work) {
-  constexpr int kRounds = 9;
-  constexpr double kEnough = 0.5;  // seconds for all rounds
-  const auto begin = Clock::now();
-  double best = 1e9;
-  for (int i = 0; i < kRounds && (i < 2 || seconds_since(begin) < kEnough); ++i) {
-    const auto start = Clock::now();
-    work();
-    best = std::min(best, seconds_since(start));
-    if (best > kEnough) break;
-  }
-  return best;
-}
 
 double read_gb_per_s() {
   constexpr int64_t kWords = int64_t{1} << 26;  // of 8 bytes: beyond every cache
