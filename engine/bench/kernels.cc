@@ -62,10 +62,11 @@ class Table {
   template <class Run>
   void add(const char* kernel, const std::string& shape, const Work& work, int calls,
            const Run& run) const {
-    const double seconds = best_seconds([&] {
-                             for (int i = 0; i < calls; ++i) run(i);
-                           }) /
-                           calls;
+    constexpr double kEnough = 0.2;
+    const auto all = [&] {
+      for (int i = 0; i < calls; ++i) run(i);
+    };
+    const double seconds = best_seconds(all, kEnough) / calls;
     const double read = work.bytes / seconds / 1e9, rate = work.operations / seconds / 1e9;
     const double of_memory = read / ceiling_.read_gb_per_s;
     const double of_products = rate / ceiling_.gemm_gflop_per_s();

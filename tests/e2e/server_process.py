@@ -23,7 +23,7 @@ def golden(name):
 
 def run(*args, **kwargs):
     """Runs the binary to its end."""
-    return subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, timeout=60, **kwargs)
+    return subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, timeout=kwargs.pop("timeout", 60), **kwargs)
 
 
 class Server:
