@@ -19,8 +19,6 @@ import pathlib
 import torch
 
 from converting import (
-    CLIP_MEAN,
-    CLIP_STD,
     DTYPES,
     MESSAGE_TEXT,
     copy_tokenizer,

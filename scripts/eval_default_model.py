@@ -133,7 +133,7 @@ class Reference:
 def evaluate(model, asked: list, show: int) -> dict:
     """kind -> [exact, asked]; "caption objects" -> [objects named right, objects there]."""
     tally = collections.defaultdict(lambda: [0, 0])
-    for i, q in enumerate(asked):
+    for q in asked:
         said = model.answer(q["picture"], q["question"])
         exact = normal(said) == normal(q["answer"])
         tally[q["kind"]][0] += exact

@@ -5,7 +5,6 @@ from broken_files import (
     Literal,
     config,
     drop_tensor,
-    entry,
     field,
     nested,
     nested_objects,

@@ -69,9 +69,6 @@ ACTIVATIONS = {
     "relu": lambda x: x.clamp(min=0),
     "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
     "silu": lambda x: x / (1 + torch.exp(-x)),
-    "gelu_pytorch_tanh": lambda x: x
-    * 0.5
-    * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
 }
 
 

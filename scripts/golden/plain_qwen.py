@@ -1,6 +1,5 @@
 """Qwen2-VL and Qwen2.5-VL written from their formulas. Shares no code with the library."""
 
-import math
 import re
 
 import torch

@@ -198,7 +198,6 @@ def patched_double(family=None):
         "rms_norm": _rms_norm,
         "rotary_of_three": _rotary_of_three,
         "vision_rotation": _vision_rotation,
-        "rotary": _rotary,
     }
     if family in FAMILIES:
         places += [(o, name, doubles[kind]) for o, name, kind in FAMILIES[family].doubled()]

@@ -41,7 +41,7 @@ def ids(server, **fields):
 
 @pytest.mark.parametrize("path, least", [(CHAT, {"messages": CASE["messages"]}), (COMPLETIONS, {"prompt": "a"})])
 def test_what_would_change_the_answer_is_refused_by_name(llama, path, least):
-    for name, nothing, asks in REFUSED:
+    for name, _, asks in REFUSED:
         response = llama.post(path, {**least, "max_tokens": 1, name: asks})
         assert response.status_code == 400 and response.json()["error"]["param"] == name, (name, response.text)
         assert "is not supported" in response.json()["error"]["message"]
