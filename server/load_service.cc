@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "server/api/service/ignored_fields.h"
 #include "server/commands.h"
 #include "server/media/sha256.h"
 
@@ -133,6 +134,9 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
                model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,
                model.num_blocks, model.block_size, max_model_len);
   for (const std::string& name : model.unused_tensors) spdlog::warn("unused tensor {}", name);
+  for (const std::string& name : api::ignored_generation_fields(options.model_dir)) {
+    spdlog::warn("generation_config.json: {} is not obeyed", name);
+  }
   return std::make_unique<api::Service>(std::move(service), std::move(model.info), std::move(text),
                                         std::move(config), std::move(model.executor));
 }

@@ -13,7 +13,8 @@ namespace {
 int media_token_id(const ModelFolder& folder, const char* old_name, const char* new_name,
                    int fallback, const DecoderConfig& text) {
   const JsonView config = folder.config();
-  const char* key = config.has(old_name) ? old_name : new_name;
+  const bool old = config.has(old_name) || (config.is_null(old_name) && !config.has(new_name));
+  const char* key = old ? old_name : new_name;
   const int id = config.integer_or(key, fallback, 0);
   if (id >= text.vocab_size) {
     config.fail(key, std::to_string(id) + " is beyond the decoder's vocab_size of " +

@@ -18,6 +18,7 @@ from broken_files import (
 )
 
 HUGE = 10**9
+NESTED = "processor_config.json"
 CONFIG_FORM = [
     config_row("missing", remove("config.json")),
     config_row("empty", text("config.json", "")),
@@ -182,6 +183,7 @@ DECODERS = [
     weights_row("gpt_neox_other_width", config("intermediate_size", 41), "dense_h_to_4h", base="gpt_neox"),
 ]
 LLAVA = [
+    config_row("video_token_index_null", config("video_token_index", None), "video_token_index", base="llava_onevision"),
     *_bad_values(
         "llava",
         "vision_config.",
@@ -479,11 +481,16 @@ PROCESSOR = [
         "rescale_infinite", field("preprocessor_config.json", "rescale_factor", Literal("1e999"))
     ),
     processor_row("values_not_finite", field("preprocessor_config.json", "image_mean", [1e308, 0, 0]), "image_mean"),
-    processor_row(
-        "patch_size_zero",
-        field("processor_config.json", "patch_size", 0),
-        "patch_size",
-        file="processor_config.json",
+    *(
+        processor_row(
+            f"{part}_patch_size_null",
+            field(NESTED, f"{part}_processor.patch_size", None),
+            "patch_size",
+            base="qwen2_5_vl_v5",
+            file=NESTED,
+        )
+        for part in ("image", "video")
     ),
+    processor_row("patch_size_zero", field(NESTED, "patch_size", 0), "patch_size", file=NESTED),
 ]
 CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *DECODERS, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED, *TOKENIZER, *PROCESSOR]

@@ -33,6 +33,7 @@ class AnyresRule : public PartRule {
   MediaLayout layout(ImageSize original, const PictureUse& use) const override;
   ImageSize largest_step(ImageSize original, const PictureUse& use) const override;
   std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const override;
+  const char* size_fields() const override { return "size, crop_size and image_grid_pinpoints"; }
   std::string description() const override;
 
  private:

@@ -17,6 +17,7 @@ class BoundedResizeRule : public PartRule {
     return resized(original);
   }
   std::vector<RgbImage> cut(const RgbImage& image, const PictureUse&) const override;
+  const char* size_fields() const override { return "size"; }
   std::string description() const override;
 
  private:

@@ -52,6 +52,9 @@ class ImageProcessor {
   // the pixel values. Equal to the hash of the MediaItem, but known before decoding.
   ContentHash media_hash(const ContentHash& file_hash, const PictureUse& use = {}) const;
 
+  // The file's fields that decide the size of what `process` delivers, for messages.
+  const char* size_fields() const { return rule_ ? rule_->size_fields() : "size and crop_size"; }
+
   // All settings in one line, e.g. for `inspect`.
   const std::string& description() const { return description_; }
 

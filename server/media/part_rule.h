@@ -28,6 +28,8 @@ class PartRule {
   // layout().parts pictures; the last has the size layout().part, and so have the others unless the
   // class resizes each alone.
   virtual std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const = 0;
+  // The processor file's fields that decide layout().part, for messages.
+  virtual const char* size_fields() const = 0;
   // Everything that decides the parts, in one line: it becomes part of every media hash.
   virtual std::string description() const = 0;
 };

@@ -29,6 +29,7 @@ class SmartResizeRule : public PartRule {
     return resized(original);
   }
   std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const override;
+  const char* size_fields() const override { return "size, patch_size and merge_size"; }
   std::string description() const override;
 
  private:

@@ -17,6 +17,7 @@ class SplitRule : public PartRule {
   MediaLayout layout(ImageSize original, const PictureUse& use) const override;
   ImageSize largest_step(ImageSize original, const PictureUse& use) const override;
   std::vector<RgbImage> cut(const RgbImage& image, const PictureUse& use) const override;
+  const char* size_fields() const override { return "size and max_image_size"; }
   std::string description() const override;
 
  private:

@@ -71,6 +71,13 @@ std::string plain_text(const std::vector<TextSegment>& segments) {
   return text;
 }
 
+// The tokenizer reads another token, or words, where the text shows the placeholder.
+Status too_few_placeholders(const std::string& placeholder) {
+  return invalid_argument("the tokenizer does not find every placeholder '" + placeholder +
+                              "' of the pictures between these words",
+                          "messages");
+}
+
 std::string_view trimmed(std::string_view text) {
   const char* kSpace = " \t\n\r\f\v";
   const size_t first = text.find_first_not_of(kSpace);
@@ -411,7 +418,7 @@ Status PromptBuilder::find_spans(std::span<const int> shown, std::span<const Med
       const int most = std::min(end, start + tokens - placed);
       while (position < most && prompt.ids[position] == visual) ++position;
       if (position == start) {
-        return Status(StatusCode::kInternal, "the prompt has too few visual positions");
+        return too_few_placeholders(visual == info_.image_token ? placeholder_ : video_visual_);
       }
       prompt.spans.push_back({start, position - start, item, placed, grid});
       placed += position - start;
@@ -443,9 +450,7 @@ Status PromptBuilder::find_looks(std::span<const int> shown, std::span<const Med
     if (prompt.ids[i] == end) looking = false;
   }
   prompt.image_tokens = static_cast<int>(shown.size());
-  return prompt.spans.size() == shown.size()
-             ? Status()
-             : Status(StatusCode::kInternal, "the prompt has too few placeholders");
+  return prompt.spans.size() == shown.size() ? Status() : too_few_placeholders(placeholder_);
 }
 
 void PromptBuilder::append_item(const MediaLayout& item, int index, Prompt& prompt) const {

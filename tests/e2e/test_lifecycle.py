@@ -143,8 +143,11 @@ def test_generation_config_gives_the_defaults(tmp_path):
         if source.name != "generation_config.json":
             os.symlink(source, folder / source.name)
     generation = json.loads((GOLDEN / "llama_gqa" / "generation_config.json").read_text())
-    (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 1.7, "top_k": 1}))
+    others = {"num_beams": 4, "min_length": 0, "forced_bos_token_id": None, "typical_p": 0.9, "bad_words_ids": [[5, 6]]}
+    (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 1.7, "top_k": 1, **others}))
     server = Server(folder)
+    told = [line.split("generation_config.json: ")[1] for line in server.lines if "generation_config" in line]
+    assert told == [f"{name} is not obeyed" for name in ("num_beams", "typical_p", "bad_words_ids of several tokens")]
     body = {"messages": MESSAGES, "max_tokens": 8}
     texts = {server.post(CHAT, body).json()["choices"][0]["message"]["content"] for _ in range(3)}
     assert len(texts) == 1  # top_k 1

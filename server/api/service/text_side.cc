@@ -127,6 +127,17 @@ std::string text_of(ImageSize size) {
   return std::to_string(size.height) + "x" + std::to_string(size.width);
 }
 
+// The file that a processor's fields stand in, for messages: the first that there is.
+std::string processor_file(const fs::path& folder, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (file_exists(folder / name)) return (folder / name).string();
+  }
+  return folder.string();
+}
+std::string picture_file(const fs::path& folder) {
+  return processor_file(folder, {"preprocessor_config.json", "processor_config.json"});
+}
+
 // Whatever its shape, a picture has to come out as the vision tower takes it (0x0: in any size).
 ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
   ImageProcessor processor = ImageProcessor::load(folder);
@@ -134,9 +145,7 @@ ImageProcessor load_image_processor(const fs::path& folder, ImageSize wanted) {
   for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
     const Result<MediaLayout> made = processor.layout(size);
     if (made.ok() && made->part == wanted) continue;
-    fs::path file = folder / "preprocessor_config.json";
-    if (!file_exists(file)) file = folder / "processor_config.json";
-    throw LoadError(file.string() + ": size and crop_size make " +
+    throw LoadError(picture_file(folder) + ": " + processor.size_fields() + " make " +
                     (made.ok() ? text_of(made->part) : std::string("nothing")) +
                     " of a picture of " + text_of(size) + ", the vision tower's image_size is " +
                     text_of(wanted));
@@ -153,8 +162,9 @@ void check_frames(const fs::path& folder, const ModelInfo& info, const ImageProc
     if (any_size ? info.image_tokens(*made) > 0 : made->part == info.encoder_input) return;
   }
   const std::string size = made.ok() ? text_of(made->part) : std::string("nothing");
-  throw LoadError((folder / "video_preprocessor_config.json").string() +
-                  ": size and crop_size make " + size + " of a frame, " +
+  throw LoadError(processor_file(folder, {"video_preprocessor_config.json", "processor_config.json",
+                                          "preprocessor_config.json"}) +
+                  ": " + processor.size_fields() + " make " + size + " of a frame, " +
                   (any_size ? "which the vision tower cannot take"
                             : "the vision tower's image_size is " + text_of(info.encoder_input)));
 }
@@ -180,12 +190,10 @@ void check_patch_size(const fs::path& folder, const ModelInfo& info) {
 // Where pictures keep a size of their own, the tower must be able to take what the processor makes,
 // and agree with the processor's count for a picture of one part.
 void check_parts(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
-  fs::path path = folder / "preprocessor_config.json";
-  if (!file_exists(path)) path = folder / "processor_config.json";
   for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
     const Result<MediaLayout> made = processor.layout(size);
     if (made.ok() && info.image_tokens(*made) > 0) continue;
-    throw LoadError(path.string() + ": makes " +
+    throw LoadError(picture_file(folder) + ": " + processor.size_fields() + " make " +
                     (made.ok() ? text_of(made->part) : std::string("nothing")) +
                     " of a picture of " + text_of(size) + ", which the vision tower cannot take");
   }

@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "server/prompt/tool_prompt.h"
+#include "tests/server/tokenizer/test_files.h"
 
 namespace {
 
@@ -199,6 +200,24 @@ TEST_CASE("beside the prompt: a picture is looked at up to the next one or an en
   const auto [same, until_end] = spans(true);
   CHECK(same[until_end.position + until_end.length - 1] == 2);
   CHECK(until_end.length < until_next.length);
+}
+
+TEST_CASE("a placeholder that words hide from the tokenizer is refused") {
+  auto json = nlohmann::json::parse(std::ifstream("tests/golden/llava/tokenizer.json"));
+  for (auto& token : json["added_tokens"]) token["single_word"] = true;
+  for (const MediaPlacement placement :
+       {MediaPlacement::kAtPlaceholder, MediaPlacement::kBesidePrompt}) {
+    Bench bench(kParts, placement);
+    bench.tokenizer = testing::load(json);
+    bench.make();
+    const MediaLayout sizes[] = {picture(1)};
+    CHECK(bench.builder->build(chat({user(" alone", 1)}), sizes).ok());
+    const auto prompt = bench.builder->build(chat({user("word", 1)}), sizes);
+    REQUIRE(!prompt.ok());
+    CHECK(prompt.status().code() == StatusCode::kInvalidArgument);
+    CHECK(prompt.status().param() == "messages");
+    CHECK(prompt.status().message().find("<image>") != std::string::npos);
+  }
 }
 
 TEST_CASE("a picture without visual tokens is refused") {
