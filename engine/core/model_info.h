@@ -58,7 +58,7 @@ struct ModelInfo {
   MediaPlacement placement = MediaPlacement::kNone;
   TokenId image_token = -1;  // the placeholder's id, one per visual position (kBesidePrompt: one)
   int max_images = 0;        // per request; 0: text, or videos, only
-  // Visual tokens of a picture, all its parts together. Pure.
+  // Visual tokens of a picture, all its parts together; negative: too large to be taken. Pure.
   std::function<int(const MediaLayout&)> image_tokens;
   // What a picture's placeholder becomes before the prompt is tokenised: a text that holds
   // `placeholder` once for each visual token. Empty: the placeholder, image_tokens times. Pure.

@@ -8,6 +8,7 @@
 #include "engine/models/encoder_batch.h"
 #include "engine/models/family.h"
 #include "engine/models/llava_parts.h"
+#include "engine/models/pixtral.h"
 
 namespace saccade {
 namespace {
@@ -34,6 +35,7 @@ class Llava : public DecoderModel {
 LlavaConfig parse_config(const ModelFolder& folder) { return LlavaConfig::parse(folder, {}); }
 
 ModelInfo describe(const ModelFolder& folder) {
+  if (has_pixtral_tower(folder)) return describe_pixtral(folder);
   const LlavaConfig config = parse_config(folder);
   ModelInfo info = describe_decoder(folder, config.text);
   info.placement = MediaPlacement::kAtPlaceholder;
@@ -46,10 +48,12 @@ ModelInfo describe(const ModelFolder& folder) {
 }
 
 std::unique_ptr<VisionLanguageModel> build(const ModelFolder& folder, const WeightScope& root) {
+  if (has_pixtral_tower(folder)) return build_pixtral(folder, root);
   return std::make_unique<Llava>(parse_config(folder), root);
 }
 
 std::vector<std::string> summary(const ModelFolder& folder) {
+  if (has_pixtral_tower(folder)) return pixtral_summary(folder);
   const LlavaConfig config = parse_config(folder);
   return llava_summary(config, std::to_string(config.tokens_per_tile()) + " tokens per image");
 }

@@ -22,7 +22,8 @@ VitConfig parse_tower(const std::string& type, const JsonView& vision) {
   if (type == "siglip_vision_model") return VitConfig::siglip(vision);
   vision.fail("model_type",
               "tower " + printable(type) +
-                  " is not supported (known: clip_vision_model, siglip_vision_model)");
+                  " is not supported (known: clip_vision_model, siglip_vision_model; of llava and "
+                  "mistral3 pixtral)");
 }
 
 VitConfig parse_vision(const ModelFolder& folder, const std::string& default_type) {
@@ -34,6 +35,8 @@ VitConfig parse_vision(const ModelFolder& folder, const std::string& default_typ
   const Json large = parse_json(siglip ? kLargeSiglip : kLargeClip, "config.json");
   return parse_tower(default_type, JsonView(large, "config.json: vision_config"));
 }
+
+}  // namespace
 
 std::vector<int> parse_feature_layers(const JsonView& config, int fallback, int num_layers) {
   std::vector<int> layers = config.int_or_int_list("vision_feature_layer");
@@ -50,12 +53,6 @@ std::vector<int> parse_feature_layers(const JsonView& config, int fallback, int 
   }
   return layers;
 }
-
-Bias projector_bias(const LlavaConfig& config) {
-  return config.projector_bias ? Bias::kRequired : Bias::kNone;
-}
-
-}  // namespace
 
 const char* const kVicunaTemplate =
     "{% for message in messages %}"
@@ -133,12 +130,15 @@ at::Tensor LlavaTower::slice(const at::Tensor& pixels, int64_t skip) const {
 }
 
 LlavaProjector::LlavaProjector(const LlavaConfig& config, const WeightScope& scope)
-    : activation_(config.projector_activation),
-      linear1_(scope("linear_1"),
-               config.vision.hidden_size * static_cast<int64_t>(config.feature_layers.size()),
-               config.text.hidden_size, projector_bias(config)),
-      linear2_(scope("linear_2"), config.text.hidden_size, config.text.hidden_size,
-               projector_bias(config)) {}
+    : LlavaProjector(scope,
+                     config.vision.hidden_size * static_cast<int64_t>(config.feature_layers.size()),
+                     config.text.hidden_size, config.projector_bias, config.projector_activation) {}
+
+LlavaProjector::LlavaProjector(const WeightScope& scope, int64_t in, int64_t out, bool bias,
+                               Activation activation)
+    : activation_(activation),
+      linear1_(scope("linear_1"), in, out, bias ? Bias::kRequired : Bias::kNone),
+      linear2_(scope("linear_2"), out, out, bias ? Bias::kRequired : Bias::kNone) {}
 
 at::Tensor LlavaProjector::operator()(const at::Tensor& features) const {
   return linear2_(linear1_.activated(features, activation_));
@@ -156,8 +156,12 @@ std::vector<Rename> llava_renames() {
 }
 
 std::vector<std::string> llava_unread() {
-  return {"rotary_emb.inv_freq", "position_ids", "vision_tower.post_layernorm.",
-          "vision_tower.encoder.layers.", "vision_tower.head."};
+  return {"rotary_emb.inv_freq",
+          "position_ids",
+          "vision_tower.post_layernorm.",
+          "vision_tower.encoder.layers.",
+          "vision_tower.transformer.layers.",
+          "vision_tower.head."};
 }
 
 std::vector<std::string> llava_summary(const LlavaConfig& config, const std::string& tokens) {

@@ -37,6 +37,9 @@ struct LlavaConfig {
   int blocks() const;  // of the tower that have to run
 };
 
+// vision_feature_layer, counted from 0 (the embeddings) on; throws for states the tower has not.
+std::vector<int> parse_feature_layers(const JsonView& config, int fallback, int num_layers);
+
 // A vision tower cut off behind the deepest hidden state that is used.
 class LlavaTower {
  public:
@@ -59,6 +62,8 @@ class LlavaTower {
 class LlavaProjector {
  public:
   LlavaProjector(const LlavaConfig& config, const WeightScope& scope);
+  LlavaProjector(const WeightScope& scope, int64_t in, int64_t out, bool bias,
+                 Activation activation);
   at::Tensor operator()(const at::Tensor& features) const;  // [..., hidden * layers] -> [..., H]
 
  private:

@@ -9,6 +9,7 @@
 
 #include "engine/core/status.h"
 #include "engine/layers/attention.h"
+#include "engine/models/segment_attention.h"
 
 namespace saccade {
 namespace {
@@ -209,28 +210,13 @@ at::Tensor QwenVit::sorted(const at::Tensor& x, const PatchLayout& layout) const
   return x.view({-1, size, x.size(1)}).index_select(0, layout.order.to(x.device())).flatten(0, 1);
 }
 
-// Rows attend within their segment only. Neighbouring segments of one length run as one batch.
+// Rows attend within their segment only.
 at::Tensor QwenVit::attend(const Block& block, const at::Tensor& x, const at::Tensor& rope,
                            const std::vector<int64_t>& lengths) const {
-  const int64_t n = x.size(0), heads = config_.num_heads, d = config_.head_dim();
-  const std::vector<at::Tensor> qkv = block.qkv(x).view({n, 3, heads, d}).unbind(1);
-  const at::Tensor q = rotate(qkv[0], rope), k = rotate(qkv[1], rope);
-  std::vector<at::Tensor> mixed;
-  int64_t first = 0;
-  for (size_t i = 0; i < lengths.size();) {
-    size_t end = i;
-    while (end < lengths.size() && lengths[end] == lengths[i]) ++end;
-    const auto count = static_cast<int64_t>(end - i);
-    const auto segments = [&](const at::Tensor& rows) {
-      return rows.narrow(0, first, count * lengths[i])
-          .view({count, lengths[i], heads, d})
-          .transpose(1, 2);
-    };
-    mixed.push_back(full_attention(segments(q), segments(k), segments(qkv[2])).flatten(0, 1));
-    first += count * lengths[i];
-    i = end;
-  }
-  return block.projection(mixed.size() == 1 ? mixed[0] : at::cat(mixed));
+  const std::vector<at::Tensor> qkv =
+      block.qkv(x).view({x.size(0), 3, config_.num_heads, config_.head_dim()}).unbind(1);
+  return block.projection(
+      segment_attention(rotate(qkv[0], rope), rotate(qkv[1], rope), qkv[2], lengths));
 }
 
 at::Tensor QwenVit::mlp(const Block& block, const at::Tensor& x) const {

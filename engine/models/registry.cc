@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "engine/models/pixtral.h"
+
 namespace saccade {
 
 namespace {
@@ -28,6 +30,7 @@ std::vector<const ModelFamily*> all_families() {
   families.push_back(&smolvlm_family());
   families.push_back(&qwen2_vl_family());
   families.push_back(&qwen2_5_vl_family());
+  families.push_back(&mistral3_family());
   families.push_back(&scripted_family());
   return families;
 }

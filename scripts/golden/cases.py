@@ -331,6 +331,17 @@ def few_qwen_cases():
     ]
 
 
+def pixtral_cases():
+    return [Case("picture", _ask(0, "scene.png"), fp64=True), *few_pixtral_cases()]
+
+
+def few_pixtral_cases():
+    return [
+        Case("two pictures", _ask(3, "gray_exact.png", "frame0.jpg")),
+        Case("text only", _ask(5)),
+    ]
+
+
 def few_anyres_cases():
     return [
         Case("picture", _ask(0, "scene.png")),

@@ -14,6 +14,7 @@ import llava_line  # noqa: F401  its families are known from here on
 import medvint
 import minigpt
 import openflamingo
+import pixtral
 import text_tokenizers as tt
 import tile_checkpoints
 from checkpoint import CLIP, EVA, GQA, QFORMER, SMALL, Checkpoint, rope_text
@@ -37,6 +38,7 @@ def all_checkpoints():
         + medvint.checkpoints(Checkpoint)
         + tile_checkpoints.idefics2()
         + tile_checkpoints.qwen_vl()
+        + pixtral.checkpoints(Checkpoint)
         + _second_dialect()
     )
 
@@ -295,6 +297,8 @@ def _second_dialect():
         fifth("instructblipvideo", "instructblipvideo", cases.few_frame_cases),
         fifth("qwen2_vl", "qwen2_vl", cases.few_qwen_cases, eos=("<|im_end|>",)),
         fifth("qwen2_5_vl", "qwen2_5_vl", cases.few_qwen_cases, eos=("<|im_end|>",)),
+        fifth("pixtral", "pixtral", cases.few_pixtral_cases, eos=("<|end|>",)),
+        fifth("mistral3", "mistral3", cases.few_pixtral_cases),
     ]
 
 

@@ -211,6 +211,29 @@ def perceiver(rng, hidden):
     } | rng.some(0.4, hidden_act=rng.choice(ACTIVATIONS))
 
 
+def _pixtral(rng, family, name):
+    heads, patch = rng.one(1, 2, 3, 4), rng.one(4, 6, 7, 8)
+    merge = rng.one(1, 2, 3) if family == "mistral3" else 1
+    unit = patch * merge
+    vision = {
+        "hidden_size": heads * rng.one(6, 8, 10, 12),
+        "intermediate_size": rng.one(36, 52),
+        "num_hidden_layers": rng.one(1, 2, 3),
+        "num_attention_heads": heads,
+        "image_size": unit * rng.one(4, 6, 9) + rng.one(0, 0, 1, patch),
+        "patch_size": patch,
+    } | rng.some(0.4, rope_theta=rng.one(50.0, 1000.0), hidden_act=rng.choice(ACTIVATIONS))
+    decoder, text = decoder_of(rng, *["mistral"] * 12)
+    top = {"vision_feature_layer": layers_of(rng, vision, several=family == "pixtral")} | mlp_fields(rng)
+    if family == "mistral3":
+        top["spatial_merge_size"] = merge
+    pictures = {"size": {"longest_edge": vision["image_size"] // unit * unit - rng.one(0, 0, 1, 5)}}
+    pictures |= rng.some(0.2, size={"height": unit * rng.one(3, 4), "width": unit * rng.one(2, 4)})
+    return Checkpoint(
+        name, family, None, text, vision, top, decoder=decoder, pictures=pictures, **dialect(rng)
+    )
+
+
 def _idefics2(rng, family, name):
     vision = navit(rng, 1)
     decoder, text = decoder_of(rng, *["mistral"] * 12)
@@ -335,6 +358,8 @@ FAMILIES = {
     "blip-2": _blip,
     "instructblip": _blip,
     "instructblipvideo": _blip,
+    "pixtral": _pixtral,
+    "mistral3": _pixtral,
     "idefics": _idefics,
     "idefics2": _idefics2,
     "idefics3": _tiles,

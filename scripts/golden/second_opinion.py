@@ -18,6 +18,7 @@ from plain_idefics2 import Idefics2Model
 from plain_lavin import LavinModel
 from plain_llama_adapter import AdapterModel
 from plain_openflamingo import FlamingoModel
+from plain_pixtral import PixtralModel
 from plain_qwen import QwenModel
 from plain_tiles import TilesModel
 
@@ -125,7 +126,9 @@ FAMILIES = {  # written in files of their own
     "smolvlm": TilesModel,
     "lavin": LavinModel,
     "llama_adapter": AdapterModel,
+    "mistral3": PixtralModel,
     "openflamingo": FlamingoModel,
+    "pixtral": PixtralModel,
     "qwen2_vl": QwenModel,
     "qwen2_5_vl": QwenModel,
 }

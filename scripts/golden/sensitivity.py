@@ -104,6 +104,11 @@ def keep(_decoder, _original):
     return lambda x: x
 
 
+def frequencies(split):
+    """split(all frequencies of Pixtral's tower) -> (those of rows, those of columns)."""
+    return lambda model, *_: setattr(model, "frequencies_of", split)
+
+
 def qwen_spans(change):
     def mistake(_model, case, *_):
         case["spans"] = [change(span) for span in case["spans"]]
@@ -315,6 +320,12 @@ MISTAKES = [
     ("qwen2.5: no block sees the whole picture", "qwen2_5_vl", 0, config("vision_config", "fullatt_block_indexes", [])),
     ("qwen2.5: windows of half the side", "qwen2_5_vl", 0, config("vision_config", "window_size", 12)),
     ("qwen2.5: LayerNorm's eps in the RMS norms", "qwen2_5_vl", 0, with_rms_eps(1e-5)),
+    ("pixtral: rows turn by the columns' frequencies", "pixtral", 0, frequencies(lambda f: (f[1::2], f[::2]))),
+    ("pixtral: rows turn by the first frequencies", "pixtral", 0, frequencies(lambda f: (f[:2], f[2:]))),
+    ("pixtral: silu for gelu in the tower", "pixtral", 0, config("vision_config", "hidden_act", "silu")),
+    ("pixtral: no norm in front of the tower", "pixtral", 0, weights("vision.ln_pre.weight", torch.ones_like)),
+    ("mistral3: the last hidden state for -2", "mistral3", 0, config("", "vision_feature_layer", -1)),
+    ("mistral3: no norm behind the tower", "mistral3", 0, weights("projector.norm.weight", torch.ones_like)),
 ]
 
 

@@ -24,8 +24,8 @@ namespace saccade {
 class ImageProcessor {
  public:
   // Reads preprocessor_config.json or, without it, `image_processor` of processor_config.json.
-  // Knows the Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, SmolVLM and Qwen2VL classes, also
-  // under their "Fast" and "Pil" names and as "FeatureExtractor", and OpenClip, ours for the
+  // Knows the Blip, CLIP, Siglip, Llava, Idefics2, Idefics3, SmolVLM, Qwen2VL and Pixtral classes,
+  // also under their "Fast" and "Pil" names and as "FeatureExtractor", and OpenClip, ours for the
   // torchvision steps of OpenAI's CLIP and OpenCLIP; absent fields have the class's defaults.
   // LoadError names the file and the field.
   static ImageProcessor load(const std::filesystem::path& model_dir);

@@ -15,6 +15,7 @@
 #include "server/media/smart_resize_rule.h"
 #include "server/media/split_rule.h"
 #include "server/media/squash_rule.h"
+#include "server/media/whole_patches_rule.h"
 
 namespace saccade {
 namespace {
@@ -117,6 +118,7 @@ class ImageProcessorReader {
     if (type == "Qwen2VLImageProcessor") return make_smart_resize<SmartResizeRule::kPictures>;
     if (type == "Qwen2VLVideoProcessor") return make_smart_resize<SmartResizeRule::kFrames>;
     if (type == "Idefics2ImageProcessor") return make_rule<BoundedResizeRule>;
+    if (type == "PixtralImageProcessor") return make_rule<WholePatchesRule>;
     if (type == "LlavaNextImageProcessor" || type == "LlavaNextVideoImageProcessor") {
       return make_anyres<AnyresRule::next>;
     }
@@ -142,7 +144,8 @@ class ImageProcessorReader {
       processor->mean_ = processor->std_ = kHalves;
     } else if (part_rule_of(processor->type_) == make_squash) {
       processor->mean_ = processor->std_ = kHalves;
-    } else if (processor->type_.starts_with("Qwen2VL")) {
+    } else if (processor->type_.starts_with("Qwen2VL") ||
+               processor->type_ == "PixtralImageProcessor") {
       processor->filter_ = Filter::kBicubic;
     } else if (part_rule_of(processor->type_) == nullptr) {
       processor->resize_rule_ = ImageProcessor::ResizeRule::kShortestEdge;
@@ -285,7 +288,7 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
     fields.fail(field,
                 "unsupported image processor (known: Blip, CLIP, Siglip, Llava, LlavaNext, "
                 "LlavaNextVideo, LlavaOnevision, VideoLlava, Idefics, Idefics2, Idefics3, "
-                "SmolVLM, Qwen2VL, OpenClip)");
+                "SmolVLM, Qwen2VL, Pixtral, OpenClip)");
   }
   // Old folders name no class; the model's type decides, as AutoImageProcessor has it.
   const Json config = read_object(model_dir / "config.json");
@@ -307,6 +310,7 @@ std::string class_name(const ProcessorFields& fields, const Json& json,
   if (model == "idefics2") return "Idefics2ImageProcessor";
   if (model == "idefics3") return "Idefics3ImageProcessor";
   if (model == "smolvlm") return "SmolVLMImageProcessor";
+  if (model == "mistral3" || model == "pixtral") return "PixtralImageProcessor";
   if (model == "qwen2_vl" || model == "qwen2_5_vl") return "Qwen2VLImageProcessor";
   fields.fail("image_processor_type", "missing");
 }
@@ -377,10 +381,28 @@ std::string frame_class(const ProcessorFields& fields, const Json& json,
 
 }  // namespace
 
+namespace {
+
+// PixtralProcessor hands its own patches to the picture processor, whatever that one's file says.
+void take_outer_patches(const std::filesystem::path& model_dir, Json* inner) {
+  const std::filesystem::path path = model_dir / "processor_config.json";
+  Json outer = read_object(path);
+  if (outer.is_null()) outer = Json::object();
+  const ProcessorFields fields(path.string(), outer);
+  int patch = 16, merge = 1;
+  fields.read_int("patch_size", 1, 256, &patch);
+  fields.read_int("spatial_merge_size", 1, 16, &merge);
+  (*inner)["patch_size"] = patch * merge;
+}
+
+}  // namespace
+
 ImageProcessor ImageProcessor::load(const std::filesystem::path& model_dir) {
-  const ProcessorFile file = picture_processor(model_dir);
+  ProcessorFile file = picture_processor(model_dir);
   const ProcessorFields fields(file.where, file.json);
-  return ImageProcessorReader(fields).read(class_name(fields, file.json, model_dir));
+  const std::string type = class_name(fields, file.json, model_dir);
+  if (type == "PixtralImageProcessor") take_outer_patches(model_dir, &file.json);
+  return ImageProcessorReader(fields).read(type);
 }
 
 namespace {

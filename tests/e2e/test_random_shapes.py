@@ -15,7 +15,7 @@ SCRIPT = ROOT / "scripts" / "golden" / "compare_random.py"
 SHAPES = {
     "llama": (0, 2), "mistral": (0,), "qwen2": (1,), "qwen3": (0,), "phi3": (4,), "gemma2": (2,), "gemma3_text": (1,),
     "opt": (5,), "mpt": (0, 3), "gpt_neox": (1, 2), "llava": (0, 6), "llava_next": (0,), "llava_next_video": (0,),
-    "llava_onevision": (2,),
+    "llava_onevision": (2,), "pixtral": (0,), "mistral3": (0,),
     "video_llava": (0,), "blip-2": (0,), "instructblip": (0,), "instructblipvideo": (0,), "idefics": (0,),
     "idefics2": (1,), "idefics3": (3,), "smolvlm": (0,), "qwen2_vl": (0, 4), "qwen2_5_vl": (0,),
 }

@@ -9,6 +9,7 @@ from idefics_mutants import IDEFICS
 from kernel_mutants import KERNEL
 from llava_mutants import LLAVA
 from mutant import ALONE, BATCHED, CHUNKED, CORE, DISTRIBUTION, SAMPLER, STAGES, mutants_in as _in
+from pixtral_mutants import PIXTRAL
 from qwen_mutants import PERCEIVER, QWEN
 from visual_mutants import VISUAL
 
@@ -242,6 +243,7 @@ MUTANTS = [
     *VISUAL,
     *PERCEIVER,
     *QWEN,
+    *PIXTRAL,
     *IDEFICS,
     *LLAVA,
     *QFORMER,

@@ -192,7 +192,7 @@ void check_patch_size(const fs::path& folder, const ModelInfo& info) {
 void check_parts(const fs::path& folder, const ModelInfo& info, const ImageProcessor& processor) {
   for (const ImageSize size : {ImageSize{480, 640}, ImageSize{640, 480}, ImageSize{64, 64}}) {
     const Result<MediaLayout> made = processor.layout(size);
-    if (made.ok() && info.image_tokens(*made) > 0) continue;
+    if (made.ok() && info.image_tokens(*made) != 0) continue;
     throw LoadError(picture_file(folder) + ": " + processor.size_fields() + " make " +
                     (made.ok() ? text_of(made->part) : std::string("nothing")) +
                     " of a picture of " + text_of(size) + ", which the vision tower cannot take");

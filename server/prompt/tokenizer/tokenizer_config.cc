@@ -122,8 +122,9 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
 
 // As transformers' tokenization_auto.py has it.
 std::string class_of_model_type(std::string_view type) {
-  if (is_one_of(type, {"llama", "mistral", "phi3", "llava", "llava_next", "llava_next_video",
-                       "llava_onevision", "video_llava", "idefics", "idefics2", "idefics3"})) {
+  if (is_one_of(type,
+                {"llama", "mistral", "mistral3", "phi3", "llava", "llava_next", "llava_next_video",
+                 "llava_onevision", "video_llava", "idefics", "idefics2", "idefics3"})) {
     return "LlamaTokenizer";
   }
   if (is_one_of(type, {"gemma2", "gemma3_text"})) return "GemmaTokenizer";
@@ -139,7 +140,7 @@ std::string class_of_model_type(std::string_view type) {
 // their own, and what the files of some say does not count.
 std::string pipeline_class_of_fifth(const std::string& named, std::string_view type,
                                     std::pair<int, int> version) {
-  if (is_one_of(type, {"mistral", "llava", "llava_next", "phi3", "smolvlm"})) return {};
+  if (is_one_of(type, {"mistral", "mistral3", "llava", "llava_next", "phi3", "smolvlm"})) return {};
   if (type == "qwen2" && version >= std::pair(5, 8)) return "Qwen2Tokenizer";
   if (!named.empty()) return named;
   const bool has_none =
