@@ -14,6 +14,7 @@ from transformers import (
     IdeficsImageProcessor,
     Idefics3ImageProcessor,
     LlavaImageProcessor,
+    PixtralImageProcessor,
     Qwen2VLImageProcessor,
     SiglipImageProcessor,
     SmolVLMImageProcessor,
@@ -220,6 +221,39 @@ def test_pictures_too_small_to_split(tool, tmp_path):
     Idefics2ImageProcessor(do_image_splitting=True).save_pretrained(tmp_path)
     with pytest.raises(MediaError, match="at least 2 pixels"):
         tool.layout(tmp_path, 1, 50)
+
+
+# The picture processor's fields, the joined processor's patches.
+WHOLE_PATCHES = [
+    ({}, {}),
+    ({"size": {"longest_edge": 50}}, {"patch_size": 7}),
+    ({"size": {"height": 40, "width": 90}, "resample": 1}, {"patch_size": 6, "spatial_merge_size": 2}),
+    ({"do_resize": False, "patch_size": {"height": 5, "width": 5}}, {"patch_size": 4, "spatial_merge_size": 3}),
+]
+
+
+@pytest.mark.parametrize("index", range(len(WHOLE_PATCHES)))
+def test_whole_patches_equal_transformers(tool, tmp_path, index):
+    fields, outer = WHOLE_PATCHES[index]
+    processor = PixtralImageProcessor(**fields)
+    processor.save_pretrained(tmp_path)
+    nested = write(tmp_path / "nested", "processor_config.json", {
+        "image_processor": {"image_processor_type": "PixtralImageProcessor", **fields}, **outer})
+    write(tmp_path, "processor_config.json", outer)
+    patch = outer.get("patch_size", 16) * outer.get("spatial_merge_size", 1)
+    rng = np.random.default_rng(index)
+    for width, height in SIZES if fields else [(90, 61), (1200, 40)]:
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        made = processor([Image.fromarray(image)], patch_size=patch, input_data_format="channels_last")
+        for folder in (tmp_path, nested):
+            assert np.array_equal(tool.process(folder, image), made["pixel_values"][0]), (fields, (width, height))
+
+
+def test_pictures_of_which_no_patch_is_left(tool, tmp_path):
+    write(tmp_path, "preprocessor_config.json", {"image_processor_type": "PixtralImageProcessor"})
+    with pytest.raises(MediaError, match="nothing is left"):
+        tool.layout(tmp_path, 1, 1025)
+    assert tool.layout(tmp_path, 1, 1024)[:2] == (1024, 16)
 
 
 SMART = [
