@@ -89,7 +89,8 @@ std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
                     " " + std::to_string(entry.last_write_time().time_since_epoch().count()));
   }
   std::sort(files.begin(), files.end());
-  std::string text = std::string(SACCADE_VERSION) + "\n" + model.device + " " + model.dtype + "\n";
+  std::string text = std::string(SACCADE_VERSION) + "\n" + model.device + " " + model.dtype + " " +
+                     model.kv_cache_dtype + "\n";
   for (const std::string& file : files) text += file + "\n";
   const ContentHash hash = sha256(text);
   char digits[13];
@@ -130,9 +131,12 @@ std::unique_ptr<api::Service> load_service(const ServeOptions& options) {
                           ? detect_reasoning_style(text.template_source)
                           : reasoning_style(options.reasoning_parser);
   EngineConfig config = engine_config(options, model, max_model_len);
-  spdlog::info("{} on {} in {}: {:.0f} MiB of weights, {} KV blocks of {} tokens, length {}",
-               model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,
-               model.num_blocks, model.block_size, max_model_len);
+  spdlog::info(
+      "{} on {} in {}: {:.0f} MiB of weights, {} KV blocks of {} tokens ({}, {:.0f} MiB), length "
+      "{}",
+      model.info.family, model.device, model.dtype, model.weight_bytes / 1048576.0,
+      model.num_blocks, model.block_size, model.kv_cache_dtype, model.kv_cache_bytes / 1048576.0,
+      max_model_len);
   for (const std::string& name : model.unused_tensors) spdlog::warn("unused tensor {}", name);
   for (const std::string& name : api::ignored_generation_fields(options.model_dir)) {
     spdlog::warn("generation_config.json: {} is not obeyed", name);

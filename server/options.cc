@@ -83,6 +83,9 @@ const std::map<std::string, Quantization> kQuantizations = {{"auto", Quantizatio
                                                             {"int8", Quantization::kInt8},
                                                             {"int4", Quantization::kInt4}};
 
+const std::map<std::string, KvCacheDtype> kKvCacheDtypes = {{"auto", KvCacheDtype::kAuto},
+                                                            {"int8", KvCacheDtype::kInt8}};
+
 constexpr const char* kModelHelp =
     "a Hugging Face checkpoint folder, or a GGUF file of a LLaMA decoder";
 
@@ -109,6 +112,10 @@ void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
       "positions of one step; 0: chosen [tokens]")
       ->check(CLI::Range(0, 1 << 20));
   add(app, "kv-cache-memory", raw.kv_cache_memory, "KV cache: BYTES or N% of the free memory");
+  add(app, "kv-cache-dtype", options.model.kv_cache_dtype,
+      "keys and values: auto (as the model computes), or rounded to 8 bits: int8")
+      ->transform(CLI::CheckedTransformer(kKvCacheDtypes).description(""))
+      ->default_str("auto");
   add(app, "block-size", options.model.block_size, "tokens of one KV block")
       ->check(CLI::Range(1, 256));
   add(app, "chat-template", options.chat_template, "a Jinja file instead of the model's template")

@@ -17,7 +17,7 @@ constexpr const char* kUsage =
     "N]\n"
     "             [--requests N] [--graph-rows N]\n"
     "             [--device auto|cpu|cuda] [--dtype auto|bfloat16|float32|float16] [--threads N]\n"
-    "             [--quantization auto|none|int8|int4]\n"
+    "             [--quantization auto|none|int8|int4] [--kv-cache-dtype auto|int8]\n"
     "             [--max-num-batched-tokens N] [--ceiling] [--json]\n"
     "       bench --kernels [--threads N] [--json]\n";
 
@@ -54,6 +54,12 @@ Quantization quantization(const std::string& text) {
   if (text == "int8") return Quantization::kInt8;
   if (text == "int4") return Quantization::kInt4;
   throw std::invalid_argument("--quantization: unknown \"" + text + "\"");
+}
+
+KvCacheDtype kv_cache_dtype(const std::string& text) {
+  if (text == "auto") return KvCacheDtype::kAuto;
+  if (text == "int8") return KvCacheDtype::kInt8;
+  throw std::invalid_argument("--kv-cache-dtype: unknown \"" + text + "\"");
 }
 
 BenchConfig parse(const std::vector<std::string>& arguments) {
@@ -99,6 +105,8 @@ BenchConfig parse(const std::vector<std::string>& arguments) {
       config.model.dtype = dtype(value);
     else if (option == "--quantization")
       config.model.quantization = quantization(value);
+    else if (option == "--kv-cache-dtype")
+      config.model.kv_cache_dtype = kv_cache_dtype(value);
     else if (option == "--device")
       config.model.device = device(value);
     else

@@ -39,9 +39,9 @@ constexpr KvStrides pool_strides(int kv_heads, int block_size, int head_dim) {
 // alibi_slopes[h] * (j - p); causal attention alone.
 //
 // Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights of prefill
-// are rounded to bf16 before they meet the values, as the reference rounds its softmax. A
-// sequence's result depends neither on the other sequences of the step nor on the number of
-// threads.
+// are rounded to bf16 before they meet the values, as the reference rounds its softmax. Scales of
+// int8 pools multiply scores and weights; decode rounds its queries to 16 bits there. A sequence's
+// result depends neither on the other sequences of the step nor on the number of threads.
 struct PagedAttentionArgs {
   ElementType type;  // of q, pools and out
   int heads;
@@ -56,6 +56,10 @@ struct PagedAttentionArgs {
   bool causal = true;  // off: no sliding_window, and keys may lie anyhow
   const void* k_pool;
   const void* v_pool;
+  // Null: the pools hold `type`. Else int8, a key or value is its numbers times its scale,
+  // [num_blocks, kv_heads, block_size], and the pools lie as pool_strides() says. CPU only.
+  const float* k_scales = nullptr;
+  const float* v_scales = nullptr;
   KvStrides kv_strides;
   int block_size;
   const PagedSequence* sequences;

@@ -25,6 +25,11 @@ struct RopeArgs {
   const int64_t* slots;  // [num_tokens] block * block_size + offset; < 0: the token is not written
   void* k_pool;          // [num_blocks, kv_heads, block_size, head_dim]
   void* v_pool;
+  // Null: the pools hold `type`. Else int8: a key or value of a head becomes round(x / scale) with
+  // scale = max |x| / 127 of its own, written to [num_blocks, kv_heads, block_size]. One that is
+  // not finite gets a scale of NaN, so that what sees it is not finite either. CPU only.
+  float* k_scales = nullptr;
+  float* v_scales = nullptr;
   int block_size;
 };
 

@@ -44,6 +44,11 @@ void write_cache(const at::Tensor& pool, const at::Tensor& rows, const at::Tenso
   pool.transpose(1, 2).index_put_({blocks, offsets}, rows);
 }
 
+// Null where the pools need none.
+float* scales_of(const at::Tensor& scales) {
+  return scales.defined() ? scales.data_ptr<float>() : nullptr;
+}
+
 // q rotated in place, k rotated and written to its slots with v.
 void rotate_and_cache(const at::Tensor& qkv, const AttentionShape& shape, const at::Tensor& rope,
                       const AttentionInput& input, const LayerCache& cache) {
@@ -67,6 +72,8 @@ void rotate_and_cache(const at::Tensor& qkv, const AttentionShape& shape, const 
        .slots = qkv.is_cpu() ? input.slots.data() : input.device.slots.const_data_ptr<int64_t>(),
        .k_pool = cache.keys.data_ptr(),
        .v_pool = cache.values.data_ptr(),
+       .k_scales = scales_of(cache.key_scales),
+       .v_scales = scales_of(cache.value_scales),
        .block_size = input.block_size});
 }
 
@@ -218,6 +225,8 @@ at::Tensor paged_attention(const at::Tensor& qkv, const AttentionShape& shape,
        .q_stride = qkv.size(1),
        .k_pool = cache.keys.const_data_ptr(),
        .v_pool = cache.values.const_data_ptr(),
+       .k_scales = scales_of(cache.key_scales),
+       .v_scales = scales_of(cache.value_scales),
        .kv_strides = kernels::pool_strides(shape.kv_heads, input.block_size, shape.head_dim),
        .block_size = input.block_size,
        .sequences = sequences,

@@ -39,10 +39,13 @@ struct AttentionInput {
   DeviceLayout device;             // off the CPU only
 };
 
-// Keys and values of one layer: two pools of [num_blocks, kv_heads, block_size, head_dim].
+// Keys and values of one layer: two pools of [num_blocks, kv_heads, block_size, head_dim], of the
+// model's type or int8. Those have scales of float32, [num_blocks, kv_heads, block_size].
 struct LayerCache {
   at::Tensor keys;
   at::Tensor values;
+  at::Tensor key_scales = {};  // undefined: keys and values are of the model's type
+  at::Tensor value_scales = {};
 };
 
 struct AttentionShape {

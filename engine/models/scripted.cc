@@ -52,7 +52,7 @@ class Scripted : public VisionLanguageModel {
  public:
   explicit Scripted(ScriptedConfig config) : config_(std::move(config)) {}
 
-  CacheShape cache_shape() const override { return {1, 1, kWidth}; }
+  CacheShape cache_shape() const override { return {1, 1, kWidth, /*exact=*/true}; }
   bool prefix_cacheable() const override { return true; }
 
   std::vector<at::Tensor> encode(const std::vector<const EncoderInput*>&) override {

@@ -16,6 +16,7 @@ struct CacheShape {
   int layers = 0;
   int kv_heads = 0;
   int head_dim = 0;
+  bool exact = false;  // the model reads the pools itself: they must hold its own type
 };
 
 // One [LayerCache] for each decoder layer.

@@ -50,6 +50,8 @@ std::string dtype_name(at::ScalarType dtype) {
       return "float16";
     case at::kDouble:
       return "float64";
+    case at::kChar:
+      return "int8";
     default:
       return "float32";
   }

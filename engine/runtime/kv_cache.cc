@@ -10,8 +10,9 @@
 namespace saccade {
 
 int64_t cache_bytes_per_token(const CacheShape& shape, at::ScalarType dtype) {
-  return int64_t{2} * shape.layers * shape.kv_heads * shape.head_dim *
-         static_cast<int64_t>(at::elementSize(dtype));
+  const auto numbers = shape.head_dim * static_cast<int64_t>(at::elementSize(dtype));
+  const int64_t scale = dtype == at::kChar ? sizeof(float) : 0;
+  return int64_t{2} * shape.layers * shape.kv_heads * (numbers + scale);
 }
 
 KVCache make_kv_cache(const CacheShape& shape, int num_blocks, int block_size, at::ScalarType dtype,
@@ -21,6 +22,11 @@ KVCache make_kv_cache(const CacheShape& shape, int num_blocks, int block_size, a
   for (int i = 0; i < shape.layers; ++i) {
     const std::array<int64_t, 4> size = {num_blocks, shape.kv_heads, block_size, shape.head_dim};
     cache.push_back({at::empty(size, options), at::empty(size, options)});
+    if (dtype != at::kChar) continue;
+    LayerCache& layer = cache.back();
+    const at::IntArrayRef rows = at::IntArrayRef(size).slice(0, 3);
+    layer.key_scales = at::empty(rows, options.dtype(at::kFloat));
+    layer.value_scales = at::empty(rows, options.dtype(at::kFloat));
   }
   return cache;
 }

@@ -6,6 +6,9 @@
 
 namespace saccade {
 
+// `dtype`: the model's, or int8 (at::kChar): each key and value of a head rounded to 8 bits, with a
+// scale of its own in float32 (kernels/rope.h).
+
 // Bytes that one token's keys and values take in all layers.
 int64_t cache_bytes_per_token(const CacheShape& shape, at::ScalarType dtype);
 

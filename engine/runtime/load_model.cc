@@ -36,18 +36,25 @@ int64_t pool_bytes(const ModelOptions& options, double wanted, at::Device device
 }
 
 // Blocks of the pool: enough for max_num_seqs full sequences where memory allows it.
-int pool_blocks(const ModelOptions& options, const CacheShape& shape, int max_model_len,
-                const Placement& placement) {
-  const int64_t block_bytes = cache_bytes_per_token(shape, placement.dtype) * options.block_size;
+int pool_blocks(const ModelOptions& options, int64_t block_bytes, int max_model_len,
+                at::Device device) {
   const int64_t blocks_per_sequence = (max_model_len + options.block_size - 1) / options.block_size;
   const double wanted = static_cast<double>(blocks_per_sequence) * options.max_num_seqs *
                         static_cast<double>(block_bytes);
-  const int64_t blocks = pool_bytes(options, wanted, placement.device) / block_bytes;
+  const int64_t blocks = pool_bytes(options, wanted, device) / block_bytes;
   if (blocks < 1) {
     throw LoadError("--kv-cache-memory: too small for one block of " + std::to_string(block_bytes) +
                     " bytes");
   }
   return static_cast<int>(std::min<int64_t>(blocks, 1 << 24));
+}
+
+// What the pool holds. Throws LoadError where it cannot be int8.
+at::ScalarType pool_type(const ModelOptions& options, const CacheShape& shape,
+                         const Placement& placement) {
+  if (options.kv_cache_dtype == KvCacheDtype::kAuto) return placement.dtype;
+  if (shape.exact) throw LoadError("--kv-cache-dtype: this model needs its cache exact");
+  return at::kChar;
 }
 
 struct BuiltModel {
@@ -108,6 +115,9 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
   if (integers && !placement.device.is_cpu()) {
     throw LoadError("--quantization: integer weights run on a CPU only");
   }
+  if (options.kv_cache_dtype == KvCacheDtype::kInt8 && !placement.device.is_cpu()) {
+    throw LoadError("--kv-cache-dtype: int8 keys and values run on a CPU only");
+  }
   if (options.num_threads > 0) at::set_num_threads(options.num_threads);
   multiply_exactly();
 
@@ -118,16 +128,19 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOptions& op
     BuiltModel built = build_model(folder, family, placement, options.quantization);
     add_adapters(*built.model, family, options.adapters, placement);
     const CacheShape shape = built.model->cache_shape();
-    loaded.num_blocks = pool_blocks(options, shape, loaded.info.max_model_len, placement);
+    const at::ScalarType cache_dtype = pool_type(options, shape, placement);
+    const int64_t block_bytes = cache_bytes_per_token(shape, cache_dtype) * options.block_size;
+    loaded.num_blocks =
+        pool_blocks(options, block_bytes, loaded.info.max_model_len, placement.device);
     loaded.block_size = options.block_size;
-    loaded.kv_cache_bytes =
-        cache_bytes_per_token(shape, placement.dtype) * options.block_size * loaded.num_blocks;
+    loaded.kv_cache_bytes = block_bytes * loaded.num_blocks;
+    loaded.kv_cache_dtype = dtype_name(cache_dtype);
     loaded.weight_bytes = built.weight_bytes;
     loaded.unused_tensors = std::move(built.unused);
     loaded.info.prefix_cacheable = built.model->prefix_cacheable();
     loaded.executor = std::make_unique<TorchExecutor>(
         std::move(built.model),
-        TorchExecutor::Options{placement, loaded.num_blocks, options.block_size,
+        TorchExecutor::Options{placement, cache_dtype, loaded.num_blocks, options.block_size,
                                options.num_threads, loaded.info.eos_ids,
                                loaded.info.keys.answer_shift, options.max_graph_rows});
   } catch (const c10::Error& error) {

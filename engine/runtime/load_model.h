@@ -15,6 +15,7 @@ namespace saccade {
 
 enum class DeviceKind { kAuto, kCpu, kCuda };
 enum class DtypeKind { kAuto, kBfloat16, kFloat32, kFloat16 };
+enum class KvCacheDtype { kAuto, kInt8 };
 
 struct ModelOptions {
   DeviceKind device = DeviceKind::kAuto;
@@ -25,6 +26,7 @@ struct ModelOptions {
   // KV pool: bytes, or a share of the free memory when > 0 (takes precedence).
   int64_t kv_cache_bytes = 0;  // 0: chosen from the model's length and max_num_seqs
   double kv_cache_fraction = 0;
+  KvCacheDtype kv_cache_dtype = KvCacheDtype::kAuto;  // auto: what the model computes in
   int max_num_seqs = 64;
   // Decode steps of up to so many sequences are recorded as CUDA graphs; 0: none. GPU alone.
   int max_graph_rows = 256;
@@ -39,9 +41,10 @@ struct LoadedModel {
   std::unique_ptr<ModelExecutor> executor;
   int num_blocks = 0;
   int block_size = 0;
-  std::string device;        // "cpu", "cuda"
-  std::string dtype;         // "bfloat16", …
-  int64_t weight_bytes = 0;  // resident, packed
+  std::string device;          // "cpu", "cuda"
+  std::string dtype;           // "bfloat16", …
+  std::string kv_cache_dtype;  // the same, or "int8"
+  int64_t weight_bytes = 0;    // resident, packed
   int64_t kv_cache_bytes = 0;
   std::vector<std::string> unused_tensors;  // names in the files that the family does not read
 };

@@ -49,7 +49,7 @@ TorchExecutor::TorchExecutor(std::unique_ptr<VisionLanguageModel> model, Options
     : model_(std::move(model)),
       options_(std::move(options)),
       cache_(make_kv_cache(model_->cache_shape(), options_.num_blocks, options_.block_size,
-                           options_.placement.dtype, options_.placement.device)),
+                           options_.cache_dtype, options_.placement.device)),
       graphs_(*model_, cache_, options_.max_graph_rows),
       sampler_(options_.eos_ids) {}
 

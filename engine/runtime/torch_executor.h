@@ -18,6 +18,7 @@ class TorchExecutor : public ModelExecutor {
  public:
   struct Options {
     Placement placement;
+    at::ScalarType cache_dtype = at::kFloat;  // make_kv_cache's
     int num_blocks = 0;
     int block_size = 0;
     int num_threads = 0;  // 0: libtorch's own choice

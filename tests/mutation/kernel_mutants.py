@@ -122,5 +122,27 @@ KERNEL = (
             "weight[h * kSplitKeys + i]",
             "weight[i]",
         ),
+        (
+            "first_keys_scale_for_all",
+            "int8 keys: those behind the first vector of a block take its scales",
+            "load_part(run.scales + first, n)",
+            "load_part(run.scales, n)",
+        ),
+        (
+            "int8_values_unscaled",
+            "int8 values: decode forgets their scales",
+            "if constexpr (kScaled<K>) scale_weights<K>(args, sequence, task, group, scores);",
+            "",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/fixed_point.h",
+        (KERNELS,),
+        (
+            "nan_becomes_a_number",
+            "int8 keys: one that is not finite is rounded like any other",
+            "not_finite += v - v;",
+            "not_finite += v < v ? v : splat(0);",
+        ),
     )
 )

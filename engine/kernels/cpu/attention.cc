@@ -62,12 +62,12 @@ Plan make_plan(const PagedAttentionArgs& args) {
   return plan;
 }
 
-template <typename T>
+template <typename T, typename K>
 void run_task(const PagedAttentionArgs& args, const AttentionTask& task, float* partials) {
   if (uses_decode_path(args, args.sequences[task.sequence])) {
-    decode_task<T>(args, task, partials);
+    decode_task<T, K>(args, task, partials);
   } else {
-    QueryTile<T>(args, task).run();
+    QueryTile<T, K>(args, task).run();
   }
 }
 
@@ -75,13 +75,14 @@ bool same_head(const AttentionTask& a, const AttentionTask& b) {
   return a.sequence == b.sequence && a.kv_head == b.kv_head;
 }
 
-template <typename T>
+// T: of queries and output, K: of the pools.
+template <typename T, typename K>
 void run_plan(const PagedAttentionArgs& args, const Plan& plan) {
   const bool parallel = plan.work > kParallelWork;
   auto* partials = static_cast<float*>(thread_scratch(
       ScratchSlot::kPartials, sizeof(float) * (plan.partials * partial_floats(args) + 1)));
 #pragma omp parallel for schedule(dynamic) if (parallel)
-  for (int64_t i = 0; i < plan.count; ++i) run_task<T>(args, plan.tasks[i], partials);
+  for (int64_t i = 0; i < plan.count; ++i) run_task<T, K>(args, plan.tasks[i], partials);
   if (plan.partials == 0) return;
 #pragma omp parallel for schedule(static) if (parallel)
   for (int64_t i = 0; i < plan.count; ++i) {
@@ -97,10 +98,11 @@ void run_plan(const PagedAttentionArgs& args, const Plan& plan) {
 
 void paged_attention(const PagedAttentionArgs& args) {
   const Plan plan = make_plan(args);
+  const bool bytes = args.k_scales != nullptr;
   if (args.type == ElementType::kFloat32) {
-    run_plan<float>(args, plan);
+    bytes ? run_plan<float, int8_t>(args, plan) : run_plan<float, float>(args, plan);
   } else {
-    run_plan<Bf16>(args, plan);
+    bytes ? run_plan<Bf16, int8_t>(args, plan) : run_plan<Bf16, Bf16>(args, plan);
   }
 }
 

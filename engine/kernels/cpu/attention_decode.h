@@ -7,6 +7,7 @@
 
 #include "engine/kernels/cpu/attention_plan.h"
 #include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/cpu/score_unit.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 
@@ -41,37 +42,6 @@ static inline Vec sums_of(const Vec (&rows)[kLanes]) {
 #endif
 }
 
-// How q meets keys of type T: as floats, or as pairs of bf16 where the machine multiplies those.
-template <typename T>
-struct ScoreUnit {
-  static constexpr int kElements = Wide<T>::kElements;
-  using Piece = Wide<T>;
-  static inline Piece load_piece(const T* p) { return load_wide(p); }
-  static inline Piece load_piece_part(const T* p, int n) { return load_wide_part(p, n); }
-  static inline Vec multiply_add(const Piece& q, const Piece& key, Vec sum) {
-    for (int p = 0; p < Piece::kParts; ++p) sum = q.parts[p] * key.parts[p] + sum;
-    return sum;
-  }
-};
-
-#if defined(__AVX512BF16__)
-template <>
-struct ScoreUnit<Bf16> {
-  static constexpr int kElements = 2 * kLanes;
-  using Piece = __m512i;
-  static inline Piece load_piece(const Bf16* p) { return _mm512_loadu_si512(p); }
-  static inline Piece load_piece_part(const Bf16* p, int n) {
-    return _mm512_maskz_loadu_epi16((1u << n) - 1, p);
-  }
-  static inline Vec multiply_add(Piece q, Piece key, Vec sum) {
-    return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)q, (__m512bh)key);
-  }
-};
-#endif
-
-template <typename T>
-using QueryPiece = typename ScoreUnit<T>::Piece;
-
 // Keys whose products with all heads of a pass stay in registers.
 inline constexpr int kKeysTogether = kRegisters / 8;
 // Query heads of one pass over the keys, and over the values.
@@ -80,26 +50,26 @@ inline constexpr int kHeadsTogether = 4;
 // products[h][first + i]: vectors whose lanes add up to q of head h . key i, for H heads. A key
 // that is read serves all of them. q [H][pieces]. kDim: the head dimension, 0 when known at run
 // time only.
-template <typename T, int kDim, int H>
-static inline void multiply_keys(const QueryPiece<T>* q, const T* const (&keys)[kKeysTogether],
+template <typename K, int kDim, int H>
+static inline void multiply_keys(const QueryPiece<K>* q, const K* const (&keys)[kKeysTogether],
                                  int head_dim, int first, Vec (&products)[H][kLanes]) {
-  using Unit = ScoreUnit<T>;
+  using Unit = ScoreUnit<K>;
   const int d = kDim > 0 ? kDim : head_dim;
   const int whole = d / Unit::kElements;
   const int rest = d % Unit::kElements;
   const int pieces = whole + (rest > 0 ? 1 : 0);
-  Vec sums[H][kKeysTogether] = {};
-  const auto add = [&](int c, const QueryPiece<T>(&key)[kKeysTogether]) {
+  typename Unit::Sum sums[H][kKeysTogether] = {};
+  const auto add = [&](int c, const QueryPiece<K>(&key)[kKeysTogether]) {
 #pragma GCC unroll 4
     for (int h = 0; h < H; ++h) {
-      const QueryPiece<T> piece = q[h * pieces + c];
+      const QueryPiece<K> piece = q[h * pieces + c];
 #pragma GCC unroll 4
       for (int i = 0; i < kKeysTogether; ++i) {
         sums[h][i] = Unit::multiply_add(piece, key[i], sums[h][i]);
       }
     }
   };
-  QueryPiece<T> key[kKeysTogether];
+  QueryPiece<K> key[kKeysTogether];
   for (int c = 0; c < whole; ++c) {
 #pragma GCC unroll 4
     for (int i = 0; i < kKeysTogether; ++i) {
@@ -116,32 +86,34 @@ static inline void multiply_keys(const QueryPiece<T>* q, const T* const (&keys)[
 #pragma GCC unroll 4
   for (int h = 0; h < H; ++h) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kKeysTogether; ++i) products[h][first + i] = sums[h][i];
+    for (int i = 0; i < kKeysTogether; ++i) products[h][first + i] = Unit::as_float(sums[h][i]);
   }
 }
 
-// scores[h][i] = scale * q of head h . key i, for H heads and the keys of a run, while `next` is
-// brought nearer. q as load_piece gives it, [H][pieces]; scores [H][kSplitKeys].
-template <typename T, int kDim, int H>
-static inline void score_run(const QueryPiece<T>* q, const KeyRun<T>& run, const KeyRun<T>& next,
-                             int head_dim, float scale, float* scores) {
+// scores[h][i] = scales[h] * q of head h . key i, for H heads and the keys of a run, while `next`
+// is brought nearer. q as load_query gives it, [H][pieces]; scores [H][kSplitKeys].
+template <typename K, int kDim, int H>
+static inline void score_run(const QueryPiece<K>* q, const float* scales, const KeyRun<K>& run,
+                             const KeyRun<K>& next, int head_dim, float* scores) {
   const int d = kDim > 0 ? kDim : head_dim;
   int fetched = 0;
   for (int first = 0; first < run.count; first += kLanes) {
     // Where fewer keys are left than are taken together, the last one stands in for those behind.
     Vec products[H][kLanes];
-    const T* keys[kKeysTogether];
+    const K* keys[kKeysTogether];
     for (int i = 0; i < kLanes; i += kKeysTogether) {
       for (int j = 0; j < kKeysTogether; ++j) {
         keys[j] = run.data + static_cast<int64_t>(d) * min_of(first + i + j, run.count - 1);
       }
       fetch(next, fetched, fetched + kKeysTogether, d);
       fetched += kKeysTogether;
-      multiply_keys<T, kDim, H>(q, keys, head_dim, i, products);
+      multiply_keys<K, kDim, H>(q, keys, head_dim, i, products);
     }
+    const int n = min_of(kLanes, run.count - first);
     for (int h = 0; h < H; ++h) {
-      store_part(scores + h * kSplitKeys + first, sums_of(products[h]) * scale,
-                 min_of(kLanes, run.count - first));
+      Vec sums = sums_of(products[h]) * scales[h];
+      if constexpr (kScaled<K>) sums *= load_part(run.scales + first, n);
+      store_part(scores + h * kSplitKeys + first, sums, n);
     }
   }
   fetch(next, fetched, next.count, d);
@@ -160,21 +132,26 @@ static inline void for_heads(int group, const Visit& visit) {
   }
 }
 
-// scores [group][kSplitKeys] of all keys of a task. q [group][pieces].
-template <typename T, int kDim>
+// scores [group][kSplitKeys] of all keys of a task. q [group][pieces], scales [group].
+template <typename K, int kDim>
 static inline void score_task(const PagedAttentionArgs& args, const PagedSequence& sequence,
-                              const AttentionTask& task, const QueryPiece<T>* q, int pieces,
-                              int group, float* scores) {
+                              const AttentionTask& task, const QueryPiece<K>* q,
+                              const float* scales, int pieces, int group, float* scores) {
   float* to = scores;
   for (int key = task.begin; key < task.end;) {
-    const KeyRun<T> run = run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end);
+    const KeyRun<K> run = keys_at<K>(args, sequence, task.kv_head, key, task.end);
+    if constexpr (kScaled<K>) {
+      __builtin_prefetch(values_at<K>(args, sequence, task.kv_head, key, task.end).scales);
+    }
     key += run.count;
-    const KeyRun<T> next =
-        key < task.end ? run_at<T>(args, sequence, args.k_pool, task.kv_head, key, task.end)
-                       : run_at<T>(args, sequence, args.v_pool, task.kv_head, task.begin, task.end);
+    const KeyRun<K> next = key < task.end
+                               ? keys_at<K>(args, sequence, task.kv_head, key, task.end)
+                               : values_at<K>(args, sequence, task.kv_head, task.begin, task.end);
+    if constexpr (kScaled<K>) __builtin_prefetch(next.scales);
     for_heads(group, [&](auto heads, int head) {
-      score_run<T, kDim, heads>(q + head * pieces, run, head == 0 ? next : KeyRun<T>{run.data, 0},
-                                args.head_dim, args.scale, to + head * kSplitKeys);
+      score_run<K, kDim, heads>(q + head * pieces, scales + head, run,
+                                head == 0 ? next : KeyRun<K>{run.data, 0}, args.head_dim,
+                                to + head * kSplitKeys);
     });
     to += run.count;
   }
@@ -183,26 +160,26 @@ static inline void score_task(const PagedAttentionArgs& args, const PagedSequenc
 // out[h][c..] = sum over keys of weights[h][i] * value i, for H heads and kUnits vectors of values
 // from `column` of the head dimension on; the last one may be cut to `tail` elements. `fetches`: it
 // is the first to read these values.
-template <typename T, int H, int kUnits>
+template <typename K, int H, int kUnits>
 static inline void add_values(const PagedAttentionArgs& args, const PagedSequence& sequence,
                               const AttentionTask& task, const float* weights, int column, int tail,
                               bool fetches, float* out) {
-  constexpr int kParts = Wide<T>::kParts;
-  constexpr int kElements = Wide<T>::kElements;
-  Wide<T> sums[H][kUnits] = {};
+  constexpr int kParts = Wide<K>::kParts;
+  constexpr int kElements = Wide<K>::kElements;
+  Wide<K> sums[H][kUnits] = {};
   for (int key = task.begin; key < task.end;) {
-    const KeyRun<T> run = run_at<T>(args, sequence, args.v_pool, task.kv_head, key, task.end);
+    const KeyRun<K> run = values_at<K>(args, sequence, task.kv_head, key, task.end);
     const int behind = key + run.count;
-    const KeyRun<T> next = fetches && behind < task.end ? run_at<T>(args, sequence, args.v_pool,
-                                                                    task.kv_head, behind, task.end)
-                                                        : KeyRun<T>{run.data, 0};
+    const KeyRun<K> next = fetches && behind < task.end
+                               ? values_at<K>(args, sequence, task.kv_head, behind, task.end)
+                               : KeyRun<K>{run.data, 0};
     const float* weight = weights + (key - task.begin);
-    const T* value = run.data + column;
+    const K* value = run.data + column;
     for (int i = 0; i < run.count; ++i, value += args.head_dim) {
       fetch(next, i, i + 1, args.head_dim);
 #pragma GCC unroll 8
       for (int u = 0; u < kUnits; ++u) {
-        const Wide<T> wide = u + 1 < kUnits ? load_wide(value + u * kElements)
+        const Wide<K> wide = u + 1 < kUnits ? load_wide(value + u * kElements)
                                             : load_wide_part(value + u * kElements, tail);
 #pragma GCC unroll 4
         for (int h = 0; h < H; ++h) {
@@ -224,36 +201,36 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
 }
 
 // Vectors of values whose sums of H heads stay in registers: a power of two.
-template <typename T, int H>
+template <typename K, int H>
 constexpr int units_together() {
   int units = 4;
-  while (units > 1 && units * H * Wide<T>::kParts > kRegisters * 3 / 4) units /= 2;
+  while (units > 1 && units * H * Wide<K>::kParts > kRegisters * 3 / 4) units /= 2;
   return units;
 }
 
 // The head dimension from `column` on, kUnits vectors at a time and at last fewer.
-template <typename T, int H, int kUnits>
+template <typename K, int H, int kUnits>
 static inline void add_columns(const PagedAttentionArgs& args, const PagedSequence& sequence,
                                const AttentionTask& task, const float* weights, int column,
                                bool fetches, float* out) {
-  constexpr int kElements = Wide<T>::kElements;
+  constexpr int kElements = Wide<K>::kElements;
   for (; args.head_dim - column >= kUnits * kElements; column += kUnits * kElements) {
-    add_values<T, H, kUnits>(args, sequence, task, weights, column, kElements,
+    add_values<K, H, kUnits>(args, sequence, task, weights, column, kElements,
                              fetches && column == 0, out);
   }
   if constexpr (kUnits > 1) {
-    add_columns<T, H, kUnits / 2>(args, sequence, task, weights, column, fetches, out);
+    add_columns<K, H, kUnits / 2>(args, sequence, task, weights, column, fetches, out);
   } else if (const int left = args.head_dim - column; left > 0) {
-    add_values<T, H, 1>(args, sequence, task, weights, column, left, fetches && column == 0, out);
+    add_values<K, H, 1>(args, sequence, task, weights, column, left, fetches && column == 0, out);
   }
 }
 
-template <typename T>
+template <typename K>
 static inline void add_values_of_group(const PagedAttentionArgs& args,
                                        const PagedSequence& sequence, const AttentionTask& task,
                                        const float* weights, int group, float* out) {
   for_heads(group, [&](auto heads, int head) {
-    add_columns<T, heads, units_together<T, heads>()>(
+    add_columns<K, heads, units_together<K, heads>()>(
         args, sequence, task, weights + head * kSplitKeys, 0, head == 0,
         out + static_cast<int64_t>(head) * args.head_dim);
   });
@@ -293,34 +270,44 @@ static inline void write_output(T* out, const float* values, int head_dim, float
   }
 }
 
-template <typename T>
+// weights [group][kSplitKeys] of the keys of a task, each times its value's scale.
+template <typename K>
+static inline void scale_weights(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                                 const AttentionTask& task, int group, float* weights) {
+  for (int key = task.begin; key < task.end;) {
+    const KeyRun<K> run = values_at<K>(args, sequence, task.kv_head, key, task.end);
+    for (int h = 0; h < group; ++h) {
+      apply_scales(weights + h * kSplitKeys + (key - task.begin), run.scales, run.count);
+    }
+    key += run.count;
+  }
+}
+
+// T: of queries and output, K: of the pools.
+template <typename T, typename K>
 static void decode_task(const PagedAttentionArgs& args, const AttentionTask& task,
                         float* partials) {
-  using Unit = ScoreUnit<T>;
+  using Unit = ScoreUnit<K>;
   const PagedSequence& sequence = args.sequences[task.sequence];
   const int group = args.heads / args.kv_heads;
   const int d = args.head_dim;
   const int pieces = (d + Unit::kElements - 1) / Unit::kElements;
   const T* q = static_cast<const T*>(args.q) + sequence.query_start * args.q_stride +
                static_cast<int64_t>(task.kv_head) * group * d;
-  auto* queries = static_cast<QueryPiece<T>*>(
-      thread_scratch(ScratchSlot::kQueries, sizeof(QueryPiece<T>) * group * pieces));
+  auto* queries = static_cast<QueryPiece<K>*>(
+      thread_scratch(ScratchSlot::kQueries, sizeof(QueryPiece<K>) * group * pieces));
   auto* scores =
       static_cast<float*>(thread_scratch(ScratchSlot::kScores, sizeof(float) * group * kSplitKeys));
+  float scales[kMaxGroup];
   for (int h = 0; h < group; ++h) {
-    for (int c = 0; c < pieces; ++c) {
-      const T* from = q + h * d + c * Unit::kElements;
-      const int left = d - c * Unit::kElements;
-      queries[h * pieces + c] =
-          left >= Unit::kElements ? Unit::load_piece(from) : Unit::load_piece_part(from, left);
-    }
+    scales[h] = args.scale * load_query<K>(q + h * d, d, queries + h * pieces);
   }
   if (d == 64) {
-    score_task<T, 64>(args, sequence, task, queries, pieces, group, scores);
+    score_task<K, 64>(args, sequence, task, queries, scales, pieces, group, scores);
   } else if (d == 128) {
-    score_task<T, 128>(args, sequence, task, queries, pieces, group, scores);
+    score_task<K, 128>(args, sequence, task, queries, scales, pieces, group, scores);
   } else {
-    score_task<T, 0>(args, sequence, task, queries, pieces, group, scores);
+    score_task<K, 0>(args, sequence, task, queries, scales, pieces, group, scores);
   }
   SoftmaxState states[kMaxGroup];
   for (int h = 0; h < group; ++h) {
@@ -334,17 +321,18 @@ static void decode_task(const PagedAttentionArgs& args, const AttentionTask& tas
     }
     states[h] = exponentiate(scores + h * kSplitKeys, task.end - task.begin);
   }
+  if constexpr (kScaled<K>) scale_weights<K>(args, sequence, task, group, scores);
   if (task.partial >= 0) {
     float* partial = partials + task.partial * partial_floats(args);
     for (int h = 0; h < group; ++h) {
       partial[2 * h] = states[h].maximum;
       partial[2 * h + 1] = states[h].sum;
     }
-    return add_values_of_group<T>(args, sequence, task, scores, group, partial + 2 * group);
+    return add_values_of_group<K>(args, sequence, task, scores, group, partial + 2 * group);
   }
   auto* values =
       static_cast<float*>(thread_scratch(ScratchSlot::kOutput, sizeof(float) * group * d));
-  add_values_of_group<T>(args, sequence, task, scores, group, values);
+  add_values_of_group<K>(args, sequence, task, scores, group, values);
   T* out = static_cast<T*>(args.out) + sequence.query_start * args.out_stride +
            static_cast<int64_t>(task.kv_head) * group * d;
   for (int h = 0; h < group; ++h) {

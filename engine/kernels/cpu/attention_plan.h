@@ -35,30 +35,50 @@ static inline bool uses_decode_path(const PagedAttentionArgs& args, const PagedS
   return args.causal && sequence.query_length == 1 && args.heads / args.kv_heads <= kMaxGroup;
 }
 
-// A run of keys at equal distances in memory: those of one block.
-template <typename T>
+// Pools of int8 have scales.
+template <typename K>
+inline constexpr bool kScaled = sizeof(K) == 1;
+
+// A run of keys, or of values, at equal distances in memory: those of one block.
+template <typename K>
 struct KeyRun {
-  const T* data;
+  const K* data;
   int count;
+  const float* scales = nullptr;  // [count] where kScaled<K>
 };
 
 // The run that begins at key `position` of a sequence, cut at `end`.
-template <typename T>
-static inline KeyRun<T> run_at(const PagedAttentionArgs& args, const PagedSequence& sequence,
-                               const void* pool, int kv_head, int position, int end) {
+template <typename K>
+static inline KeyRun<K> run_at(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                               const void* pool, const float* scales, int kv_head, int position,
+                               int end) {
   const int offset = position % args.block_size;
   const int64_t block = sequence.blocks[position / args.block_size];
   const KvStrides& strides = args.kv_strides;
-  return {static_cast<const T*>(pool) + block * strides.block + kv_head * strides.head +
-              offset * strides.key,
-          min_of(args.block_size - offset, end - position)};
+  KeyRun<K> run = {static_cast<const K*>(pool) + block * strides.block + kv_head * strides.head +
+                       offset * strides.key,
+                   min_of(args.block_size - offset, end - position)};
+  if constexpr (kScaled<K>) {
+    run.scales = scales + (block * args.kv_heads + kv_head) * args.block_size + offset;
+  }
+  return run;
+}
+template <typename K>
+static inline KeyRun<K> keys_at(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                                int kv_head, int position, int end) {
+  return run_at<K>(args, sequence, args.k_pool, args.k_scales, kv_head, position, end);
+}
+template <typename K>
+static inline KeyRun<K> values_at(const PagedAttentionArgs& args, const PagedSequence& sequence,
+                                  int kv_head, int position, int end) {
+  return run_at<K>(args, sequence, args.v_pool, args.v_scales, kv_head, position, end);
 }
 
 // Brings rows [first, last) of a run nearer, as far as it has them, while the run before it is
 // worked on: runs lie anywhere in the pool, so the machine cannot foresee them. A few at a time,
 // between the products: more than a core can wait for at once would hold up what it works on.
-template <typename T>
-static inline void fetch(const KeyRun<T>& run, int first, int last, int head_dim) {
+template <typename K>
+static inline void fetch(const KeyRun<K>& run, int first, int last, int head_dim) {
   const char* row =
       reinterpret_cast<const char*>(run.data + static_cast<int64_t>(first) * head_dim);
   const char* end = reinterpret_cast<const char*>(
@@ -84,6 +104,11 @@ static inline void add_alibi(float* scores, int n, float scale, float slope, int
     const int part = min_of(kLanes, n - i);
     store_part(scores + i, load_part(scores + i, part) * scale + distances * slope, part);
   }
+}
+
+// values[i] *= scales[i]: scores of keys, or weights of values, that lie in pools of bytes.
+static inline void apply_scales(float* values, const float* scales, int n) {
+  for (int i = 0; i < n; ++i) values[i] *= scales[i];
 }
 
 static inline float group_max(const float* values, int n) {

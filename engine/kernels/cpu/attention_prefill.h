@@ -102,8 +102,8 @@ struct TileUnitOf {
 };
 #endif
 
-// One thread's work on one query tile.
-template <typename T>
+// One thread's work on one query tile. T: of queries and output, K: of the pools.
+template <typename T, typename K>
 class QueryTile {
  public:
   using Unit = typename TileUnitOf<T>::Type;
@@ -128,6 +128,10 @@ class QueryTile {
     sum_ = maximum_ + rows_;
     keys_ = scratch<uint32_t>(ScratchSlot::kKeys, static_cast<int64_t>(depth_) * kTileKeys * 4);
     values_ = scratch<uint32_t>(ScratchSlot::kValues, kTileKeys / Unit::kPerStep * width_ * 4);
+    if constexpr (kScaled<K>) {
+      widened_ = scratch<T>(ScratchSlot::kWidened,
+                            static_cast<int64_t>(kTileKeys) * args.head_dim * sizeof(T));
+    }
   }
 
   void run() {
@@ -220,15 +224,38 @@ class QueryTile {
     if (count < kTileKeys || d < width_) {
       std::memset(values_, 0, static_cast<size_t>(kTileKeys / Unit::kPerStep * width_) * 4);
     }
+    const int64_t stride = args_.kv_strides.key;
     for (int i = 0; i < count;) {
-      const KeyRun<T> keys =
-          run_at<T>(args_, sequence_, args_.k_pool, task_.kv_head, key + i, key + count);
-      const KeyRun<T> values =
-          run_at<T>(args_, sequence_, args_.v_pool, task_.kv_head, key + i, key + count);
-      pack_keys(keys, i);
-      for (int j = 0; j < keys.count; ++j, ++i) {
-        Unit::pack_value(values.data + j * args_.kv_strides.key, d, i, width_, values_);
+      const KeyRun<K> keys = keys_at<K>(args_, sequence_, task_.kv_head, key + i, key + count);
+      const KeyRun<K> values = values_at<K>(args_, sequence_, task_.kv_head, key + i, key + count);
+      pack_keys(as_stored(keys), i);
+      if constexpr (kScaled<K>) {
+        std::memcpy(key_scales_ + i, keys.scales, keys.count * sizeof(float));
+        std::memcpy(value_scales_ + i, values.scales, values.count * sizeof(float));
       }
+      const T* value = as_stored(values).data;
+      for (int j = 0; j < keys.count; ++j, ++i, value += stride) {
+        Unit::pack_value(value, d, i, width_, values_);
+      }
+    }
+  }
+
+  // A run of at most kTileKeys rows in the tile's own type, which holds bytes exactly; valid until
+  // the next call.
+  KeyRun<T> as_stored(const KeyRun<K>& run) {
+    if constexpr (kScaled<K>) {
+      const int d = args_.head_dim;
+      for (int row = 0; row < run.count; ++row) {
+        const K* from = run.data + static_cast<int64_t>(row) * d;
+        T* to = widened_ + static_cast<int64_t>(row) * d;
+        for (int i = 0; i < d; i += kLanes) {
+          const int n = min_of(kLanes, d - i);
+          store_part(to + i, load_part(from + i, n), n);
+        }
+      }
+      return {widened_, run.count};
+    } else {
+      return run;
     }
   }
 
@@ -269,6 +296,7 @@ class QueryTile {
       std::memset(weights, 0, columns * sizeof(Weight));
       return;
     }
+    if constexpr (kScaled<K>) apply_scales(scores, key_scales_, to);
     for (int i = 0; i < from; ++i) scores[i] = -__builtin_inff();
     for (int i = to; i < columns; ++i) scores[i] = -__builtin_inff();
     float scale = args_.scale;
@@ -297,6 +325,7 @@ class QueryTile {
       sums += e;
     }
     sum_[r] += reduce_add(sums);
+    if constexpr (kScaled<K>) apply_scales(scores, value_scales_, count);
     Unit::store_weights(weights, scores, columns);
   }
 
@@ -316,6 +345,10 @@ class QueryTile {
   float* sum_;        // [rows]
   uint32_t* keys_;    // [depth, 64]
   uint32_t* values_;  // [64 / per step, width]
+  // Where kScaled<K>:
+  T* widened_ = nullptr;  // [64, head_dim]
+  float key_scales_[kTileKeys];
+  float value_scales_[kTileKeys];
 #if defined(__AMX_BF16__)
   AmxTiles tiles_;
 #endif

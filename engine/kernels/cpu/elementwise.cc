@@ -1,4 +1,5 @@
 #include "engine/kernels/cpu/activated.h"
+#include "engine/kernels/cpu/fixed_point.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/simd.h"
 
@@ -99,6 +100,13 @@ void rotate_head(const T* x, T* out, int head_dim, int half, const float* cos, c
   if (out != x) std::memcpy(out + 2 * half, x + 2 * half, (head_dim - 2 * half) * sizeof(T));
 }
 
+// A key or value to its place in an int8 pool.
+template <typename T>
+void write_bytes(const T* row, int head_dim, int8_t* to, float* scale) {
+  *scale = step_of(row, head_dim, 127.0f);
+  divide_by_step(row, head_dim, *scale, to);
+}
+
 template <typename T>
 void rope_rows(const RopeArgs& args) {
   const int half = args.rotary_dim / 2;
@@ -119,7 +127,17 @@ void rope_rows(const RopeArgs& args) {
     const int64_t block = slot / args.block_size;
     const int64_t offset = slot % args.block_size;
     for (int head = 0; head < args.kv_heads; ++head) {
-      const int64_t at = ((block * args.kv_heads + head) * args.block_size + offset) * d;
+      const int64_t row = (block * args.kv_heads + head) * args.block_size + offset;
+      const int64_t at = row * d;
+      if (args.k_scales != nullptr) {
+        auto* key = static_cast<T*>(thread_scratch(ScratchSlot::kWidened, d * sizeof(T)));
+        rotate_head(k + head * d, key, args.head_dim, half, cos, sin);
+        write_bytes(key, args.head_dim, static_cast<int8_t*>(args.k_pool) + at,
+                    args.k_scales + row);
+        write_bytes(v + head * d, args.head_dim, static_cast<int8_t*>(args.v_pool) + at,
+                    args.v_scales + row);
+        continue;
+      }
       rotate_head(k + head * d, static_cast<T*>(args.k_pool) + at, args.head_dim, half, cos, sin);
       std::memcpy(static_cast<T*>(args.v_pool) + at, v + head * d, d * sizeof(T));
     }

@@ -86,6 +86,7 @@ enum class ScratchSlot {
   kOutput,
   kKeys,
   kValues,
+  kWidened,
   kPartials,
   kTasks,
   kRanges,

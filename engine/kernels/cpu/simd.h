@@ -66,6 +66,20 @@ static inline Vec load(const Bf16* p) {
 #endif
 }
 
+static inline Vec load(const int8_t* p) {
+#if defined(__AVX512F__)
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return (Vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+#elif defined(__AVX2__)
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return (Vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+#else
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
 static inline void store(Bf16* p, Vec v) {
 #if defined(__AVX512BF16__)
   const __m256bh half = _mm512_cvtneps_pbh((__m512)v);
@@ -112,6 +126,15 @@ struct Wide {
   Vec parts[kParts];
 };
 
+// Bytes are spread as they are converted: a vector of them, in their order.
+template <>
+struct Wide<int8_t> {
+  static constexpr int kParts = 1;
+  static constexpr int kElements = kLanes;
+  Vec parts[kParts];
+};
+
+static inline Wide<int8_t> load_wide(const int8_t* p) { return {{load(p)}}; }
 static inline Wide<float> load_wide(const float* p) { return {{load(p)}}; }
 static inline Wide<Bf16> load_wide(const Bf16* p) {
   IVec pairs;
@@ -130,6 +153,9 @@ static inline Wide<T> load_wide_part(const T* p, int n) {
 
 // The first n elements of `wide`, n at most kElements, in their order.
 static inline void store_wide(float* p, const Wide<float>& wide, int n) {
+  store_part(p, wide.parts[0], n);
+}
+static inline void store_wide(float* p, const Wide<int8_t>& wide, int n) {
   store_part(p, wide.parts[0], n);
 }
 static inline void store_wide(float* p, const Wide<Bf16>& wide, int n) {

@@ -78,6 +78,7 @@ std::vector<prometheus::MetricFamily> engine_families(const EngineStats& stats,
   out.gauge("saccade_num_requests_waiting", "Sequences accepted and not running.", stats.waiting);
   out.gauge("saccade_kv_cache_usage_perc", "Share of KV blocks in use, 0 to 1.",
             share(stats.kv_blocks_used, stats.kv_blocks_total));
+  out.gauge("saccade_kv_cache_blocks", "KV blocks of the pool.", stats.kv_blocks_total);
   out.gauge("saccade_encoder_cache_usage_perc", "Share of the encoder cache in use, 0 to 1.",
             share(stats.encoder_tokens_used, stats.encoder_tokens_total));
   out.counter("saccade_prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",

@@ -1,5 +1,6 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <string>
 
 #include "engine/kernels/paged_attention.h"
@@ -21,11 +22,47 @@ struct Chunk {
   int context, queries;  // keys the last query sees; queries, the last ones of them
 };
 
+// Keys or values: numbers of T, or rows of int8 with a scale each.
+template <typename T>
+struct Pool {
+  Array<T> numbers{0};
+  std::vector<int8_t> bytes;
+  std::vector<float> scales;  // empty: numbers
+  int row = 0;
+
+  // Each row divided by 1/127 of its largest and rounded.
+  void quantize(int row_size) {
+    row = row_size;
+    bytes.resize(numbers.size());
+    scales.resize(numbers.size() / row);
+    for (size_t r = 0; r < scales.size(); ++r) {
+      double largest = 0;
+      for (size_t i = r * row; i < (r + 1) * row; ++i) {
+        largest = std::max(largest, std::abs(numbers[i]));
+      }
+      scales[r] = static_cast<float>(largest / 127);
+      for (size_t i = r * row; i < (r + 1) * row; ++i) {
+        bytes[i] = static_cast<int8_t>(std::lround(numbers[i] / scales[r]));
+      }
+    }
+  }
+  double operator[](size_t i) const {
+    return scales.empty() ? numbers[i] : bytes[i] * double{scales[i / row]};
+  }
+  const void* data() const {
+    return scales.empty() ? static_cast<const void*>(numbers.data()) : bytes.data();
+  }
+  const float* scale_data() const { return scales.empty() ? nullptr : scales.data(); }
+};
+
+enum class Cache { kPlain, kBytes };
+
 // A cache with sequences in shuffled blocks, queries for one step, and where the result goes.
 template <typename T>
 class Problem {
  public:
-  Problem(Shape shape, std::vector<Chunk> chunks, unsigned seed, float spread = 1.0f)
+  Problem(Shape shape, std::vector<Chunk> chunks, unsigned seed, float spread = 1.0f,
+          Cache cache = Cache::kPlain)
       : shape_(shape), chunks_(std::move(chunks)), generator_(seed) {
     int num_blocks = 3;
     for (const Chunk& chunk : chunks_) num_blocks += blocks_of(chunk);
@@ -40,8 +77,12 @@ class Problem {
     }
     const size_t pool =
         static_cast<size_t>(num_blocks) * shape_.kv_heads * shape_.block_size * shape_.head_dim;
-    keys_ = Array<T>::random(pool, generator_, spread);
-    values_ = Array<T>::random(pool, generator_);
+    keys_.numbers = Array<T>::random(pool, generator_, spread);
+    values_.numbers = Array<T>::random(pool, generator_);
+    if (cache == Cache::kBytes) {
+      keys_.quantize(shape_.head_dim);
+      values_.quantize(shape_.head_dim);
+    }
     stride_ = shape_.heads * shape_.head_dim + 5;
     queries_ = Array<T>::random(tokens_ * stride_, generator_, spread);
     for (int head = 0; head < shape_.heads; ++head) {
@@ -69,6 +110,8 @@ class Problem {
                      .causal = shape_.causal,
                      .k_pool = keys_.data(),
                      .v_pool = values_.data(),
+                     .k_scales = keys_.scale_data(),
+                     .v_scales = values_.scale_data(),
                      .kv_strides = strides(),
                      .block_size = shape_.block_size,
                      .sequences = sequences.data(),
@@ -174,7 +217,8 @@ class Problem {
   int64_t stride_ = 0;
   std::vector<int32_t> starts_;
   std::vector<std::vector<int32_t>> tables_;
-  Array<T> keys_{0}, values_{0}, queries_{0};
+  Pool<T> keys_, values_;
+  Array<T> queries_{0};
   std::vector<float> slopes_;
 };
 
@@ -242,6 +286,26 @@ TEMPLATE_TEST_CASE("attention: equals a float64 softmax over ragged steps", "", 
   }
 }
 
+// Decode rounds its queries to 16 bits.
+TEMPLATE_TEST_CASE("attention: over int8 keys and values equals a float64 softmax", "", float,
+                   uint16_t) {
+  unsigned seed = 100;
+  for (const Shape& shape : kShapes) {
+    if (!shape.causal) continue;  // encoders have no such cache
+    for (const auto& step : kSteps) {
+      const Problem<TestType> problem(shape, step, ++seed, 1.0f, Cache::kBytes);
+      const auto expected = problem.expected();
+      for (const Isa isa : isas()) {
+        const Setting setting(isa, 2);
+        INFO(name_of(shape) << ", first context " << step[0].context << ", " << name_of(isa));
+        const double error = problem.error(problem.run(), expected);
+        CHECK(error >= 0);
+        CHECK(error < tolerance<TestType>(1e-4, 2.5));
+      }
+    }
+  }
+}
+
 TEMPLATE_TEST_CASE("attention: large scores neither overflow nor lose the maximum", "", float,
                    uint16_t) {
   // Scores of some thousands: a softmax without its running maximum would give inf or nan, and one
@@ -259,8 +323,9 @@ TEMPLATE_TEST_CASE("attention: large scores neither overflow nor lose the maximu
 
 TEMPLATE_TEST_CASE("attention: a sequence's result is its own, whatever runs beside it", "", float,
                    uint16_t) {
-  const Problem<TestType> problem({9, 3, 64, 16, 0},
-                                  {{700, 1}, {40, 1}, {333, 77}, {1030, 1}, {64, 64}}, 11);
+  const Cache cache = GENERATE(Cache::kPlain, Cache::kBytes);
+  const Problem<TestType> problem(
+      {9, 3, 64, 16, 0}, {{700, 1}, {40, 1}, {333, 77}, {1030, 1}, {64, 64}}, 11, 1.0f, cache);
   for (const Isa isa : isas()) {
     INFO(name_of(isa));
     const Array<TestType> together = [&] {

@@ -1,6 +1,7 @@
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
 #include <limits>
+#include <utility>
 
 #include "engine/kernels/activation.h"
 #include "engine/kernels/norm.h"
@@ -320,6 +321,107 @@ TEMPLATE_TEST_CASE("rope: rotates halves, writes keys and values to their slots"
         CHECK(keys.margin_is_intact());
         CHECK(values.margin_is_intact());
       }
+    }
+  }
+}
+
+namespace {
+
+// A head's key and value in an int8 pool behind `row` numbers: nearest multiples of a step that
+// takes the largest of them to 127.
+template <typename T>
+void check_bytes(const std::vector<double>& row, const int8_t* bytes, float scale) {
+  double largest = 0;
+  for (const double x : row) largest = std::max(largest, std::abs(x));
+  CHECK(std::abs(scale - largest / 127) <= 1e-6 * largest);
+  // Keys are rounded to T before: a bf16's last place is beside their step.
+  const double slack = largest * tolerance<T>(1e-6);
+  double worst = 0;
+  int most = 0;
+  for (size_t i = 0; i < row.size(); ++i) {
+    worst = std::max(worst, std::abs(bytes[i] * double{scale} - row[i]));
+    most = std::max(most, std::abs(int{bytes[i]}));
+  }
+  CHECK(worst <= scale / 2.0 + slack);
+  CHECK(most == (largest > 0 ? 127 : 0));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("rope: keys and values of an int8 pool", "", float, uint16_t) {
+  using Numbers = Array<TestType>;
+  constexpr int kHeads = 2, kKvHeads = 2, kTokens = 5, kBlock = 4, kBlocks = 3;
+  const std::vector<int64_t> slots = {9, 2, -1, 7, 0};
+  std::mt19937 generator(8);
+  // A quarter turn: (x1, x2) -> (-x2, x1).
+  const std::vector<float> cos(kTokens * 4, 0.0f), sin(kTokens * 4, 1.0f);
+  for (const int head_dim : {1, 8, 13, 64, 80, 256}) {
+    const int half = head_dim > 1 ? 4 : 0;
+    for (const Isa isa : isas()) {
+      const Setting setting(isa, 2);
+      INFO("head_dim " << head_dim << " " << name_of(isa));
+      const int stride = (kHeads + 2 * kKvHeads) * head_dim;
+      Numbers qkv = Numbers::random(kTokens * stride, generator, 3.0f);
+      const auto key_at = [&](int token, int head) {
+        return static_cast<size_t>(token) * stride + (kHeads + head) * head_dim;
+      };
+      const size_t values = kKvHeads * head_dim;  // of a token, behind its keys
+      for (int i = 0; i < head_dim; ++i) {
+        qkv.set(key_at(1, 0) + i, 0.0f);                             // a key of zeros
+        qkv.set(key_at(1, 1) + values + i, i == 0 ? 1e-30f : 0.0f);  // a value next to nothing
+      }
+      qkv.set(key_at(3, 0) + head_dim - 1, std::nanf(""));
+      qkv.set(key_at(3, 1) + values, INFINITY);
+      const size_t rows = kBlocks * kKvHeads * kBlock;
+      std::vector<int8_t> k_pool(rows * head_dim, 99), v_pool = k_pool;
+      std::vector<float> k_scales(rows, -1), v_scales = k_scales;
+      rope_and_write_kv({.type = Numbers::type(),
+                         .num_tokens = kTokens,
+                         .heads = kHeads,
+                         .kv_heads = kKvHeads,
+                         .head_dim = head_dim,
+                         .rotary_dim = 2 * half,
+                         .qkv = qkv.data(),
+                         .qkv_stride = stride,
+                         .cos = cos.data(),
+                         .sin = sin.data(),
+                         .table_stride = 4,
+                         .slots = slots.data(),
+                         .k_pool = k_pool.data(),
+                         .v_pool = v_pool.data(),
+                         .k_scales = k_scales.data(),
+                         .v_scales = v_scales.data(),
+                         .block_size = kBlock});
+      for (int token = 0; token < kTokens; ++token) {
+        if (slots[token] < 0) continue;
+        for (int head = 0; head < kKvHeads; ++head) {
+          const size_t row =
+              (slots[token] / kBlock * kKvHeads + head) * kBlock + slots[token] % kBlock;
+          std::vector<double> key, value;
+          for (int i = 0; i < head_dim; ++i) {
+            key.push_back(qkv[key_at(token, head) + i]);
+            value.push_back(qkv[key_at(token, head) + values + i]);
+          }
+          for (int i = 0; i < half; ++i) key[i] = -std::exchange(key[i + half], key[i]);
+          if (token == 3 && head == 0) {
+            CHECK(std::isnan(k_scales[row]));
+          } else {
+            check_bytes<TestType>(key, &k_pool[row * head_dim], k_scales[row]);
+          }
+          if (token == 3 && head == 1) {
+            CHECK(std::isnan(v_scales[row]));
+          } else {
+            check_bytes<TestType>(value, &v_pool[row * head_dim], v_scales[row]);
+          }
+        }
+      }
+      // Four tokens were written, and nothing else.
+      CHECK(std::count(k_scales.begin(), k_scales.end(), -1.0f) ==
+            static_cast<int64_t>(rows - 4 * kKvHeads));
+      CHECK(std::count(v_scales.begin(), v_scales.end(), -1.0f) ==
+            static_cast<int64_t>(rows - 4 * kKvHeads));
+      CHECK(std::count(k_pool.begin(), k_pool.end(), 99) >=
+            static_cast<int64_t>((rows - 4 * kKvHeads) * head_dim));
     }
   }
 }

@@ -61,6 +61,18 @@ TEST_CASE("what the server learns of each family") {
   CHECK(!load_model(kGolden / "llama_dynamic", small()).info.prefix_cacheable);
 }
 
+TEST_CASE("int8 keys and values: more blocks in the same memory") {
+  ModelOptions options = small();
+  const LoadedModel plain = load_model(kGolden / "llama_gqa", options);
+  options.kv_cache_dtype = KvCacheDtype::kInt8;
+  const LoadedModel bytes = load_model(kGolden / "llama_gqa", options);
+  CHECK(plain.kv_cache_dtype == "float32");
+  CHECK(bytes.kv_cache_dtype == "int8");
+  // A head of 8 takes 8 bytes and its scale's 4 instead of 32.
+  CHECK(std::abs(bytes.num_blocks - plain.num_blocks * 32 / 12) <= 3);
+  CHECK(bytes.kv_cache_bytes <= options.kv_cache_bytes);
+}
+
 TEST_CASE("the end ids of a folder") {
   using Ids = std::vector<TokenId>;
   const Copy text("llama_gqa"), picture("llava");
@@ -116,6 +128,15 @@ TEST_CASE("a bad folder is refused with file and field") {
     ModelOptions options = small();
     options.max_model_len = 1 << 20;
     CHECK(copy.error(options).find("--max-model-len") != std::string::npos);
+  }
+  SECTION("int8 keys and values where they must be exact") {
+    ModelOptions options = small();
+    options.kv_cache_dtype = KvCacheDtype::kInt8;
+    copy.folder.write("config.json", R"({"model_type": "scripted", "vocab_size": 10,
+        "max_position_embeddings": 64, "eos_token_id": 2, "answer_token_id": 7, "after": [[]],
+        "emit": [[8]]})");
+    CHECK(copy.error().empty());
+    CHECK(copy.error(options).find("--kv-cache-dtype") != std::string::npos);
   }
   SECTION("no memory for a block") {
     ModelOptions options = small();

@@ -1,0 +1,35 @@
+#pragma once
+
+// Rows of numbers as integers times one step, the largest of them as large as it may be: what int8
+// keys and values are, and the queries that meet the keys.
+
+#include "engine/kernels/cpu/simd.h"
+
+namespace saccade::kernels::SACCADE_ISA {
+
+// max |x| / limit of n numbers; NaN where one of them is not finite.
+template <typename T>
+static inline float step_of(const T* x, int n, float limit) {
+  Vec largest = splat(0), not_finite = splat(0);
+  for (int i = 0; i < n; i += kLanes) {
+    const Vec v = load_part(x + i, min_of(kLanes, n - i));
+    largest = vmax(v < splat(0) ? -v : v, largest);
+    not_finite += v - v;
+  }
+  return reduce_max(largest) / limit + reduce_add(not_finite);
+}
+
+// out[i] = x[i] / step to the nearest integer, ties to even, |x[i] / step| < 2^22. 0 for steps that
+// have no inverse.
+template <typename T, typename Integer>
+static inline void divide_by_step(const T* x, int n, float step, Integer* out) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float inverse = step > 1e-37f ? 1.0f / step : 0.0f;
+  for (int i = 0; i < n; i += kLanes) {
+    const int count = min_of(kLanes, n - i);
+    const IVec integers = (IVec)(load_part(x + i, count) * inverse + kMagic) - (IVec)splat(kMagic);
+    for (int j = 0; j < count; ++j) out[i + j] = static_cast<Integer>(integers[j]);
+  }
+}
+
+}  // namespace saccade::kernels::SACCADE_ISA
