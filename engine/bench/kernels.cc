@@ -120,15 +120,25 @@ void linear_rows(const Table& table) {
   }
 }
 
-// Attention of `sequences` sequences, each of `queries` queries and `context` keys.
+// Attention of `sequences` sequences, each of `queries` queries and `context` keys. `bytes`: keys
+// and values in int8.
 void attention_row(const Table& table, const char* name, int sequences, int queries, int context,
-                   bool causal) {
+                   bool causal, bool bytes = false) {
   const int heads = causal ? kHeads : kKvHeads, kv_heads = kKvHeads;
   const int block = causal ? kBlock : context;  // an encoder's keys lie in one block
   const int per_sequence = (context + block - 1) / block;
   const int64_t pool = int64_t{sequences} * per_sequence * kv_heads * block * kHeadDim;
-  const int layers = queries == 1 ? copies_of(4.0 * pool) : 2;
+  const double pool_bytes = pool * (bytes ? 1 + 4.0 / kHeadDim : 2.0);
+  const int layers = queries == 1 ? copies_of(2 * pool_bytes) : 2;
   const std::vector<uint16_t> keys = random_bf16(pool * layers), values = keys;
+  const std::vector<float> scales(bytes ? pool / kHeadDim * layers : 0, 0.01F);
+  const auto layer_of = [&](const std::vector<uint16_t>& pools, int layer) -> const void* {
+    return bytes ? reinterpret_cast<const int8_t*>(pools.data()) + layer * pool
+                 : static_cast<const void*>(pools.data() + layer * pool);
+  };
+  const auto scales_of = [&](int layer) {
+    return bytes ? scales.data() + layer * (pool / kHeadDim) : nullptr;
+  };
   const int64_t width = int64_t{heads} * kHeadDim, tokens = int64_t{sequences} * queries;
   const std::vector<uint16_t> q = random_bf16(tokens * width);
   std::vector<uint16_t> out(q.size());
@@ -141,7 +151,7 @@ void attention_row(const Table& table, const char* name, int sequences, int quer
   }
   const double pairs =
       causal ? queries * (context - queries + (queries + 1) / 2.0) : 1.0 * queries * context;
-  const Work work{2.0 * (2 * pool + 2 * tokens * width), 4.0 * sequences * pairs * width};
+  const Work work{2 * pool_bytes + 4.0 * tokens * width, 4.0 * sequences * pairs * width};
   const std::string shape = std::to_string(sequences) + " x " + std::to_string(queries) +
                             " queries, " + std::to_string(context) + " keys";
   table.add(name, shape, work, layers, [&](int layer) {
@@ -154,8 +164,10 @@ void attention_row(const Table& table, const char* name, int sequences, int quer
                               .q = q.data(),
                               .q_stride = width,
                               .causal = causal,
-                              .k_pool = keys.data() + layer * pool,
-                              .v_pool = values.data() + layer * pool,
+                              .k_pool = layer_of(keys, layer),
+                              .v_pool = layer_of(values, layer),
+                              .k_scales = scales_of(layer),
+                              .v_scales = scales_of(layer),
                               .kv_strides = kernels::pool_strides(kv_heads, block, kHeadDim),
                               .block_size = block,
                               .sequences = shares.data(),
@@ -247,7 +259,9 @@ void bench_kernels(bool json) {
   linear_rows(table);
   attention_row(table, "attention, decode", 1, 1, 1024, true);
   attention_row(table, "attention, decode", 16, 1, 1024, true);
+  attention_row(table, "attention, decode, int8", 16, 1, 1024, true, true);
   attention_row(table, "attention, prefill", 1, 512, 512, true);
+  attention_row(table, "attention, prefill, int8", 1, 512, 512, true, true);
   attention_row(table, "attention, encoder", 8, 145, 145, false);
   elementwise_rows(table);
   sampling_rows(table);

@@ -39,6 +39,7 @@ def test_each_kernel_beside_the_ceilings():
     assert machine["read_gb_per_s"] > 0 and machine["gemm_gflop_per_s"] > 0
     names = {row["kernel"] for row in kernels}
     assert {"linear float32", "linear bfloat16", "linear int8", "linear int4", "attention, decode", "attention, prefill",
+            "attention, decode, int8", "attention, prefill, int8",
             "attention, encoder", "add and norm", "silu and multiply", "gelu", "rotation and cache write", "greedy choice",
             "softmax of a choice"} == names
     for row in kernels:
