@@ -82,6 +82,8 @@ struct Request {
   std::vector<MediaSpan> spans;     // ascending, disjoint
   std::vector<EncoderInput> media;  // what spans refer to
   int adapter = 0;                  // ModelOptions::adapters, from 1 on; 0: the model as it is
+  // Its KV blocks are shared with requests of the same salt alone (vLLM's cache_salt).
+  std::string cache_salt;
   SamplingParams sampling;
   Pooling pooling = Pooling::kNone;
   std::shared_ptr<TokenStream> stream;  // where the answer goes; shared with the HTTP worker

@@ -34,12 +34,14 @@ ContentHash hash_block(const ContentHash& parent, std::span<const TokenId> ids, 
 }
 
 // The parent of a sequence's first block: an adapter makes other keys and values of the same
-// tokens, and so may a picture somewhere in the request.
-ContentHash root_hash(int adapter, bool media_changes_text) {
-  if (adapter == 0 && !media_changes_text) return {};
+// tokens, and so may a picture somewhere in the request; a salt sets apart what is equal.
+ContentHash root_hash(const Request& request, bool media_changes_text) {
+  const std::string& salt = request.cache_salt;
+  if (request.adapter == 0 && !media_changes_text && salt.empty()) return {};
   Sha256 hash;
-  hash.update_u32(static_cast<uint32_t>(adapter));
-  if (media_changes_text) hash.update_u32(1);
+  hash.update_u32(static_cast<uint32_t>(request.adapter));
+  hash.update_u32(media_changes_text ? 1 : 0);
+  hash.update(salt.data(), salt.size());
   return hash.finish();
 }
 
@@ -90,7 +92,7 @@ void Sequence::hash_blocks(int count, int block_size, const KeyRules& rules) {
   const bool changed = rules.media_changes_text && !request.media.empty();
   while (static_cast<int>(hashes.size()) < count) {
     const int start = static_cast<int>(hashes.size()) * block_size;
-    ContentHash parent = hashes.empty() ? root_hash(request.adapter, changed) : hashes.back();
+    ContentHash parent = hashes.empty() ? root_hash(request, changed) : hashes.back();
     if (start + block_size > prompt_length) {
       const int64_t jump = GridPositions::jump(request.spans, prompt_length) + rules.answer_shift;
       if (jump != 0) parent = jumped(parent, prompt_length - start, jump);

@@ -32,8 +32,10 @@ Result<std::vector<PreparedPrompt>> prepare_all(Call& call, const EmbeddingsRequ
   Service& service = call.service;
   std::vector<PreparedPrompt> prompts;
   if (request.conversation) {
+    PromptOptions no_answer{0, {}};
+    no_answer.cache_salt = request.cache_salt;
     Result<PreparedPrompt> prompt =
-        prepare_chat(service, *request.conversation, {0, {}}, call.admission.get());
+        prepare_chat(service, *request.conversation, no_answer, call.admission.get());
     if (!prompt) return prompt.status();
     prompts.push_back(*std::move(prompt));
   }
@@ -95,6 +97,7 @@ Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const Model
   fields.read("encoding_format", format);
   fields.read("pooling", pooling);
   fields.read("normalize", request.normalize);
+  fields.read("cache_salt", request.cache_salt);
   request.base64 = format == "base64";
   request.pooling = pooling == "last" ? Pooling::kLast : Pooling::kMean;
   if (!fields.ok()) return fields.status();
@@ -110,6 +113,7 @@ http::HttpReply embeddings(Call& call) {
 
   GenerationOptions options;
   options.adapter = service.adapter_of(request->model);
+  options.cache_salt = request->cache_salt;
   options.pooling = request->pooling;
   Json data = Json::array();
   int tokens = 0;

@@ -13,8 +13,9 @@ struct EmbeddingsRequest {
   std::optional<Conversation> conversation;  // one vector, of text and pictures; else `inputs`
   std::vector<TextOrIds> inputs;
   Pooling pooling = Pooling::kMean;
-  bool normalize = true;  // to length 1, as OpenAI's are
-  bool base64 = false;    // little-endian float32
+  bool normalize = true;   // to length 1, as OpenAI's are
+  bool base64 = false;     // little-endian float32
+  std::string cache_salt;  // Request::cache_salt
 };
 
 Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const ModelLimits& limits);

@@ -20,12 +20,25 @@ namespace {
 using ServiceHandler = std::function<http::HttpReply(Service&, http::HttpRequest&, http::Client&)>;
 using CallHandler = std::function<http::HttpReply(Call&)>;
 
+// In the shape `body`; null: OpenAI's.
+http::HttpReply refusal(const Status& status, const http::HttpRequest& request,
+                        http::ErrorBody body) {
+  http::HttpReply reply = error_response(status);
+  if (body != nullptr) {
+    reply.body = body(reply.status, status.message(), status.param(), request.id);
+  }
+  return reply;
+}
+
 // Answers 503 until there is a service.
-http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler) {
-  return [&slot, handler = std::move(handler)](http::HttpRequest& request, http::Client& client) {
+http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler,
+                         http::ErrorBody error_body) {
+  return [&slot, handler = std::move(handler), error_body](http::HttpRequest& request,
+                                                           http::Client& client) {
     Service* service = slot.load();
     if (service == nullptr) {
-      return error_response(Status(StatusCode::kUnavailable, "the model is loading"));
+      const Status loading(StatusCode::kUnavailable, "the model is loading");
+      return refusal(loading, request, error_body);
     }
     return handler(*service, request, client);
   };
@@ -36,20 +49,13 @@ http::Handler when_ready(const ServiceSlot& slot, ServiceHandler handler) {
 ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullptr) {
   return [handler = std::move(handler), error_body](Service& service, http::HttpRequest& request,
                                                     http::Client& client) {
-    const auto refusal = [&](const Status& status) {
-      http::HttpReply reply = error_response(status);
-      if (error_body != nullptr) {
-        reply.body = error_body(reply.status, status.message(), status.param(), {});
-      }
-      return reply;
-    };
     auto ticket = service.in_flight.enter();
-    if (!ticket) return refusal(kShuttingDown);
+    if (!ticket) return refusal(kShuttingDown, request, error_body);
     Account& account = service.account(request.key);
     Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key),
               request, client};
     const Status status = call.admission->take(Account::kRequests, 1);
-    http::HttpReply reply = status.ok() ? handler(call) : refusal(status);
+    http::HttpReply reply = status.ok() ? handler(call) : refusal(status, request, error_body);
     if (reply.status == 429) set_retry_after(reply, call.admission->retry_after());
     for (auto& header : account.headers(Clock::now())) reply.headers.push_back(std::move(header));
     return reply;
@@ -185,8 +191,10 @@ http::HttpReply openapi(Service& service, http::HttpRequest&, http::Client&) {
 
 std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   std::vector<http::Route> routes;
-  const auto add = [&](const char* method, const char* path, ServiceHandler handler) {
-    routes.push_back({method, path, when_ready(slot, std::move(handler))});
+  const auto add = [&](const char* method, const char* path, ServiceHandler handler,
+                       http::ErrorBody error_body = nullptr) {
+    routes.push_back({method, path, when_ready(slot, std::move(handler), error_body)});
+    routes.back().error_body = error_body;
   };
   add("POST", "/v1/chat/completions", admitted(chat_completions));
   for (const char* method : {"GET", "POST", "DELETE"}) {
@@ -198,10 +206,9 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   add("GET", "/v1/responses/*", get_response);
   add("DELETE", "/v1/responses/*", delete_response);
   add("POST", "/v1/responses/*", cancel_response);
-  add("POST", "/v1/messages", admitted(create_message, message_error_body));
-  routes.back().error_body = message_error_body;
-  add("POST", "/v1/messages/count_tokens", admitted(count_message_tokens, message_error_body));
-  routes.back().error_body = message_error_body;
+  add("POST", "/v1/messages", admitted(create_message, message_error_body), message_error_body);
+  add("POST", "/v1/messages/count_tokens", admitted(count_message_tokens, message_error_body),
+      message_error_body);
   add("POST", "/v1/embeddings", admitted(embeddings));
   add("POST", "/v1/score", admitted(score));
   add("POST", "/v1/files", admitted(upload_file));

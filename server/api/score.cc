@@ -18,7 +18,8 @@ std::vector<TokenId> ids_of(const Service& service, const TextOrIds& text, bool 
 
 Result<PreparedPrompt> prepare_prompt(Call& call, const ScoreRequest& request) {
   Service& service = call.service;
-  const LengthOptions no_answer{0, {}};
+  PromptOptions no_answer{0, {}};
+  no_answer.cache_salt = request.cache_salt;
   if (request.conversation) {
     return prepare_chat(service, *request.conversation, no_answer, call.admission.get());
   }
@@ -80,6 +81,7 @@ Result<ScoreRequest> parse_score_request(const Json& body, const ModelLimits& li
   }
   request.options = read_texts(fields, "options", limits, kMaxOptions);
   fields.read("return_token_logprobs", request.token_logprobs);
+  fields.read("cache_salt", request.cache_salt);
   std::optional<bool> special_tokens;
   fields.read("add_special_tokens", special_tokens);
   request.add_special_tokens = special_tokens.value_or(true);
@@ -98,6 +100,7 @@ http::HttpReply score(Call& call) {
 
   GenerationOptions options;
   options.adapter = service.adapter_of(request->model);
+  options.cache_salt = request->cache_salt;
   options.sampling.prompt_logprobs = 0;
   auto generation = Generation::start(service, call.admission, *std::move(prompts), options);
   if (!generation) return error_response(generation.status());

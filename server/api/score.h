@@ -15,6 +15,7 @@ struct ScoreRequest {
   bool add_special_tokens = true;  // to `prompt`; options never get any
   std::vector<TextOrIds> options;
   bool token_logprobs = false;  // of each token of an option, in the answer
+  std::string cache_salt;       // Request::cache_salt
 };
 
 Result<ScoreRequest> parse_score_request(const Json& body, const ModelLimits& limits);

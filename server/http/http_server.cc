@@ -54,8 +54,8 @@ struct Exchange : BodyWriter {
   HttpReply error(int status, const std::string& message, const std::string& code = {}) const {
     HttpReply refusal;
     refusal.status = status;
-    refusal.body =
-        shape != nullptr ? shape(status, message, {}, code) : error_body(status, message, {}, code);
+    refusal.body = shape != nullptr ? shape(status, message, {}, request.id)
+                                    : error_body(status, message, {}, code);
     return refusal;
   }
 
@@ -433,11 +433,13 @@ class HttpServer::Impl : public httplib::Server {
   void refuse_head(Exchange& exchange, int status, const std::string& why) const {
     exchange.reply = exchange.error(status, why);
     const std::string& body = exchange.reply.body;
+    const std::string& id = exchange.request.id;
     exchange.connection.write("HTTP/1.1 " + std::to_string(status) + " " + reason_phrase(status) +
                               "\r\nContent-Type: application/json\r\nConnection: close\r\n"
                               "X-Request-Id: " +
-                              exchange.request.id + "\r\nContent-Length: " +
-                              std::to_string(body.size()) + "\r\n\r\n" + body);
+                              id + (exchange.shape != nullptr ? "\r\nRequest-Id: " + id : "") +
+                              "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+                              body);
     finish(exchange);
   }
 

@@ -67,8 +67,9 @@ std::vector<std::string> query_values(std::string_view query, std::string_view n
 // May empty the body to free its memory.
 using Handler = std::function<HttpReply(HttpRequest&, Client&)>;
 
+// `request_id`: HttpRequest::id.
 using ErrorBody = std::string (*)(int status, const std::string& message, const std::string& param,
-                                  const std::string& code);
+                                  const std::string& request_id);
 
 struct Route {
   std::string method;  // "GET" (HEAD comes with it), "POST" or "DELETE"

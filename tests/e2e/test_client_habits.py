@@ -44,6 +44,9 @@ WRONG = [
     ([USER, {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "tool_call_id": 5}], "messages[2].tool_call_id",
      "string"),
     ([USER, {"role": "assistant", "tool_calls": [{**CALL, "id": 5}]}], "messages[1].tool_calls[0].id", "string"),
+    ([USER, {"role": "assistant", "tool_calls": [CALL]}, {**RESULT, "tool_call_id": "other"}],
+     "messages[2].tool_call_id", "'other' is not found"),
+    ([RESULT, USER], "messages[0].role", "preceding message with 'tool_calls'"),
     ([USER, {"role": "assistant", "tool_calls": [{**CALL, "type": "custom"}]}], "messages[1].tool_calls[0].type",
      "function"),
 ]

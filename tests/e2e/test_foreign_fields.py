@@ -16,7 +16,7 @@ FIXED = {"messages": CASE["messages"], "temperature": 0, "max_tokens": 8, "ignor
 REFUSED = [
     ("use_beam_search", [False], True), ("watermarking", [False], True), ("logprob_token_ids", [[]], [5]),
     ("thinking_token_budget", [-1], 0), ("repetition_detection", [{}], {"max_pattern_size": 3}),
-    ("return_prompt_text", [False], True), ("priority", [0, 0.0], 1), ("cache_salt", [], "s"),
+    ("return_prompt_text", [False], True), ("priority", [0, 0.0], 1),
     ("prompt_embeds", [[]], "AAAA"), ("logits_processors", [[]], ["x"]), ("kv_transfer_params", [{}], {"a": 1}),
     ("n_predict", [-1], 5), ("n_probs", [0], 3), ("repeat_penalty", [1, 1.0], 1.1), ("dynatemp_range", [0], 0.5),
     ("typical_p", [1], 0.9), ("top_n_sigma", [-1, 0], 2), ("xtc_probability", [0], 0.5), ("dry_multiplier", [0], 0.8),

@@ -143,8 +143,9 @@ def test_the_clients_list_of_models(client):
 
 @pytest.mark.compatibility("anthropic", "errors")
 def test_the_client_raises_what_it_should(llama):
-    with pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic.NotFoundError) as error:
         ask(client_of(llama), model="claude")
+    assert error.value.body["request_id"] == error.value.request_id == error.value.response.headers["request-id"]
     server = Server("llama_gqa", "--api-key", "secret", "--max-body-size", "20K", "--requests-per-minute", "2")
     with pytest.raises(anthropic.AuthenticationError) as error:
         ask(client_of(server, "wrong"), model="llama_gqa")
@@ -246,7 +247,8 @@ def test_refusals_outside_of_the_routes_have_the_clients_shape(llama):
         response = client.request(method, path, headers=headers)
         body = response.json()
         assert response.status_code == status and body["type"] == "error", (path, body)
-        assert set(body["error"]) == {"type", "message"} and response.headers["request-id"]
+        assert set(body["error"]) == {"type", "message"}
+        assert body["request_id"] == response.headers["request-id"]
     for path in ("/v1/message", "/v1/messagesbatches", "/v1/complete"):
         assert set(client.post(path).json()["error"]) == {"message", "type", "param", "code"}
     with pytest.raises(anthropic.NotFoundError) as error:

@@ -111,6 +111,12 @@ def test_results_go_back(client, server):
     assert count == final.usage.input_tokens + final.usage.cache_read_input_tokens
     assert count > client.messages.count_tokens(model="", messages=turns).input_tokens + 100  # the tools are told
 
+    # The runner would have the server keep the conversation (`thread`): it is told to send all of it.
+    with pytest.raises(anthropic.BadRequestError) as error:
+        client.beta.messages.create(model="", max_tokens=1, messages=[question], thread={"type": "create"})
+    details = error.value.body["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
     @anthropic.beta_tool
     def get_weather(city: str, days: list[int]) -> str:
         """Tells it."""

@@ -5,6 +5,7 @@ import json
 import openai
 import pydantic
 import pytest
+from openai.lib.responses_tool_runner import RegisteredFunction, ResponsesToolRunner
 
 import scripted
 from conftest import blank_png
@@ -188,9 +189,27 @@ def test_results_go_on_from_a_response(client, server):
     items = [{"role": "user", "content": "Think."}, *[item.to_dict() for item in first.output],
              {**result, "output": [{"type": "input_text", "text": "seven degrees"}]}]
     assert ask(client, items).usage.input_tokens == tokens
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(client, [result, {**result, "call_id": "other"}], previous_response_id=first.id)
+    assert error.value.param == "input[1].call_id" and "No tool call found" in str(error.value)
     kept = client.responses.retrieve(first.id)
     assert kinds(kept) == ["reasoning", "message", "function_call"]
     assert client.responses.input_items.list(second.id).data[0].output == "seven degrees"
+
+
+@pytest.mark.compatibility("openai (Python)", "responses: the tool runner, in streams too")
+def test_the_clients_tool_runner(client):
+    asked = []
+
+    def weather(arguments):
+        asked.append(arguments)
+        return "seven degrees"
+
+    tool = {**TOOLS[0], "strict": True, "parameters": {**PARAMETERS, "additionalProperties": False}}
+    runner = ResponsesToolRunner(functions=[RegisteredFunction(tool, weather)])
+    for mode in ({}, {"stream": True}, {"stream": True, "eager": True}):
+        last = runner.run(client, {"model": "", "input": "Think.", "temperature": 0}, max_steps=3, **mode)
+        assert last.output_text == "It is 7 °C." and asked.pop() == ARGUMENTS and not asked
 
 
 @pytest.mark.compatibility("openai (Node)", "responses with tools, their streams, runTools")
@@ -245,6 +264,7 @@ WRONG = [
     ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
     ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call_output", "call_id": "x"}]}, "input[0].output"),
+    ({"input": [{"type": "function_call_output", "call_id": "x", "output": "a"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call_output", "call_id": "x", "output": [{"type": "sound"}]}]},
      "input[0].output[0].type"),
 ]

@@ -109,6 +109,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.spans = prompt.spans;
       request.media = prompt.media;
       request.adapter = options.adapter;
+      request.cache_salt = options.cache_salt;
       request.sampling = options.sampling;
       for (const TokenId id : service.limits.defaults.suppressed) {
         request.sampling.logit_bias.emplace_back(id, -std::numeric_limits<float>::infinity());

@@ -12,7 +12,7 @@ std::vector<MediaLayout> layouts_of(const std::vector<ProbedMedia>& media) {
 }
 
 Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
-                            const LengthOptions& asked, const char* prompt_field) {
+                            const PromptOptions& asked, const char* prompt_field) {
   const std::optional<int>& max_tokens = asked.max_tokens;
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
@@ -35,12 +35,12 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
 
 // Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that
 // holds one has to fit.
-Status truncate(const Service& service, const LengthOptions& length, int default_max_tokens,
+Status truncate(const Service& service, const PromptOptions& options, int default_max_tokens,
                 bool has_media, std::vector<TokenId>& ids) {
-  if (!length.truncate_prompt) return {};
-  const int answer = std::max(length.max_tokens.value_or(default_max_tokens), 1);
+  if (!options.truncate_prompt) return {};
+  const int answer = std::max(options.max_tokens.value_or(default_max_tokens), 1);
   const int room = std::max(service.limits.max_model_len - answer, 1);
-  const int wanted = *length.truncate_prompt;
+  const int wanted = *options.truncate_prompt;
   const size_t keep = static_cast<size_t>(wanted < 0 ? room : wanted);
   if (ids.size() <= keep) return {};
   if (has_media) {
@@ -48,7 +48,7 @@ Status truncate(const Service& service, const LengthOptions& length, int default
                                 " tokens and holds pictures, which are not cut",
                             "truncate_prompt_tokens");
   }
-  const size_t first = length.truncate_right ? 0 : ids.size() - keep;
+  const size_t first = options.truncate_right ? 0 : ids.size() - keep;
   ids = {ids.begin() + static_cast<long>(first), ids.begin() + static_cast<long>(first + keep)};
   return {};
 }
@@ -82,31 +82,32 @@ Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
 }  // namespace
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    const LengthOptions& length, Admission* admission) {
+                                    const PromptOptions& options, Admission* admission) {
   Result<std::vector<ProbedMedia>> media =
       service.media.probe(conversation.media(), admission != nullptr ? admission->key() : -1);
   if (!media) return media.status();
-  return prepare_chat(service, conversation, *std::move(media), length, admission);
+  return prepare_chat(service, conversation, *std::move(media), options, admission);
 }
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedMedia> media, const LengthOptions& length,
+                                    std::vector<ProbedMedia> media, const PromptOptions& options,
                                     Admission* admission) {
   Result<Prompt> prompt = build_prompt(service, conversation, media);
   if (!prompt) return prompt.status();
-  if (const Status status = truncate(service, length, 1, !media.empty(), prompt->ids);
+  if (const Status status = truncate(service, options, 1, !media.empty(), prompt->ids);
       !status.ok()) {
     return status;
   }
-  const Result<int> room = room_for_answer(service, prompt->ids.size(), length, "messages");
+  const Result<int> room = room_for_answer(service, prompt->ids.size(), options, "messages");
   if (!room) return room.status();
 
   if (const Status status = pay_for(media, admission); !status.ok()) return status;
 
   PreparedPrompt prepared;
   for (ProbedMedia& one : media) {
-    Result<std::shared_ptr<const MediaItem>> item = service.media.decode(
-        std::move(one), prepared.media_decode_seconds, prepared.media_preprocess_seconds);
+    Result<std::shared_ptr<const MediaItem>> item =
+        service.media.decode(std::move(one), options.cache_salt, prepared.media_decode_seconds,
+                             prepared.media_preprocess_seconds);
     if (!item) return item.status();
     const ContentHash key = encoder_key((*item)->hash, prompt->instruction);
     prepared.media.push_back({*std::move(item), prompt->instruction, key});
@@ -120,18 +121,18 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
 }
 
 Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
-                                    const LengthOptions& length, int default_max_tokens) {
+                                    const PromptOptions& options, int default_max_tokens) {
   if (ids.empty()) return invalid_argument("the prompt has no tokens", "prompt");
-  if (const Status status = truncate(service, length, default_max_tokens, false, ids);
+  if (const Status status = truncate(service, options, default_max_tokens, false, ids);
       !status.ok()) {
     return status;
   }
-  const Result<int> room = room_for_answer(service, ids.size(), length, "prompt");
+  const Result<int> room = room_for_answer(service, ids.size(), options, "prompt");
   if (!room) return room.status();
   PreparedPrompt prepared;
   prepared.ids = std::move(ids);
   prepared.continues_text = true;
-  prepared.max_tokens = length.max_tokens ? *room : std::min(*room, default_max_tokens);
+  prepared.max_tokens = options.max_tokens ? *room : std::min(*room, default_max_tokens);
   return prepared;
 }
 

@@ -56,7 +56,8 @@ Status prepare_frames(Call& call, const ChatRequest& chat, ContentPart& video,
   MediaStage& stage = call.service.media;
   Result<std::vector<VideoFrame>> frames = stage.frames(video, call.request.key);
   if (!frames) return frames.status();
-  const LengthOptions length{chat.captions->max_tokens, std::nullopt, "caption_max_tokens"};
+  PromptOptions options{chat.captions->max_tokens, std::nullopt, "caption_max_tokens"};
+  options.cache_salt = chat.options.cache_salt;
   const Conversation question = question_about(chat.captions->prompt, video.param);
   for (VideoFrame& frame : *frames) {
     auto picture =
@@ -65,7 +66,7 @@ Status prepare_frames(Call& call, const ChatRequest& chat, ContentPart& video,
     std::vector<ProbedMedia> media;
     media.push_back(*std::move(picture));
     auto prompt =
-        prepare_chat(call.service, question, std::move(media), length, call.admission.get());
+        prepare_chat(call.service, question, std::move(media), options, call.admission.get());
     if (!prompt) return prompt.status();
     prompts.push_back(*std::move(prompt));
     told.push_back({&video, frame.seconds});
@@ -87,6 +88,7 @@ Status tell_videos(Call& call, ChatRequest& chat) {
   GenerationOptions options;  // the likeliest words
   options.sampling.temperature = 0;
   options.adapter = chat.options.adapter;
+  options.cache_salt = chat.options.cache_salt;
   auto generation = Generation::start(call.service, call.admission, std::move(prompts), options);
   if (!generation) return generation.status();
   const auto captions = collect(**generation, call.client);

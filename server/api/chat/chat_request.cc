@@ -5,6 +5,7 @@
 
 #include "server/api/fields/request_tables.h"
 #include "server/api/request/file_part.h"
+#include "server/api/request/tool_call_ids.h"
 #include "server/api/request/video_part.h"
 
 namespace saccade::api {
@@ -118,12 +119,14 @@ void read_content(Fields& fields, const Fields& member, ChatMessage& message,
 void check_call(Fields& fields, const Json& value, const std::string& path) {
   if (!value.is_object()) return fields.fail(path, path + " must be an object");
   const Fields function(value, path);
-  for (const char* name : {"name", "arguments"}) {
-    const Json* member = function.find(name);
-    const bool valid = member != nullptr && (member->is_string() || name[0] == 'a');
-    if (!valid && (member != nullptr || name[0] == 'n')) {
-      return fields.fail(function.path(name), function.path(name) + " must be a string");
-    }
+  const Json* name = function.find("name");
+  if (name == nullptr || !name->is_string()) {
+    return fields.fail(function.path("name"), function.path("name") + " must be a string");
+  }
+  // A string at OpenAI, an object in Hugging Face's chats.
+  const Json* arguments = function.find("arguments");
+  if (arguments != nullptr && !arguments->is_string() && !arguments->is_object()) {
+    fields.fail(function.path("arguments"), function.path("arguments") + " must be a string");
   }
 }
 
@@ -147,8 +150,24 @@ void read_calls(Fields& fields, const Fields& member, ChatMessage& message) {
   }
 }
 
+// A tool's result answers a call of before, as OpenAI has it.
+void check_result(Fields& fields, const Fields& member, const ToolCallIds& calls) {
+  const std::string path = member.path("tool_call_id");
+  const Json* id = member.find("tool_call_id");
+  if (id == nullptr) {
+    if (!calls.nameless()) fields.fail(path, path + " is missing");
+  } else if (calls.none()) {
+    fields.fail(member.path("role"), member.path("role") +
+                                         ": messages with role 'tool' must be a response to a "
+                                         "preceding message with 'tool_calls'");
+  } else if (const auto& name = id->get_ref<const std::string&>(); !calls.knows(name)) {
+    fields.fail(path, path + ": '" + name.substr(0, 64) +
+                          "' is not found in the 'tool_calls' of a preceding message");
+  }
+}
+
 void read_message(Fields& fields, const Json& value, const std::string& path,
-                  Conversation& conversation, const ModelLimits& limits) {
+                  Conversation& conversation, ToolCallIds& calls, const ModelLimits& limits) {
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
@@ -160,8 +179,15 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
     return fields.fail(member.path("role"),
                        member.path("role") + " must be system, developer, user, assistant or tool");
   }
+  if (message.role == "tool") check_result(fields, member, calls);
   if (message.role == "developer") message.role = "system";
-  if (message.role == "function") message.role = "tool";  // of the older form
+  const bool older_result = message.role == "function";
+  if (older_result) {
+    message.role = "tool";
+    if (member.find("name") == nullptr) {
+      return fields.fail(member.path("name"), member.path("name") + " is missing");
+    }
+  }
   for (const char* name : kPassedOn) {
     if (const Json* extra = member.find(name)) message.extra[name] = *extra;
   }
@@ -169,6 +195,7 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   if (reasoning != nullptr) message.extra.emplace("reasoning_content", Json(*reasoning));
   read_calls(fields, member, message);
   read_content(fields, member, message, limits);
+  if (message.role == "assistant") calls.add(message);
   conversation.messages.push_back(std::move(message));
 }
 
@@ -286,8 +313,9 @@ Conversation read_conversation(Fields& fields, const ModelLimits& limits) {
                                 std::to_string(limits.fields.max_messages) + " messages");
     return conversation;
   }
+  ToolCallIds calls;
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
-    read_message(fields, (*messages)[i], element_path("messages", i), conversation, limits);
+    read_message(fields, (*messages)[i], element_path("messages", i), conversation, calls, limits);
   }
   if (fields.ok()) {
     const Status status = read_video_defaults(fields.object(), conversation);

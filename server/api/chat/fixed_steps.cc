@@ -38,6 +38,7 @@ StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
   options_.sampling.min_tokens = 0;
   options_.seed = chat.options.seed;
   options_.adapter = chat.options.adapter;
+  options_.cache_salt = chat.options.cache_salt;
   options_.stream = chat.options.stream;
   options_.stop = {chat.steps->stop};
 }
@@ -49,8 +50,9 @@ Result<std::unique_ptr<Generation>> StepChain::next() {
   }
   prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
   said() += prefix_;
-  const LengthOptions length{chat_.steps->max_tokens, std::nullopt, "reasoning.step_max_tokens"};
-  auto prompt = prepare_chat(call_.service, chat_.conversation, length, call_.admission.get());
+  PromptOptions options{chat_.steps->max_tokens, std::nullopt, "reasoning.step_max_tokens"};
+  options.cache_salt = options_.cache_salt;
+  auto prompt = prepare_chat(call_.service, chat_.conversation, options, call_.admission.get());
   if (!prompt) return prompt.status();
   if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());
   std::vector<PreparedPrompt> prompts;

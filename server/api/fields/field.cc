@@ -117,8 +117,12 @@ Status check_strings(const Field& field, const Json& value, const std::string& p
 Status check_string_map(const Field& field, const Json& value, const std::string& path,
                         const ModelLimits& limits) {
   if (!value.is_object()) return wrong_kind(path, "an object of strings", value);
+  constexpr size_t kMaxKeyBytes = 64;  // OpenAI's
   Status status = check_count(field, value, path, limits, "entries");
   for (auto entry = value.begin(); entry != value.end() && status.ok(); ++entry) {
+    if (entry.key().size() > kMaxKeyBytes) {
+      return invalid_argument(path + " holds a key of more than 64 bytes", path);
+    }
     status = check_string(field, *entry, path + "." + entry.key(), limits);
   }
   return status;

@@ -23,7 +23,6 @@ constexpr Field kForeign[] = {
     refused_field("repetition_detection", "{}"),
     refused_field("return_prompt_text", "false", "/tokenize tells the prompt's tokens"),
     refused_field("priority", "0", "requests are answered in the order of their arrival"),
-    refused_field("cache_salt", nullptr, "prefixes are cached by content, for all"),
     refused_field("prompt_embeds", "[]"),
     refused_field("logits_processors", "[]"),
     refused_field("kv_transfer_params", "{}"),

@@ -10,8 +10,8 @@ namespace saccade::api {
 
 using Json = nlohmann::ordered_json;
 
-// The body as a JSON object. InvalidArgument: not JSON, not UTF-8, no object, or beyond
-// the limits of server/json_limits.h.
+// The body as a JSON object. InvalidArgument: not JSON, not UTF-8, no object, or beyond the limits
+// of server/json_limits.h; with the path of the value in which the mistake is, where it is in one.
 Result<Json> parse_body(std::string_view body);
 
 // Compact text; bytes that are no UTF-8 become U+FFFD instead of an exception.

@@ -1,84 +1,17 @@
 #include "server/api/fields/request_tables.h"
 
-#include <limits>
-
-#include "server/api/request/generation_options.h"
+#include "server/api/fields/field_makers.h"
 #include "server/prompt/prompt_builder.h"
 
 namespace saccade::api {
 namespace {
 
-constexpr double kMaxInt = std::numeric_limits<int>::max();
+using namespace makers;
+
 constexpr double kMaxSeed = 9223372036854775808.0;  // 2^63
 constexpr double kMaxTemplateBytes = 65536;
 constexpr double kMinRepetition = 1e-6;  // logits are divided by it
-constexpr double kMaxLabelBytes = 512;   // of what is taken and not used
 
-constexpr Field flag(const char* name, const char* note = "") {
-  Field field{name, FieldType::kBoolean};
-  field.note = note;
-  return field;
-}
-constexpr Field integer(const char* name, Figure min, Figure max, const char* note = "") {
-  Field field{name, FieldType::kInteger};
-  field.min = min;
-  field.max = max;
-  field.note = note;
-  return field;
-}
-constexpr Field number(const char* name, Figure min, Figure max, const char* note = "") {
-  Field field{name, FieldType::kNumber};
-  field.min = min;
-  field.max = max;
-  field.note = note;
-  return field;
-}
-constexpr Field above(Field field) {
-  field.above_min = true;
-  return field;
-}
-constexpr Field string(const char* name, Figure max_bytes, const char* note = "") {
-  Field field{name, FieldType::kString};
-  field.max_bytes = max_bytes;
-  field.note = note;
-  return field;
-}
-constexpr Field one_of(const char* name, const char* choices, const char* note = "") {
-  Field field{name, FieldType::kString};
-  field.choices = choices;
-  field.note = note;
-  return field;
-}
-constexpr Field strings(const char* name, Figure max_count, Figure max_bytes,
-                        const char* note = "") {
-  Field field{name, FieldType::kStrings};
-  field.max_count = max_count;
-  field.max_bytes = max_bytes;
-  field.may_be_empty = false;
-  field.note = note;
-  return field;
-}
-constexpr Field ids(const char* name, Figure max_count, const char* note = "") {
-  Field field{name, FieldType::kTokenIds};
-  field.max_count = max_count;
-  field.note = note;
-  return field;
-}
-constexpr Field object(const char* name, FieldTable members, const char* note = "") {
-  Field field{name, FieldType::kObject};
-  field.members = members;
-  field.note = note;
-  return field;
-}
-constexpr Field custom(const char* name, const char* note = "") {
-  Field field{name, FieldType::kCustom};
-  field.note = note;
-  return field;
-}
-constexpr Field required(Field field) {
-  field.required = true;
-  return field;
-}
 constexpr Field biases(const char* name, Figure max_count, const char* note) {
   Field field{name, FieldType::kBiases};
   field.min = -100;
@@ -97,8 +30,6 @@ constexpr Field metadata() {
 
 double max_n(const ModelLimits& m) { return m.fields.max_n; }
 double max_top_logprobs(const ModelLimits& m) { return m.fields.max_top_logprobs; }
-double max_stops(const ModelLimits& m) { return static_cast<double>(m.fields.max_stop_strings); }
-double max_stop_bytes(const ModelLimits& m) { return static_cast<double>(m.fields.max_stop_bytes); }
 double max_biases(const ModelLimits& m) { return static_cast<double>(m.fields.max_logit_bias); }
 double temperature(const ModelLimits& m) { return m.defaults.temperature; }
 double top_p(const ModelLimits& m) { return m.defaults.top_p; }
@@ -108,6 +39,9 @@ double repetition_penalty(const ModelLimits& m) { return m.defaults.repetition_p
 double min_tokens(const ModelLimits& m) { return m.defaults.min_tokens; }
 
 constexpr double kMaxDraftTokens = 16;
+
+constexpr Field kCacheSalt =
+    not_empty(string("cache_salt", kMaxLabelBytes, "cached for requests of the same salt alone"));
 
 constexpr Field kStreamOptions[] = {
     flag("include_usage", "a last chunk with the usage").with_default(0),
@@ -154,10 +88,11 @@ constexpr Field kGeneration[] = {
     custom("guided_json_object"),
     custom("structured_outputs"),
     string("user", kMaxLabelBytes, "accepted and not used"),
+    kCacheSalt,
 };
 
-constexpr Field kServiceTier =
-    one_of("service_tier", "auto|default|flex|scale|priority|fast", "echoed; there is one tier");
+constexpr Field kServiceTier = one_of(
+    "service_tier", "auto|default|flex|scale|priority|fast|ultrafast", "echoed; there is one tier");
 
 constexpr Field kTemplate[] = {
     flag("add_generation_prompt").with_default(1),
@@ -173,12 +108,10 @@ constexpr Field kReasoning[] = {
     one_of("effort", kEfforts, "for templates that know it; none: no thinking"),
     one_of("summary", "auto|concise|detailed", "accepted; reasoning is shown whole"),
     one_of("generate_summary", "auto|concise|detailed", "accepted"),
+    one_of("context", "auto|current_turn|all_turns", "accepted; the template decides"),
+    refused_field("mode", "\"standard\""),
 };
 
-constexpr Field not_empty(Field field) {
-  field.may_be_empty = false;
-  return field;
-}
 constexpr Field kChatReasoning[] = {
     one_of("effort", kEfforts, "for templates that know it; none: no thinking"),
     one_of("mode", "auto|fixed", "fixed: so many steps, then the answer"),
@@ -189,7 +122,17 @@ constexpr Field kChatReasoning[] = {
     integer("step_max_tokens", 1, kMaxInt, "of one step"),
 };
 
-constexpr Field kPromptCache[] = {refused_field("prewarm", "false")};
+constexpr Field kPromptCache[] = {
+    refused_field("prewarm", "false"),
+    one_of("mode", "implicit|explicit"),
+    one_of("ttl", "30m|12h"),
+    string("comparison_response_id", kMaxLabelBytes),
+};
+
+constexpr Field kPrediction[] = {
+    required(one_of("type", "content")),
+    required(custom("content")),
+};
 
 constexpr Field kChat[] = {
     required(custom("messages")),
@@ -200,7 +143,7 @@ constexpr Field kChat[] = {
     flag("echo", "with continue_final_message: the answer begins with it").with_default(0),
     flag("store", "accepted; chats are not stored"),
     metadata(),
-    object("prediction", {}, "accepted; changes nothing"),
+    object("prediction", kPrediction, "accepted; changes nothing"),
     custom("modalities", "text alone"),
     refused_field("audio", "[]"),
     one_of("reasoning_effort", kEfforts, "for templates that know it; none: no thinking"),
@@ -242,6 +185,7 @@ constexpr Field kScore[] = {
     custom("messages"),
     required(custom("options", "continuations: texts, or lists of token ids")),
     flag("return_token_logprobs").with_default(0),
+    kCacheSalt,
 };
 
 constexpr Field kEmbeddings[] = {
@@ -253,6 +197,7 @@ constexpr Field kEmbeddings[] = {
     one_of("pooling", "mean|last", "which hidden states"),
     flag("normalize", "to length 1").with_default(1),
     string("user", kMaxLabelBytes, "accepted and not used"),
+    kCacheSalt,
 };
 
 constexpr Field kTokenize[] = {
@@ -317,6 +262,9 @@ constexpr Field kResponsesItem[] = {
     string("name", kMaxLabelBytes),
     string("arguments", kNoMaximum),
     custom("output"),
+    one_of("status", "in_progress|completed|incomplete"),
+    one_of("phase", "commentary|final_answer", "accepted"),
+    refused_field("async", "false"),
 };
 
 constexpr const char* kDetails = "auto|low|high|original";
@@ -343,80 +291,6 @@ constexpr Field kTextFormat[] = {
     flag("strict", "a schema is enforced in any case"),
 };
 
-constexpr Field kThinking[] = {
-    required(one_of("type", "enabled|disabled|adaptive|between_tools")),
-    integer("budget_tokens", 1, kMaxInt, "accepted; max_tokens is the bound"),
-    one_of("display", "summarized|omitted", "accepted; thinking is shown whole"),
-};
-
-constexpr Field kOutputConfig[] = {
-    object("format", {}, "a JSON schema that the answer's text matches"),
-    one_of("effort", "low|medium|high|xhigh|max", "for templates that know it"),
-};
-
-constexpr Field kMessages[] = {
-    required(custom("messages")),
-    integer("max_tokens", 1, kMaxInt),
-    custom("system", "a text, or text blocks"),
-    number("temperature", 0, 1),
-    strings("stop_sequences", max_stops, max_stop_bytes),
-    object("metadata", {}, "accepted and not used"),
-    one_of("service_tier", "auto|standard_only", "accepted; there is one tier"),
-    object("thinking", kThinking, "for templates that can leave it out"),
-    object("output_config", kOutputConfig),
-    object("cache_control", {}, "accepted; prefixes are cached by content"),
-    one_of("speed", "standard|fast", "accepted; there is one speed"),
-    string("inference_geo", kMaxLabelBytes, "accepted and not used"),
-    string("user_profile_id", kMaxLabelBytes, "accepted and not used"),
-    refused_field("container", nullptr),
-    refused_field("diagnostics", nullptr),
-    refused_field("mcp_servers", "[]"),
-    custom("tools"),
-    custom("tool_choice"),
-};
-
-constexpr Field kOutputFormat[] = {
-    required(one_of("type", "json_schema")),
-    required(object("schema", {})),
-};
-
-constexpr Field kMessage[] = {
-    required(one_of("role", "user|assistant|system")),
-    required(custom("content", "a text, or blocks")),
-};
-
-constexpr Field kMessageBlock[] = {
-    required(string("type", kNoMaximum)),
-    string("text", kNoMaximum),
-    string("thinking", kNoMaximum),
-    custom("source", "an object; of a search result where it was found"),
-    string("id", kMaxLabelBytes),
-    string("name", kMaxLabelBytes),
-    object("input", {}),
-    string("tool_use_id", kMaxLabelBytes),
-    custom("content"),
-    flag("is_error"),
-    string("title", kNoMaximum, "of a document or search result: stands before its text"),
-    string("context", kNoMaximum, "of a document, too"),
-    custom("citations", "of a document: enabled is refused"),
-};
-
-constexpr Field kMessageSource[] = {
-    required(one_of("type", "base64|url|file")),
-    string("media_type", kMaxLabelBytes),
-    string("data", kNoMaximum),
-    string("url", kNoMaximum),
-    string("file_id", kNoMaximum),
-};
-
-constexpr Field kDocumentSource[] = {
-    required(one_of("type", "text|content|file|base64|url", "the last two, PDF, are refused")),
-    one_of("media_type", "text/plain|application/pdf"),
-    string("data", kNoMaximum),
-    string("file_id", kNoMaximum, "a stored text or picture"),
-    custom("content"),
-};
-
 constexpr Field kFileOfPart[] = {required(string("file_id", kNoMaximum))};
 constexpr Field kChatMessage[] = {
     string("role", kNoMaximum),
@@ -424,10 +298,25 @@ constexpr Field kChatMessage[] = {
     string("tool_call_id", kNoMaximum),
     string("reasoning_content", kNoMaximum),
     string("reasoning", kNoMaximum, "vLLM's name of reasoning_content"),
+    refused_field("audio", nullptr, "earlier answers are text"),
 };
 constexpr Field kToolCall[] = {
     string("id", kNoMaximum),
     one_of("type", "function"),
+};
+
+// Of a tool on every route, but for the schema of its arguments.
+constexpr Field kTool[] = {
+    string("name", kNoMaximum),
+    string("description", kNoMaximum),
+    flag("strict", "absent: false; true on /v1/responses"),
+    refused_field("async", "false"),
+    flag("defer_loading", "accepted; every tool is shown"),
+    custom("allowed_callers", "among them must be direct"),
+    object("output_schema", {}, "accepted and not used"),
+    object("cache_control", kCacheControl, "accepted; prefixes are cached by content"),
+    flag("eager_input_streaming", "accepted; arguments are streamed in any case"),
+    custom("input_examples", "accepted and not shown"),
 };
 
 constexpr Field kFilePart[] = {required(object("image_file", kFileOfPart))};
@@ -458,17 +347,12 @@ const FieldTable kResponsesFields = kResponses;
 const FieldTable kResponsesItemFields = kResponsesItem;
 const FieldTable kResponsesPartFields = kResponsesPart;
 const FieldTable kTextFormatFields = kTextFormat;
-const FieldTable kMessagesFields = kMessages;
-const FieldTable kOutputFormatFields = kOutputFormat;
-const FieldTable kMessageFields = kMessage;
-const FieldTable kMessageBlockFields = kMessageBlock;
-const FieldTable kMessageSourceFields = kMessageSource;
-const FieldTable kDocumentSourceFields = kDocumentSource;
 const FieldTable kTextPartFields = kTextPart;
 const FieldTable kImagePartFields = kImagePart;
 const FieldTable kFilePartFields = kFilePart;
 const FieldTable kChatMessageFields = kChatMessage;
 const FieldTable kToolCallFields = kToolCall;
+const FieldTable kToolFields = kTool;
 const FieldTable kFileFields = kFile;
 const FieldTable kFileContentPartFields = kFileContentPart;
 

@@ -29,6 +29,7 @@ extern const FieldTable kDocumentSourceFields;
 
 extern const FieldTable kChatMessageFields;
 extern const FieldTable kToolCallFields;
+extern const FieldTable kToolFields;
 extern const FieldTable kTextPartFields;
 extern const FieldTable kImagePartFields;
 extern const FieldTable kFilePartFields;  // {"image_file": {"file_id"}}

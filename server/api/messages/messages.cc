@@ -30,9 +30,9 @@ const char* message_error_type(int status) {
   }
 }
 
-http::HttpReply failure(const Status& status) {
+http::HttpReply failure(const http::HttpRequest& request, const Status& status) {
   http::HttpReply reply = error_response(status);
-  reply.body = message_error_body(reply.status, status.message(), status.param(), {});
+  reply.body = message_error_body(reply.status, status.message(), status.param(), request.id);
   return reply;
 }
 
@@ -48,9 +48,10 @@ Json message_usage(const Usage& usage, int thinking_tokens) {
 // Writes a message, whole or as the events of a stream.
 class MessageFormat {
  public:
-  MessageFormat(const Service& service, const StartedAnswer& answer, const MessagesRequest& request)
+  MessageFormat(const Call& call, const StartedAnswer& answer, const MessagesRequest& request)
       : generation_(*answer.generation),
-        model_(service.name_of(request.model)),
+        model_(call.service.name_of(request.model)),
+        request_id_(call.request.id),
         blocks_(answer.syntax, request.tools.parallel) {}
 
   std::vector<Json> take(const ChoiceDelta& delta) {
@@ -81,9 +82,9 @@ class MessageFormat {
             {{"type", "message_stop"}}};
   }
 
-  static std::vector<Json> failed(const Status& status) {
+  std::vector<Json> failed(const Status& status) const {
     const int code = http::error_reply(status).status;
-    return {Json::parse(message_error_body(code, to_text(status.message()), {}, {}))};
+    return {Json::parse(message_error_body(code, status.message(), {}, request_id_))};
   }
 
  private:
@@ -111,6 +112,7 @@ class MessageFormat {
   const Generation& generation_;  // lives as long as the reply that streams it
   const std::string id_ = response_id("msg_");
   const std::string model_;
+  const std::string request_id_;
   MessageBlocks blocks_;
   ChoiceDelta last_;  // that finished the answer
 };
@@ -118,47 +120,50 @@ class MessageFormat {
 }  // namespace
 
 std::string message_error_body(int status, const std::string& message, const std::string& param,
-                               const std::string&) {
+                               const std::string& request_id) {
   // The message is all that these clients show: it names the field where ours does not.
   const bool named = param.empty() || message.find(param) != std::string::npos;
-  return to_text({{"type", "error"},
-                  {"error",
-                   {{"type", message_error_type(status)},
-                    {"message", named ? message : param + ": " + message}}}});
+  Json error = {{"type", message_error_type(status)},
+                {"message", named ? message : param + ": " + message}};
+  if (param == "thread") {  // the client goes on without one, and sends all messages
+    error["details"] = {{"error_code", "thread_unsupported_request"},
+                        {"unsupported", Json::array({"thread"})}};
+  }
+  return to_text({{"type", "error"}, {"error", std::move(error)}, {"request_id", request_id}});
 }
 
 http::HttpReply error_response(const http::HttpRequest& request, const Status& status) {
-  return request.other_client ? failure(status) : error_response(status);
+  return request.other_client ? failure(request, status) : error_response(status);
 }
 
 http::HttpReply create_message(Call& call) {
   auto request = read_request(call.service, call.request, parse_messages_request);
-  if (!request) return failure(request.status());
+  if (!request) return failure(call.request, request.status());
   auto started =
       start_answer(call, request->conversation, request->tools, request->format, request->options);
-  if (!started) return failure(started.status());
+  if (!started) return failure(call.request, started.status());
 
-  const auto format = std::make_shared<MessageFormat>(call.service, *started, *request);
+  const auto format = std::make_shared<MessageFormat>(call, *started, *request);
   if (!request->options.stream) {
     const auto answers = collect(*started->generation, call.client,
                                  [&](const ChoiceDelta& delta) { format->take(delta); });
-    if (!answers) return failure(answers.status());
+    if (!answers) return failure(call.request, answers.status());
     return http::json_reply(to_text(format->whole()));
   }
   StreamFormat stream{[format] { return format->first(); },
                       [format](const ChoiceDelta& delta) { return format->take(delta); },
                       [format] { return format->last(); }};
-  stream.failure = MessageFormat::failed;
+  stream.failure = [format](const Status& status) { return format->failed(status); };
   stream.named_events = true;
   return stream_reply(std::move(started->generation), std::move(stream));
 }
 
 http::HttpReply count_message_tokens(Call& call) {
   auto request = read_request(call.service, call.request, parse_count_request);
-  if (!request) return failure(request.status());
+  if (!request) return failure(call.request, request.status());
   show_tools(call.service, request->tools, request->conversation);
   const auto prompt = count_chat(call.service, request->conversation, call.request.key);
-  if (!prompt) return failure(prompt.status());
+  if (!prompt) return failure(call.request, prompt.status());
   return http::json_reply(to_text({{"input_tokens", prompt->ids.size()}}));
 }
 

@@ -1,9 +1,16 @@
 #include "server/api/messages/messages_request.h"
 
 #include "server/api/fields/request_tables.h"
+#include "server/api/request/tool_call_ids.h"
 
 namespace saccade::api {
 namespace {
+
+// What tools gave back, in one message, to the calls of those before.
+struct ToolResults {
+  const ToolCallIds& calls;
+  std::vector<ChatMessage> messages = {};
+};
 
 // {"type": "base64", "media_type", "data"}, {"type": "url", "url"} or {"type": "file", "file_id"}.
 void read_source(const Json& source, const std::string& path, const ModelLimits& limits,
@@ -83,7 +90,7 @@ void read_tool_use(const Fields& block, Fields& fields, ChatMessage& message) {
 }
 
 void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
-                  Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results);
+                  Fields& fields, ChatMessage& message, ToolResults* results);
 
 void read_stored_document(const Fields& source, Fields& fields, ChatMessage& message) {
   const Json* id = source.find("file_id");
@@ -168,10 +175,17 @@ void read_search_result(const Fields& block, const ModelLimits& limits, Fields& 
 
 // What a tool gave back becomes a message of its own, before the user's words.
 void read_tool_result(const Fields& block, const ModelLimits& limits, Fields& fields,
-                      std::vector<ChatMessage>* results) {
+                      ToolResults* results) {
   const Json* id = block.find("tool_use_id");
   if (id == nullptr || results == nullptr) {
     return fields.fail(block.path("tool_use_id"), block.path("tool_use_id") + " is missing");
+  }
+  if (const auto& name = id->get_ref<const std::string&>(); !results->calls.knows(name)) {
+    return fields.fail(
+        block.path("tool_use_id"),
+        "unexpected `tool_use_id` found in `tool_result` blocks: " + name.substr(0, 64) +
+            ". Each `tool_result` block must have a corresponding `tool_use` block "
+            "in a previous message");
   }
   ChatMessage result;
   result.role = "tool";
@@ -180,11 +194,11 @@ void read_tool_result(const Fields& block, const ModelLimits& limits, Fields& fi
   if (content != nullptr && !(content->is_array() && content->empty())) {
     read_content(*content, block.path("content"), limits, fields, result, nullptr);
   }
-  results->push_back(std::move(result));
+  results->messages.push_back(std::move(result));
 }
 
 void read_block(const Json& value, const std::string& path, const ModelLimits& limits,
-                Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results) {
+                Fields& fields, ChatMessage& message, ToolResults* results) {
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
@@ -207,7 +221,7 @@ void read_block(const Json& value, const std::string& path, const ModelLimits& l
 
 // `results` null: a result inside a result is refused.
 void read_content(const Json& content, const std::string& path, const ModelLimits& limits,
-                  Fields& fields, ChatMessage& message, std::vector<ChatMessage>* results) {
+                  Fields& fields, ChatMessage& message, ToolResults* results) {
   if (content.is_string()) {
     message.plain_string = true;
     message.parts.push_back({ContentPart::Kind::kText, content.get<std::string>(), path});
@@ -222,7 +236,7 @@ void read_content(const Json& content, const std::string& path, const ModelLimit
 }
 
 void read_message(const Json& value, const std::string& path, const ModelLimits& limits,
-                  Fields& fields, Conversation& conversation) {
+                  Fields& fields, Conversation& conversation, ToolCallIds& calls) {
   if (!value.is_object()) {
     return fields.fail(path, path + " must be an object, not " + std::string(kind_of(value)));
   }
@@ -231,11 +245,12 @@ void read_message(const Json& value, const std::string& path, const ModelLimits&
   if (!fields.ok()) return;
   ChatMessage message;
   message.role = checked.find("role")->get<std::string>();
-  std::vector<ChatMessage> results;
+  ToolResults results{calls};
   read_content(*checked.find("content"), checked.path("content"), limits, fields, message,
                &results);
   auto& messages = conversation.messages;
-  std::move(results.begin(), results.end(), std::back_inserter(messages));
+  std::move(results.messages.begin(), results.messages.end(), std::back_inserter(messages));
+  calls.add(message);
   message.has_content = !message.parts.empty();
   if (message.has_content || message.extra.contains("tool_calls")) {
     messages.push_back(std::move(message));
@@ -261,8 +276,9 @@ void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conv
     return fields.fail("messages", "messages holds more than " +
                                        std::to_string(limits.fields.max_messages) + " messages");
   }
+  ToolCallIds calls;
   for (size_t i = 0; i < messages->size() && fields.ok(); ++i) {
-    read_message((*messages)[i], element_path("messages", i), limits, fields, conversation);
+    read_message((*messages)[i], element_path("messages", i), limits, fields, conversation, calls);
   }
   if (!fields.ok()) return;
   if (conversation.messages.empty()) {
@@ -279,7 +295,7 @@ void read_messages(Fields& fields, const ModelLimits& limits, Conversation& conv
 }
 
 // Whether to think, and how much.
-void read_thinking_wish(const Fields& fields, Conversation& conversation) {
+void read_thinking_wish(Fields& fields, Conversation& conversation) {
   if (!fields.ok()) return;
   const Json* config = fields.find("output_config");
   if (config != nullptr) {
@@ -287,6 +303,9 @@ void read_thinking_wish(const Fields& fields, Conversation& conversation) {
   }
   const Json* thinking = fields.find("thinking");
   if (thinking == nullptr) return;
+  if ((*thinking)["type"] == "enabled" && !thinking->contains("budget_tokens")) {
+    return fields.fail("thinking.budget_tokens", "thinking.budget_tokens is missing");
+  }
   if ((*thinking)["type"] == "disabled") {
     conversation.reasoning_effort = "none";
   } else if (conversation.reasoning_effort.empty()) {

@@ -77,6 +77,7 @@ GenerationOptions read_generation_options(Fields& fields) {
   fields.read("return_token_ids", options.return_token_ids);
   fields.read("return_tokens_as_token_ids", options.tokens_as_ids);
   fields.read("timings", options.timings);
+  fields.read("cache_salt", options.cache_salt);
   fields.read("service_tier", options.service_tier);
   read_stream_options(fields, options);
   read_token_rules(fields, options);

@@ -45,6 +45,7 @@ struct GenerationOptions {
   Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
   int n = 1;                         // choices that are generated for each prompt
   int adapter = 0;                   // Request::adapter, by the name of the model
+  std::string cache_salt;            // Request::cache_salt
   std::vector<std::string> stop;
   std::vector<TokenId> allowed_ids;    // no other is chosen; empty: all may be
   std::vector<std::string> bad_words;  // none begins with a space

@@ -94,6 +94,8 @@ std::optional<GrammarSpec> response_format(Fields& fields, const Json& value) {
   if (!format.ok()) {
     fields.fail(format.status());
   } else if (type == "json_object") {
+    const Json* schema = format.find("schema");  // as llama-server has it
+    if (schema != nullptr) return schema_spec(fields, *schema, format.path("schema"));
     return GrammarSpec{GrammarKind::kJsonObject, "", path};
   } else if (type == "json_schema") {
     return json_schema_format(fields, format);

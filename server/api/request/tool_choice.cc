@@ -44,9 +44,11 @@ void allow(Fields& fields, const Fields& allowed, bool nested, ToolOptions& opti
   }
   const Json* list = expect(fields, allowed, "tools", true);
   if (list == nullptr) return;
+  const std::string list_path = allowed.path("tools");
+  if (list->empty()) return fields.fail(list_path, list_path + " must not be empty");
   Json names = Json::array();
   for (size_t i = 0; i < list->size(); ++i) {
-    const std::string path = element_path(allowed.path("tools"), i);
+    const std::string path = element_path(list_path, i);
     const Json& entry = (*list)[i];
     const bool wrapped = nested && entry.is_object() && entry.contains("function");
     const Json& tool = wrapped ? entry["function"] : entry;
@@ -58,7 +60,6 @@ void allow(Fields& fields, const Fields& allowed, bool nested, ToolOptions& opti
   }
   std::erase_if(options.tools, [&](const ToolDefinition& tool) { return !keeps(tool, names); });
   options.choice = *mode == "required" ? Choice::kRequired : Choice::kAuto;
-  if (options.tools.empty()) options.choice = Choice::kNone;
 }
 
 // {"type": "auto", "any", "tool" or "none", "name", "disable_parallel_tool_use"}

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/api/fields/request_tables.h"
+
 namespace saccade::api {
 namespace {
 
@@ -15,18 +17,27 @@ bool known_name(const std::string& name, const ToolOptions& options) {
                      [&](const ToolDefinition& tool) { return tool.name == name; });
 }
 
+// Whom a tool may be called by: the model itself must be among them, nobody else calls here.
+void check_callers(Fields& fields, const Fields& function) {
+  const Json* callers = function.find("allowed_callers");
+  if (callers == nullptr) return;
+  const bool direct = callers->is_array() &&
+                      std::find(callers->begin(), callers->end(), "direct") != callers->end();
+  const std::string path = function.path("allowed_callers");
+  if (!direct) fields.fail(path, path + " must be an array that holds direct");
+}
+
 void read_function(Fields& fields, const Json& value, const std::string& path, ToolForm form,
                    ToolOptions& options) {
   const char* schema_name = schema_name_of(form);
   if (!value.is_object()) return fields.fail(path, path + " must be an object");
-  Fields function(value, path);
+  Fields function(value, {kToolFields}, fields.limits(), path);
   ToolDefinition tool;
-  std::string description;
   function.read("name", tool.name);
-  function.read("description", description);
   std::optional<bool> strict;
   function.read("strict", strict);
   if (!fields.adopt(function)) return;
+  check_callers(fields, function);
   tool.by_default = !strict && form == ToolForm::kResponses;
   tool.strict = strict.value_or(tool.by_default);
   const std::string name_path = function.path("name");

@@ -8,6 +8,7 @@
 #include "server/api/answer/prepare.h"
 #include "server/api/fields/read_request.h"
 #include "server/api/files/list_page.h"
+#include "server/api/request/tool_call_ids.h"
 #include "server/api/responses/drop_oldest.h"
 #include "server/api/responses/item_references.h"
 #include "server/api/responses/response_items.h"
@@ -157,14 +158,30 @@ Result<ResponsesRequest> read_request_of(Call& call) {
   });
 }
 
+// Outputs are of calls that the input holds, or else what came before.
+Status check_outputs(const ResponsesRequest& request, const std::vector<ChatMessage>& before) {
+  if (request.earlier_calls.empty()) return {};
+  const ToolCallIds calls(before);
+  for (const EarlierCall& call : request.earlier_calls) {
+    if (calls.knows(call.id)) continue;
+    return invalid_argument(
+        "No tool call found for function call output with call_id " + call.id + ".", call.param);
+  }
+  return {};
+}
+
 // What came before, then this request's input.
 Result<Conversation> whole_conversation(Service& service, const ResponsesRequest& request,
                                         int owner) {
-  if (request.previous_response_id.empty()) return request.conversation;
+  if (request.previous_response_id.empty()) {
+    const Status status = check_outputs(request, {});
+    return status.ok() ? Result<Conversation>(request.conversation) : status;
+  }
   auto previous = service.responses.find(request.previous_response_id, owner);
   if (!previous) return previous.status().with_param("previous_response_id");
   Conversation conversation = request.conversation;
   const auto& before = previous->conversation.messages;
+  if (const Status status = check_outputs(request, before); !status.ok()) return status;
   conversation.messages.insert(conversation.messages.begin(), before.begin(), before.end());
   return conversation;
 }

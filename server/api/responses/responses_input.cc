@@ -1,5 +1,6 @@
 #include "server/api/responses/responses_input.h"
 
+#include <unordered_set>
 #include <utility>
 
 #include "server/api/answer/answer.h"
@@ -78,8 +79,11 @@ void read_content(const Json& content, const std::string& path, const ModelLimit
 // Puts items together to turns: a response's items are one turn of the assistant.
 class InputReader {
  public:
-  InputReader(Fields& fields, const ModelLimits& limits, Conversation& conversation)
-      : fields_(fields), limits_(limits), messages_(conversation.messages) {}
+  InputReader(Fields& fields, const ModelLimits& limits, ResponsesRequest& request)
+      : fields_(fields),
+        limits_(limits),
+        messages_(request.conversation.messages),
+        earlier_calls_(request.earlier_calls) {}
 
   void read(const Json& value, const std::string& path) {
     if (!value.is_object()) {
@@ -142,12 +146,15 @@ class InputReader {
         {{"id", *id},
          {"type", "function"},
          {"function", {{"name", *name}, {"arguments", *arguments}}}});
+    calls_.insert(id->get<std::string>());
   }
 
   void read_call_output(const Fields& item) {
     const Json* id = need(item, "call_id");
     const Json* output = need(item, "output");
     if (!fields_.ok()) return;
+    const auto& call = id->get_ref<const std::string&>();
+    if (!calls_.contains(call)) earlier_calls_.push_back({call, item.path("call_id")});
     ChatMessage message;
     message.role = "tool";
     message.extra["tool_call_id"] = *id;
@@ -179,7 +186,9 @@ class InputReader {
   Fields& fields_;
   const ModelLimits& limits_;
   std::vector<ChatMessage>& messages_;
-  std::string reasoning_;  // read, and of no turn yet
+  std::vector<EarlierCall>& earlier_calls_;
+  std::unordered_set<std::string> calls_;  // ids of those that were read
+  std::string reasoning_;                  // read, and of no turn yet
 };
 
 // An item as it is listed and referred to: with an id, a type and content in parts.
@@ -212,8 +221,9 @@ void read_text(const Json& input, Conversation& conversation, Json& items) {
 
 }  // namespace
 
-void read_responses_input(Fields& fields, const ModelLimits& limits, Conversation& conversation,
-                          Json& items) {
+void read_responses_input(Fields& fields, const ModelLimits& limits, ResponsesRequest& request) {
+  Conversation& conversation = request.conversation;
+  Json& items = request.input;
   const Json* input = fields.ok() ? fields.find("input") : nullptr;
   if (input == nullptr) return fields.fail("input", "input is missing");
   items = Json::array();
@@ -225,7 +235,7 @@ void read_responses_input(Fields& fields, const ModelLimits& limits, Conversatio
     return fields.fail(
         "input", "input holds more than " + std::to_string(limits.fields.max_messages) + " items");
   }
-  InputReader reader(fields, limits, conversation);
+  InputReader reader(fields, limits, request);
   for (size_t i = 0; i < input->size() && fields.ok(); ++i) {
     reader.read((*input)[i], element_path("input", i));
     if (fields.ok()) items.push_back(listed((*input)[i]));

@@ -98,7 +98,7 @@ Result<ResponsesRequest> parse_responses_request(const Json& body, const ModelLi
   ResponsesRequest request;
   Fields fields(body, {kGenerationFields, kForeignFields, kResponsesFields}, limits);
   fields.read("model", request.model);
-  read_responses_input(fields, limits, request.conversation, request.input);
+  read_responses_input(fields, limits, request);
   request.options = read_generation_options(fields);
   fields.read("max_output_tokens", request.options.max_tokens);
   request.options.max_tokens_field = "max_output_tokens";

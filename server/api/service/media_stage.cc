@@ -205,6 +205,7 @@ Result<ProbedMedia> MediaStage::probe_video(VideoData data, const ContentPart& p
 }
 
 Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedMedia media,
+                                                            std::string_view salt,
                                                             double& decode_seconds,
                                                             double& preprocess_seconds) {
   const std::string param = media.param;
@@ -212,6 +213,7 @@ Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedMedia media,
       media.video ? decode_video(*media.video, decode_seconds)
                   : decode_picture(std::move(media), decode_seconds, preprocess_seconds);
   if (!item) return item.status().with_param(param);
+  if (!salt.empty()) item->hash = sha256({as_bytes(item->hash), salt});
   return std::make_shared<const MediaItem>(*std::move(item));
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/core/media.h"
@@ -89,9 +90,10 @@ class MediaStage {
   // The frames of a video, each as a picture of its own, for models that take no videos.
   Result<std::vector<VideoFrame>> frames(const ContentPart& part, int owner) const;
 
-  // Takes the encoded bytes; a picture's are freed before pixels are normalised. Adds the seconds
-  // it took.
-  Result<std::shared_ptr<const MediaItem>> decode(ProbedMedia media, double& decode_seconds,
+  // Takes the encoded bytes; a picture's are freed before pixels are normalised. With a `salt` the
+  // item's hash is shared with those of the same salt alone. Adds the seconds it took.
+  Result<std::shared_ptr<const MediaItem>> decode(ProbedMedia media, std::string_view salt,
+                                                  double& decode_seconds,
                                                   double& preprocess_seconds);
 
  private:

@@ -185,6 +185,27 @@ TEST_CASE("a computed prefix is not computed again, but for at least one token")
   CHECK(stats.prefix_hit_tokens == 12);
 }
 
+TEST_CASE("a prefix is shared with requests of the same salt alone") {
+  SchedulerConfig config = small_config();
+  config.max_model_len = 64;
+  config.num_blocks = 32;
+  Bench bench(config);
+  RequestId id = 0;
+  const auto cached = [&](const std::string& salt) {
+    Request request = make_request(++id, ids(10, 9), 1);
+    request.cache_salt = salt;
+    auto stream = bench.submit(request);
+    bench.run();
+    return events_of(*stream).back().stats.cached_tokens;
+  };
+  CHECK(cached("") == 0);
+  CHECK(cached("alice") == 0);
+  CHECK(cached("bob") == 0);
+  CHECK(cached("") == 8);
+  CHECK(cached("alice") == 8);
+  CHECK(cached("bob") == 8);
+}
+
 TEST_CASE("the answer's blocks serve the next turn") {
   SchedulerConfig config = small_config();
   config.max_model_len = 64;

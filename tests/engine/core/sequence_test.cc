@@ -69,6 +69,21 @@ TEST_CASE("frames at another pace, and answers whose positions jump, name differ
   CHECK(paced(2, 1, 8)[1] != paced(2, 1, 6)[1]);
 }
 
+TEST_CASE("blocks of another salt have other names, those of the same salt the same") {
+  const auto salted = [](const std::string& salt, int adapter = 0) {
+    Request request = make_request(1, {1, 2, 3, 4, 5, 6, 7, 8}, 1);
+    request.cache_salt = salt;
+    request.adapter = adapter;
+    return hashes(request);
+  };
+  CHECK(salted("") == hashes(make_request(2, {1, 2, 3, 4, 5, 6, 7, 8, 9}, 1)));
+  CHECK(salted("a") == salted("a"));
+  for (const auto& other : {salted(""), salted("b"), salted("aa"), salted("a", 1)}) {
+    CHECK(salted("a")[0] != other[0]);
+    CHECK(salted("a")[1] != other[1]);
+  }
+}
+
 TEST_CASE("where media change text, the blocks before a picture are not those of text alone") {
   const auto named = [](Request request) {
     Sequence sequence(queued(std::move(request)));

@@ -41,7 +41,18 @@ TEST_CASE("a mistake in a chat request is refused with the path of its field") {
       {"", ""},
       {"[]", ""},
       {"{\"messages\":", ""},
-      {"{\"a\":\"\xff\"}", ""},
+      {"{\"a\":\"\xff\"}", "a"},
+      {"{\"a\":{\"b\":[0,{\"c\":\"x\\ud800y\"}]}}", "a.b[1].c"},
+      {"{\"a\":\"\\udc00\"}", "a"},
+      {"{\"\\ud800\":1}", ""},
+      {"{\"a\":[[],\"\xc3\"", "a[1]"},
+      {"{\"a\":[1e999]}", "a[0]"},
+      {"{\"a\":NaN}", "a"},
+      {"{\"a\":-Infinity}", "a"},
+      {"{\"a\":1 \"b\":2}", ""},
+      {"{\"a\":}", ""},
+      {"{\"a\":", ""},
+      {"{\"" + std::string(300, 'a') + "\":NaN}", ""},
       {std::string(101, '[') + std::string(101, ']'), ""},
       {"{}", "messages"},
       {R"({"messages":null})", "messages"},
@@ -88,8 +99,8 @@ TEST_CASE("a mistake in a chat request is refused with the path of its field") {
       {with(R"("temperature":"hot")"), "temperature"},
       {with(R"("temperature":-0.1)"), "temperature"},
       {with(R"("temperature":2.1)"), "temperature"},
-      {with(R"("temperature":1e999)"), ""},
-      {with(R"("temperature":NaN)"), ""},
+      {with(R"("temperature":1e999)"), "temperature"},
+      {with(R"("temperature":NaN)"), "temperature"},
       {with(R"("top_p":1.5)"), "top_p"},
       {with(R"("min_p":-1)"), "min_p"},
       {with(R"("top_k":1.5)"), "top_k"},
@@ -250,6 +261,39 @@ TEST_CASE("the fields of a chat request arrive in native types") {
   REQUIRE(options.sampling.logit_bias.size() == 1);
   CHECK(options.sampling.logit_bias[0] == std::pair<TokenId, float>{3, -100.0f});
   CHECK(options.include_usage);
+}
+
+TEST_CASE("a tool's result names a call of an earlier message") {
+  const std::string call = R"({"role":"assistant","tool_calls":[
+      {"id":"a","function":{"name":"f"}},{"id":"b","function":{"name":"f"}}]})";
+  const std::string nameless = R"({"role":"assistant","tool_calls":[{"function":{"name":"f"}}]})";
+  const std::string older = R"({"role":"assistant","function_call":{"name":"f","arguments":""}})";
+  const auto result = [](const char* id) {
+    return std::string(R"({"role":"tool","tool_call_id":)") + id + R"(,"content":"1"})";
+  };
+  const struct {
+    std::vector<std::string> messages;
+    const char* param;  // null: accepted
+  } kRows[] = {
+      {{call, result("\"b\""), result("\"a\"")}, nullptr},
+      {{call, result("\"a\""), R"({"role":"user","content":"b?"})", result("\"b\"")}, nullptr},
+      {{call, result("\"c\"")}, "messages[1].tool_call_id"},
+      {{call, result("\"\"")}, "messages[1].tool_call_id"},
+      {{call, result("null")}, "messages[1].tool_call_id"},
+      {{result("\"a\""), call}, "messages[0].role"},
+      {{result("null")}, "messages[0].tool_call_id"},
+      {{nameless, result("\"a\"")}, nullptr},  // as Hugging Face's chats have it
+      {{nameless, result("null")}, nullptr},
+      {{older, R"({"role":"function","name":"f","content":"1"})"}, nullptr},
+  };
+  for (const auto& row : kRows) {
+    std::string body = R"({"messages":[)";
+    for (size_t i = 0; i < row.messages.size(); ++i) body += (i == 0 ? "" : ",") + row.messages[i];
+    CAPTURE(body);
+    const auto request = parse(body + "]}");
+    CHECK(request.ok() == (row.param == nullptr));
+    if (row.param != nullptr) CHECK(request.status().param() == row.param);
+  }
 }
 
 TEST_CASE("messages keep their parts, and developer is system") {

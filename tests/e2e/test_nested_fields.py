@@ -1,0 +1,97 @@
+"""Members of the objects inside a request, as the official clients' types have them today: used, accepted where they
+ask for nothing, or refused by their path."""
+
+import json
+
+import pytest
+
+USER = {"role": "user", "content": "hi"}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+LEAST = {CHAT: {"messages": [USER], "max_tokens": 1}, RESPONSES: {"input": "hi", "max_output_tokens": 1},
+         MESSAGES: {"messages": [USER], "max_tokens": 1}}
+
+
+def tool(path, **members):
+    if path == CHAT:
+        return {"tools": [{"type": "function", "function": {**TOOL, **members}}], "tool_choice": "none"}
+    if path == RESPONSES:
+        return {"tools": [{"type": "function", **TOOL, **members}], "tool_choice": "none"}
+    return {"tools": [{"name": "f", "input_schema": {"type": "object"}, **members}], "tool_choice": {"type": "none"}}
+
+
+def allowed(tools):
+    return {**tool(CHAT), "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}}
+
+
+REFUSED = [
+    (CHAT, {"messages": [USER, {"role": "assistant", "content": "a", "audio": {"id": "x"}}]}, "messages[1].audio"),
+    (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": [
+        {**CALL, "function": {"name": "f", "arguments": 5}}]}]}, "messages[1].tool_calls[0].function.arguments"),
+    (CHAT, {"messages": [{"role": "function", "content": "a"}]}, "messages[0].name"),
+    (CHAT, {"prediction": {}}, "prediction.type"), (CHAT, {"prediction": {"type": "x"}}, "prediction.type"),
+    (CHAT, {"prediction": {"type": "content"}}, "prediction.content"),
+    (CHAT, {"metadata": {"a" * 65: "b"}}, "metadata"),
+    (CHAT, {"prompt_cache_options": {"mode": "x"}}, "prompt_cache_options.mode"),
+    (CHAT, allowed([]), "tool_choice.allowed_tools.tools"),
+    (CHAT, {"response_format": {"type": "json_object", "schema": 5}}, "response_format.schema"),
+    (RESPONSES, {"reasoning": {"context": "x"}}, "reasoning.context"),
+    (RESPONSES, {"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+    (RESPONSES, {"prompt_cache_options": {"ttl": "1m"}}, "prompt_cache_options.ttl"),
+    (RESPONSES, {"input": [{**USER, "phase": "x"}]}, "input[0].phase"),
+    (RESPONSES, {"input": [{**USER, "status": "x"}]}, "input[0].status"),
+    (MESSAGES, {"cache_control": {"type": "x"}}, "cache_control.type"),
+    (MESSAGES, {"cache_control": {"type": "ephemeral", "ttl": "2h"}}, "cache_control.ttl"),
+    (MESSAGES, {"metadata": {"user_id": 5}}, "metadata.user_id"),
+    (MESSAGES, {"compaction": {"type": "compact"}}, "compaction"), (MESSAGES, {"thread": {"type": "create"}}, "thread"),
+    (MESSAGES, {"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
+    (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}]},
+     "messages[0].content[0].cache_control.type"),
+    *[(path, tool(path, **members), f"tools[0].{'function.' if path == CHAT else ''}{name}")
+      for path in LEAST for members, name in (
+          ({"async": True}, "async"), ({"defer_loading": "x"}, "defer_loading"), ({"strict": "x"}, "strict"),
+          ({"allowed_callers": ["programmatic"]}, "allowed_callers"), ({"allowed_callers": 5}, "allowed_callers"))],
+    (MESSAGES, tool(MESSAGES, cache_control={"type": "x"}), "tools[0].cache_control.type"),
+]
+TAKEN = [
+    (CHAT, {"prediction": {"type": "content", "content": [{"type": "text", "text": "a"}]}}),
+    (CHAT, {"metadata": {"a" * 64: "b"}}), (CHAT, {"messages": [{**USER, "audio": None}]}),
+    (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": [
+        {**CALL, "function": {"name": "f", "arguments": {"a": 1}}}]},
+                         {"role": "tool", "tool_call_id": "c", "content": "r"}]}),
+    (CHAT, {"response_format": {"type": "json_object", "schema": {"enum": ["a"]}}}),
+    (RESPONSES, {"reasoning": {"context": "auto", "mode": "standard"}, "service_tier": "ultrafast"}),
+    (RESPONSES, {"input": [{**USER, "phase": "final_answer", "status": "completed"}]}),
+    (MESSAGES, {"cache_control": {"type": "ephemeral", "ttl": "1h"}, "metadata": {"user_id": None}}),
+    (MESSAGES, {"thinking": {"type": "adaptive"}}),
+    (MESSAGES, {"context_management": {"edits": []}, "fallbacks": "default", "billing_policy": {}, "thread": None,
+                "compaction": None}),
+    *[(path, tool(path, **{"async": False, "defer_loading": False, "allowed_callers": ["direct"], "output_schema": {}}))
+      for path in (RESPONSES, MESSAGES)],
+]
+
+
+@pytest.mark.parametrize("path, fields, param", REFUSED, ids=lambda value: json.dumps(value)[:70])
+def test_a_wrong_member_is_refused_by_its_path(llama, path, fields, param):
+    response = llama.post(path, {**LEAST[path], **fields})
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    if path == MESSAGES:
+        assert param in error["message"]
+    else:
+        assert error["param"] == param, error
+
+
+@pytest.mark.parametrize("path, fields", TAKEN, ids=lambda value: json.dumps(value)[:70])
+def test_a_member_that_asks_for_nothing_is_taken(llama, path, fields):
+    response = llama.post(path, {**LEAST[path], **fields})
+    assert response.status_code == 200, response.text
+
+
+def test_a_json_object_follows_the_schema_that_comes_with_it(llama):
+    """llama-server's spelling."""
+    response = llama.post(CHAT, {"messages": [USER], "max_tokens": 40, "temperature": 1, "response_format": {
+        "type": "json_object", "schema": {"type": "object", "properties": {"a": {"enum": ["b"]}}, "required": ["a"],
+                                          "additionalProperties": False}}})
+    assert json.loads(response.json()["choices"][0]["message"]["content"]) == {"a": "b"}
