@@ -88,12 +88,14 @@ QwenVlConfig parse_config(const ModelFolder& folder) {
 }
 
 // 4.x knows pictures and videos by the token in front of them. Where the file gives that token an
-// id that no prompt can hold (the class's own in a smaller vocabulary), all positions are those of
-// text.
+// id that no prompt can hold (the class's own in a smaller vocabulary), or another than that of the
+// templates' token, all positions are those of text.
 bool counts_like_text(const ModelFolder& folder, const QwenVlConfig& qwen) {
+  if (qwen.of_fifth) return false;
   constexpr int kVisionStart = 151652;
   const int start = folder.config().integer_or("vision_start_token_id", kVisionStart);
-  return !qwen.of_fifth && (start < 0 || start >= qwen.text.vocab_size);
+  if (start < 0 || start >= qwen.text.vocab_size) return true;
+  return folder.added_token_id("<|vision_start|>").value_or(start) != start;
 }
 
 class QwenVl : public DecoderModel {

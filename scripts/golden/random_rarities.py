@@ -78,11 +78,15 @@ def files(family, seed, spec, folder):
     if rng.maybe(0.4) and family not in BLIP:
         _vary_generation(rng, folder / "generation_config.json")
     if family.startswith("qwen2_") and rng.maybe(0.25):  # the class's own, which small vocabularies have not
-        _drop(folder / "config.json", "vision_start_token_id")
+        _change(folder / "config.json", lambda config: config.pop("vision_start_token_id"))
+    elif family.startswith("qwen2_") and rng.maybe(0.15):  # a token that no template writes there
+        _change(folder / "config.json", lambda config: config.update(vision_start_token_id=5))
 
 
-def _drop(path, field):
-    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != field}, indent=2) + "\n")
+def _change(path, change):
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def _mix_dtypes(rng, path):

@@ -17,7 +17,7 @@ SHAPES = {
     "opt": (5,), "mpt": (0, 3), "gpt_neox": (1, 2), "llava": (0, 6), "llava_next": (0,), "llava_next_video": (0,),
     "llava_onevision": (2,), "pixtral": (0,), "mistral3": (0,),
     "video_llava": (0,), "blip-2": (0,), "instructblip": (0,), "instructblipvideo": (0,), "idefics": (0,),
-    "idefics2": (1,), "idefics3": (3,), "smolvlm": (0,), "qwen2_vl": (0, 4), "qwen2_5_vl": (0,),
+    "idefics2": (1,), "idefics3": (3,), "smolvlm": (0,), "qwen2_vl": (0, 2, 4), "qwen2_5_vl": (0,),
 }
 ALL = [f"{family}:{seed}" for family, seeds in SHAPES.items() for seed in seeds]
 # Where an epsilon of a norm shows, by little.

@@ -121,14 +121,18 @@ void AddedTokens::add(const AddedToken& token, const Vocabulary& model) {
   } else if (const auto in_model = model.find(token.content)) {
     id = *in_model;
   } else {
-    // As the reference numbers them: behind the model's vocabulary and all added tokens.
-    const auto model_size = static_cast<TokenId>(model.size());
-    id = max_id_ >= model_size || model_size == 0 ? max_id_ + 1 : model_size;
+    id = next_id(model);
     if (id > kMaxTokenId) throw LoadError("added_tokens: too many tokens");
   }
   id_by_content_[token.content] = id;
   if (by_id_.insert_or_assign(id, token).second) max_id_ = std::max(max_id_, id);
   if (known == id_by_content_.end()) order_.push_back(token);
+}
+
+// As the reference numbers them: behind the model's vocabulary and all added tokens.
+TokenId AddedTokens::next_id(const Vocabulary& model) const {
+  const auto model_size = static_cast<TokenId>(model.size());
+  return max_id_ >= model_size || model_size == 0 ? max_id_ + 1 : model_size;
 }
 
 void AddedTokens::build(const Normalizer* normalizer) {

@@ -37,6 +37,8 @@ class AddedTokens {
   // Gives the token the id of its content in `model`, else the next free one. A token that is there
   // already takes the new flags.
   void add(const AddedToken& token, const Vocabulary& model);
+  // The id that add() gives to a token of a new spelling.
+  TokenId next_id(const Vocabulary& model) const;
   // Call once after the last add().
   void build(const Normalizer* normalizer);
 

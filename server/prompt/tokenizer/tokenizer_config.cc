@@ -168,6 +168,10 @@ void read_model(TokenizerConfig& config, const JsonNode& node) {
   if (!config.tokenizer_class.empty()) return;
   config.tokenizer_class = class_of_model_type(type);
   config.class_of_model = true;
+  const JsonNode decoder = node.find("text_config").value_or(node);
+  if (const auto rows = decoder.is_object() ? decoder.find("vocab_size") : std::nullopt) {
+    config.embedding_rows = rows->integer(0, kMaxTokenId);
+  }
 }
 
 // Calls fn(node) on the file's content if there is such a file.

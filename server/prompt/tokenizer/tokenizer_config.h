@@ -20,6 +20,7 @@ inline constexpr std::array<std::string_view, 7> kSpecialNames = {
 struct TokenizerConfig {
   std::string tokenizer_class;  // without "Fast"
   bool class_of_model = false;  // no file names it: transformers' own for config.json's model_type
+  int64_t embedding_rows = 0;   // config.json's vocab_size; 0: it says nothing
   // config.json is of transformers 5, whose classes obey other fields.
   bool of_fifth = false;
   std::string pipeline_class;     // of_fifth: as in class_pipeline.h; "": tokenizer.json says all

@@ -157,12 +157,16 @@ const TemplateClass* template_class_of(const TokenizerConfig& config) {
 }
 
 // Takes the special tokens of the folder's class. A class that no file names serves (else nothing
-// changes) where the begin token it adds is one.
+// changes) where the begin token it adds is one, or the model has a row for it behind the others.
 bool use_class(const TemplateClass* type, TokenizerParts& parts) {
   TokenizerConfig config = parts.config;
   use_class_tokens(class_of(config), config);
   const bool guessed = config.class_of_model && type && type->add_bos;
-  if (guessed && !parts.config.is_named(config.bos) && !find_token(parts, config.bos)) return false;
+  const bool known = parts.config.is_named(config.bos) || find_token(parts, config.bos);
+  if (guessed && !known &&
+      parts.added.next_id(parts.model->vocabulary()) >= config.embedding_rows) {
+    return false;
+  }
   parts.config = std::move(config);
   return true;
 }

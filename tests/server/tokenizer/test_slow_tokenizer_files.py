@@ -122,6 +122,20 @@ def test_special_tokens_that_only_the_class_names(kind, config, tmp_path):
     assert Tool(tmp_path).encode(sentences) == [theirs(text)["input_ids"] for text in sentences]
 
 
+@pytest.mark.parametrize("rows", [1, 0])
+def test_a_begin_token_that_only_the_class_of_a_model_names(rows, tmp_path):
+    """It is added where the embedding has a row for it. The library adds it in any case, and then cannot run."""
+    tokenizer = reference.KINDS["gpt2"]()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    size = tokenizer.get_vocab_size() + rows
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma2", "vocab_size": size}))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    sentences = ["one two", "", "three"]
+    read = [theirs(text)["input_ids"] if rows else tokenizer.encode(text).ids for text in sentences]
+    assert Tool(tmp_path).encode(sentences) == read
+    assert all(ids[0] == size - 1 for ids in read) or not rows
+
+
 @pytest.mark.parametrize("model_type, bos, named", [
     ("llama", "<s>", {}), ("llava", "<s>", {}), ("gemma2", "<bos>", {}), ("qwen2", "<s>", {}), ("opt", "<s>", {}),
     ("mpt", "<s>", {}),
