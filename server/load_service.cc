@@ -89,8 +89,9 @@ std::string fingerprint(const ServeOptions& options, const LoadedModel& model) {
                     " " + std::to_string(entry.last_write_time().time_since_epoch().count()));
   }
   std::sort(files.begin(), files.end());
+  const auto weights = std::to_string(static_cast<int>(options.model.quantization));
   std::string text = std::string(SACCADE_VERSION) + "\n" + model.device + " " + model.dtype + " " +
-                     model.kv_cache_dtype + "\n";
+                     model.kv_cache_dtype + " " + weights + "\n";
   for (const std::string& file : files) text += file + "\n";
   const ContentHash hash = sha256(text);
   char digits[13];

@@ -82,6 +82,9 @@ Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const Model
   Fields fields(body, {kEmbeddingsFields, kTemplateFields}, limits);
   fields.read("model", request.model);
   if (fields.find("messages") != nullptr) {
+    if (fields.find("input") != nullptr) {
+      fields.fail("messages", "messages and input exclude one another");
+    }
     request.conversation = read_conversation(fields, limits);
     // What is there is described; nobody is about to answer.
     if (fields.find("add_generation_prompt") == nullptr) {

@@ -35,7 +35,7 @@ def test_a_model_by_batch_and_its_pictures():
 
 
 def test_each_kernel_beside_the_ceilings():
-    machine, *kernels = rows("--kernels", "--threads", "1")
+    machine, *kernels = rows("--kernels", "--threads", "2")
     assert machine["read_gb_per_s"] > 0 and machine["gemm_gflop_per_s"] > 0
     names = {row["kernel"] for row in kernels}
     assert {"linear float32", "linear bfloat16", "linear int8", "linear int4", "attention, decode", "attention, prefill",

@@ -120,6 +120,10 @@ def test_the_fingerprint_names_the_model_and_its_settings(llama, llava):
     assert first.startswith("fp_") and ask(llama)["system_fingerprint"] == first
     assert {chunk["system_fingerprint"] for chunk in chunks_of(llama)} == {first}
     assert llava.chat("hi", max_tokens=1).json()["system_fingerprint"] != first
+    for setting in (["--quantization", "int8"], ["--kv-cache-dtype", "int8"]):
+        other = Server("llama_gqa", *setting)
+        assert ask(other)["system_fingerprint"] != first
+        other.stop()
 
 
 def test_usage_in_every_chunk(llama):

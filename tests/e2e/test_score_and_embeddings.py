@@ -158,6 +158,7 @@ WRONG_EMBEDDINGS = [
     ({"input": "a", "pooling": "max"}, "pooling"),
     ({"input": "a", "normalize": 1}, "normalize"),
     ({"messages": []}, "messages"),
+    ({"messages": [{"role": "user", "content": "a"}], "input": "a"}, "messages"),
 ]
 
 
