@@ -11,8 +11,8 @@ import statistics
 
 import compare_llama_cpp as bench
 
-NOTE = ("Linear layers of 1 and 8 rows take their weights, decoding its keys and values, from memory; the other operands are "
-        "where a step finds them. `share`: of the read bandwidth (a sum over 512 MB) or of the faster product of libtorch "
+NOTE = ("Linear layers of 1 and 8 rows read their weights from memory, decode attention its keys and values; the other "
+        "operands lie where a step finds them. `share`: of the read bandwidth (a sum over 512 MB) or of the faster product of libtorch "
         "(1024 x 1024 x 1024, float32 or bfloat16), whichever is nearer. Integer products may pass a ceiling of floats. "
         "Greedy choice and softmax run on one thread, from the cache.")
 
