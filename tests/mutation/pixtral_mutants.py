@@ -2,6 +2,15 @@
 
 from mutant import ALONE, STAGES, mutants_in as _in
 
+CHANNELS_FIRST = ".permute({0, 2, 4, 1, 3})  // a channel's square lies together"
+SQUARES = f"""\
+rows.narrow(0, first, height * columns)
+                            .view({{height, columns, width}})
+                            .narrow(0, 0, down * m)
+                            .narrow(1, 0, across * m)
+                            .reshape({{down, m, across, m, width}})
+                            {CHANNELS_FIRST}
+                            .reshape({{down * across, width * m * m}})"""
 PIXTRAL = _in(
     "engine/models/pixtral_vit.cc",
     (STAGES,),
@@ -10,12 +19,6 @@ PIXTRAL = _in(
         "columns turn by the rows' frequencies",
         "at::cat({row * of_rows, column * of_columns}, 1)",
         "at::cat({column * of_rows, row * of_columns}, 1)",
-    ),
-    (
-        "pixtral_eps",
-        "RMSNorm epsilon 1e-6 for 1e-5",
-        "constexpr double kPixtralNormEps = 1e-5;",
-        "constexpr double kPixtralNormEps = 1e-6;",
     ),
     (
         "pixtral_no_residual",
@@ -35,22 +38,13 @@ PIXTRAL = _in(
     (
         "mistral3_squares_by_position",
         "a square's patches lie one behind the other, not their channels",
-        ".permute({0, 2, 4, 1, 3})",
-        ".permute({0, 2, 1, 3, 4})",
+        SQUARES,
+        SQUARES.replace(CHANNELS_FIRST, ".permute({0, 2, 1, 3, 4})"),
     ),
     (
         "mistral3_eps",
         "the merger's norm with the tower's epsilon",
-        "config.vision.hidden_size, config.text.norm_eps)",
-        "config.vision.hidden_size, 1e-5)",
-    ),
-) + _in(
-    "engine/models/pixtral.cc",
-    (("golden_prompt_test", ""), ALONE),
-    (
-        "pixtral_break_behind_the_last_row",
-        "a break where the end stands",
-        "row + 1 < grid.first ? marks.row : marks.last",
-        "marks.row",
+        "config.text.norm_eps",
+        "1e-5",
     ),
 )
