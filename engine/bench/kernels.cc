@@ -100,19 +100,22 @@ void linear_rows(const Table& table) {
   for (const Format& format : kFormats) {
     const bool floats = format.format == WeightFormat::kFloat32;
     const ElementType type = floats ? ElementType::kFloat32 : ElementType::kBFloat16;
-    std::vector<kernels::PackedLinear> weights;
-    do {
-      weights.push_back(kernels::PackedLinear::pack(
+    const auto packed = [&] {
+      return kernels::PackedLinear::pack(
           floats ? static_cast<const void*>(wide.data()) : narrow.data(), type, n, k,
-          format.format));
-    } while (static_cast<int64_t>(weights.size() * weights.front().bytes()) < kBeyondCaches);
+          format.format);
+    };
+    std::vector<kernels::PackedLinear> weights;
+    weights.push_back(packed());
+    const int copies = copies_of(static_cast<double>(weights.front().bytes()));
+    while (static_cast<int>(weights.size()) < copies) weights.push_back(packed());
     for (const int64_t m : {1, 8, 64, 512}) {
       const std::vector<float> x = random_floats(m * k);  // as bf16 it is twice as much as needed
       std::vector<float> y(static_cast<size_t>(m * n));
       const auto size = static_cast<double>(kernels::bytes_of(type));
       const Work work{static_cast<double>(weights.front().bytes()) + size * m * (n + k),
                       2.0 * m * n * k};
-      const int calls = m <= 8 ? static_cast<int>(weights.size()) : 4;
+      const int calls = m <= 8 ? copies : 4;
       table.add(format.name, std::to_string(m) + " x 576 -> 3072", work, calls, [&](int i) {
         weights[static_cast<size_t>(i)].run(x.data(), type, k, m, nullptr, y.data(), n, type);
       });

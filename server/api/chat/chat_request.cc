@@ -181,8 +181,7 @@ void read_message(Fields& fields, const Json& value, const std::string& path,
   }
   if (message.role == "tool") check_result(fields, member, calls);
   if (message.role == "developer") message.role = "system";
-  const bool older_result = message.role == "function";
-  if (older_result) {
+  if (message.role == "function") {  // a tool's result in the older form
     message.role = "tool";
     if (member.find("name") == nullptr) {
       return fields.fail(member.path("name"), member.path("name") + " is missing");
