@@ -10,7 +10,7 @@ namespace saccade::kernels::SACCADE_ISA {
 // |u| <= 5.3, 2.5e-8. Beyond, it is 1 or -1 in float32.
 static inline Vec gelu(Vec x) {
   constexpr float kEdge = 5.3f;
-  const Vec u = x > splat(kEdge) ? splat(kEdge) : (x < splat(-kEdge) ? splat(-kEdge) : x);
+  const Vec u = clamp(x, -kEdge, kEdge);
   const Vec s = u * u;
   Vec p = splat(2.422049333823186e-10f);
   p = p * s - 4.5044178018627545e-8f;

@@ -1,3 +1,5 @@
+#include <omp.h>
+
 #include "engine/kernels/cpu/attention_decode.h"
 #include "engine/kernels/cpu/attention_prefill.h"
 #include "engine/kernels/cpu/isa_functions.h"
@@ -16,8 +18,9 @@ struct Plan {
 };
 
 // Calls visit(begin, end) for the tasks that each kv head of a sequence has.
+// tile_rows: most rows of a prefill tile.
 template <class Visit>
-void for_each_range(const PagedAttentionArgs& args, const PagedSequence& sequence,
+void for_each_range(const PagedAttentionArgs& args, const PagedSequence& sequence, int tile_rows,
                     const Visit& visit) {
   if (uses_decode_path(args, sequence)) {
     const int end = sequence.context_length;
@@ -27,20 +30,38 @@ void for_each_range(const PagedAttentionArgs& args, const PagedSequence& sequenc
       begin = next;
     }
   } else {
+    constexpr int kWhole = 16;  // queries, whatever the group: whole vectors of rows
     const int length = sequence.query_length;
-    const int most = max_of(1, kTileRows / (args.heads / args.kv_heads));
+    const int most = max_of(1, tile_rows / (args.heads / args.kv_heads));
     const int tiles = (length + most - 1) / most;
-    for (int64_t tile = 0; tile < tiles; ++tile) {
-      visit(static_cast<int>(length * tile / tiles), static_cast<int>(length * (tile + 1) / tiles));
+    int queries = (length + tiles - 1) / tiles;
+    if (queries > kWhole) queries = (queries + kWhole - 1) / kWhole * kWhole;
+    // Those that see the most keys first.
+    for (int begin = (length - 1) / queries * queries; begin >= 0; begin -= queries) {
+      visit(begin, min_of(length, begin + queries));
     }
   }
 }
 
+int64_t count_tasks(const PagedAttentionArgs& args, int tile_rows) {
+  int64_t count = 0;
+  for (int s = 0; s < args.num_sequences; ++s) {
+    for_each_range(args, args.sequences[s], tile_rows, [&](int, int) { count += args.kv_heads; });
+  }
+  return count;
+}
+
 // Tasks of one (sequence, kv head) stand behind each other.
 Plan make_plan(const PagedAttentionArgs& args) {
+  constexpr int kTasksPerThread = 4;  // enough that no thread waits long for the last one
   Plan plan{nullptr, 0, 0, 0};
+  int tile_rows = kTileRows;
+  plan.count = count_tasks(args, tile_rows);
+  if (plan.count < kTasksPerThread * omp_get_max_threads()) {
+    tile_rows = kFewTileRows;
+    plan.count = count_tasks(args, tile_rows);
+  }
   for (int s = 0; s < args.num_sequences; ++s) {
-    for_each_range(args, args.sequences[s], [&](int, int) { plan.count += args.kv_heads; });
     plan.work += static_cast<int64_t>(args.sequences[s].query_length) *
                  args.sequences[s].context_length * args.heads * args.head_dim;
   }
@@ -51,7 +72,7 @@ Plan make_plan(const PagedAttentionArgs& args) {
     const bool decode = uses_decode_path(args, args.sequences[s]);
     for (int head = 0; head < args.kv_heads; ++head) {
       AttentionTask* first = next;
-      for_each_range(args, args.sequences[s], [&](int begin, int end) {
+      for_each_range(args, args.sequences[s], tile_rows, [&](int begin, int end) {
         *next++ = AttentionTask{s, head, begin, end, -1};
       });
       if (decode && next - first > 1) {

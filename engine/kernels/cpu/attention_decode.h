@@ -138,15 +138,23 @@ static inline void score_task(const PagedAttentionArgs& args, const PagedSequenc
                               const AttentionTask& task, const QueryPiece<K>* q,
                               const float* scales, int pieces, int group, float* scores) {
   float* to = scores;
+  // The run of values that lies `behind` positions behind their first one.
+  const auto first_values = [&](int behind) {
+    const int position = task.begin + behind / args.block_size * args.block_size;
+    return position < task.end ? values_at<K>(args, sequence, task.kv_head, position, task.end)
+                               : KeyRun<K>{nullptr, 0};
+  };
   for (int key = task.begin; key < task.end;) {
     const KeyRun<K> run = keys_at<K>(args, sequence, task.kv_head, key, task.end);
     if constexpr (kScaled<K>) {
       __builtin_prefetch(values_at<K>(args, sequence, task.kv_head, key, task.end).scales);
     }
     key += run.count;
-    const KeyRun<K> next = key < task.end
-                               ? keys_at<K>(args, sequence, task.kv_head, key, task.end)
-                               : values_at<K>(args, sequence, task.kv_head, task.begin, task.end);
+    // Memory takes about as long as the products of one run: the one behind the next.
+    const int ahead = key + args.block_size;
+    const KeyRun<K> next = ahead < task.end
+                               ? keys_at<K>(args, sequence, task.kv_head, ahead, task.end)
+                               : first_values(ahead - task.end);
     if constexpr (kScaled<K>) __builtin_prefetch(next.scales);
     for_heads(group, [&](auto heads, int head) {
       score_run<K, kDim, heads>(q + head * pieces, scales + head, run,
@@ -169,9 +177,9 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
   Wide<K> sums[H][kUnits] = {};
   for (int key = task.begin; key < task.end;) {
     const KeyRun<K> run = values_at<K>(args, sequence, task.kv_head, key, task.end);
-    const int behind = key + run.count;
-    const KeyRun<K> next = fetches && behind < task.end
-                               ? values_at<K>(args, sequence, task.kv_head, behind, task.end)
+    const int behind = key + run.count, ahead = behind + args.block_size;
+    const KeyRun<K> next = fetches && ahead < task.end
+                               ? values_at<K>(args, sequence, task.kv_head, ahead, task.end)
                                : KeyRun<K>{run.data, 0};
     const float* weight = weights + (key - task.begin);
     const K* value = run.data + column;

@@ -11,8 +11,9 @@ namespace saccade::kernels::SACCADE_ISA {
 inline constexpr int kSplitKeys = 256;
 // Most query heads per kv head that the decode path takes together.
 inline constexpr int kMaxGroup = 16;
-// Rows (query, head) of one prefill tile; a tile has at least one query.
-inline constexpr int kTileRows = 96;
+// Rows (query, head) of one prefill tile, which has at least one query: what is gathered of the
+// keys serves all of them. Fewer where there would be too few tiles to go round.
+inline constexpr int kTileRows = 192, kFewTileRows = 96;
 
 struct AttentionTask {
   int32_t sequence;
@@ -74,16 +75,17 @@ static inline KeyRun<K> values_at(const PagedAttentionArgs& args, const PagedSeq
   return run_at<K>(args, sequence, args.v_pool, args.v_scales, kv_head, position, end);
 }
 
-// Brings rows [first, last) of a run nearer, as far as it has them, while the run before it is
-// worked on: runs lie anywhere in the pool, so the machine cannot foresee them. A few at a time,
-// between the products: more than a core can wait for at once would hold up what it works on.
+// Brings rows [first, last) of a run into the second-level cache, as far as it has them, while runs
+// before it are worked on: runs lie anywhere in the pool, so the machine cannot foresee them. A few
+// at a time, between the products: more than a core can wait for at once would hold up what it
+// works on, and there are fewer places to wait for the first level than for the second.
 template <typename K>
 static inline void fetch(const KeyRun<K>& run, int first, int last, int head_dim) {
   const char* row =
       reinterpret_cast<const char*>(run.data + static_cast<int64_t>(first) * head_dim);
   const char* end = reinterpret_cast<const char*>(
       run.data + static_cast<int64_t>(min_of(last, run.count)) * head_dim);
-  for (; row < end; row += 64) __builtin_prefetch(row);
+  for (; row < end; row += 64) __builtin_prefetch(row, 0, 2);
 }
 
 // Soft cap of n scores in place, after `scale`; only where args.soft_cap is set.

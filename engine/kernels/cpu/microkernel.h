@@ -177,27 +177,40 @@ static inline void for_row_groups(int64_t m, const Visit& visit) {
   }
 }
 
-// c [m, n] (+)= a [m, depth] b [depth, n], float32 sums; n a multiple of 32. Strides in bytes for a
-// and b, in floats for c.
+// c [R, V vectors] (+)= a [R, depth] b [depth, V vectors].
+template <class Unit, int R, int V>
+static inline void multiply_tile(const char* a, int64_t a_stride, const char* b, int64_t b_stride,
+                                 int64_t depth, float* c, int64_t c_stride, bool accumulate) {
+  Vec sums[R][V];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) {
+      sums[r][v] = accumulate ? load(c + r * c_stride + v * kLanes) : splat(0);
+    }
+  }
+  multiply<Unit, R, V>(a, a_stride, b, b_stride, depth, NoPrefetch(), sums);
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) store(c + r * c_stride + v * kLanes, sums[r][v]);
+  }
+}
+
+// c [m, n] (+)= a [m, depth] b [depth, n], float32 sums; n a multiple of kLanes. Strides in bytes
+// for a and b, in floats for c.
 template <class Unit>
 static inline void multiply_block(const char* a, int64_t a_stride, int64_t m, const char* b,
                                   int64_t b_stride, int64_t depth, int64_t n, float* c,
                                   int64_t c_stride, bool accumulate) {
   for_row_groups(m, [&]<int R>(int64_t first) {
     constexpr int V = kTileVecs<R>;
-    for (int64_t column = 0; column < n; column += V * kLanes) {
-      Vec sums[R][V];
-      float* to = c + first * c_stride + column;
-      for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) {
-          sums[r][v] = accumulate ? load(to + r * c_stride + v * kLanes) : splat(0);
-        }
-      }
-      multiply<Unit, R, V>(a + first * a_stride, a_stride, b + column * 4, b_stride, depth,
-                           NoPrefetch(), sums);
-      for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) store(to + r * c_stride + v * kLanes, sums[r][v]);
-      }
+    const char* rows = a + first * a_stride;
+    float* to = c + first * c_stride;
+    int64_t column = 0;
+    for (; column + V * kLanes <= n; column += V * kLanes) {
+      multiply_tile<Unit, R, V>(rows, a_stride, b + column * 4, b_stride, depth, to + column,
+                                c_stride, accumulate);
+    }
+    for (; column < n; column += kLanes) {
+      multiply_tile<Unit, R, 1>(rows, a_stride, b + column * 4, b_stride, depth, to + column,
+                                c_stride, accumulate);
     }
   });
 }

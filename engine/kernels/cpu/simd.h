@@ -51,6 +51,11 @@ static inline Vec load(const float* p) {
   return v;
 }
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+static inline IVec load(const int32_t* p) {
+  IVec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
 
 static inline Vec load(const Bf16* p) {
 #if defined(__AVX512F__)
@@ -176,7 +181,42 @@ static inline Vec round_to(const Bf16*, Vec v) {
   return v == v ? (Vec)bits : (Vec)splat_int(0x7fc00000);
 }
 
-static inline Vec vmax(Vec a, Vec b) { return a > b ? a : b; }
+// a > b ? a : b, and the like; written out, for g++ makes two instructions of it.
+static inline Vec vmax(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return a > b ? a : b;
+#endif
+}
+static inline Vec vmin(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return (Vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+  return (Vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return a < b ? a : b;
+#endif
+}
+// x within [low, high]; NaN stays.
+static inline Vec clamp(Vec x, float low, float high) {
+  return vmin(splat(high), vmax(splat(low), x));
+}
+
+// Whether any lane of a comparison holds.
+static inline bool any(IVec lanes) {
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)lanes, (__m512i)lanes) != 0;
+#elif defined(__AVX2__)
+  return _mm256_testz_si256((__m256i)lanes, (__m256i)lanes) == 0;
+#else
+  int32_t either = 0;
+  for (int i = 0; i < kLanes; ++i) either |= lanes[i];
+  return either != 0;
+#endif
+}
 
 static inline float reduce_add(Vec v) {
 #if defined(__AVX512F__)
@@ -189,6 +229,9 @@ static inline float reduce_add(Vec v) {
 }
 
 static inline float reduce_max(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_reduce_max_ps((__m512)v);
+#endif
   float best = v[0];
   for (int i = 1; i < kLanes; ++i) best = v[i] > best ? v[i] : best;
   return best;
@@ -217,17 +260,41 @@ static inline void transpose(Vec (&rows)[kLanes]) {
   if constexpr (kLanes > 8) transpose_pairs<8>(rows);
 }
 
+// A number as n + r, n an integer and r at most 1/2 away from 0, and what 2^n is needed for.
+struct Rounded {
+  Vec n;
+#if !defined(__AVX512F__)
+  IVec exponent;  // n in its low bits
+#endif
+};
+static inline Rounded round_to_integer(Vec x) {
+#if defined(__AVX512F__)
+  return {(Vec)_mm512_roundscale_ps((__m512)x, 0)};
+#else
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec shifted = x + kMagic;
+  return {shifted - kMagic, (IVec)shifted};
+#endif
+}
+// y * 2^n, but 0 where x < low; y from about 0.7 to 1.5, n of what is no number whatever.
+static inline Vec scale_unless_below(Vec y, const Rounded& n, Vec x, float low) {
+#if defined(__AVX512F__)
+  const __mmask16 stays = _mm512_cmp_ps_mask((__m512)x, (__m512)splat(low), _CMP_NLT_UQ);
+  return (Vec)_mm512_maskz_scalef_ps(stays, (__m512)y, (__m512)n.n);
+#else
+  const Vec scaled = (Vec)((IVec)y + (n.exponent << 23));
+  return x < splat(low) ? splat(0) : scaled;
+#endif
+}
+
 // e^x within 2 units in the last place; 0 below -87.3 (so also for -inf), and for x above 88.3 the
 // value there, which is still finite. NaN stays NaN.
 static inline Vec vexp(Vec x) {
   constexpr float kLow = -87.3f;
-  constexpr float kHigh = 88.3f;
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec clamped = x > splat(kHigh) ? splat(kHigh) : (x < splat(kLow) ? splat(kLow) : x);
-  const Vec shifted = clamped * 1.44269504f + kMagic;  // n in the low bits
-  const Vec n = shifted - kMagic;
-  Vec r = clamped - n * 0.693359375f;
-  r = r + n * 2.12194440e-4f;
+  const Vec clamped = clamp(x, kLow, 88.3f);
+  const Rounded whole = round_to_integer(clamped * 1.44269504f);
+  Vec r = clamped - whole.n * 0.693359375f;
+  r = r + whole.n * 2.12194440e-4f;
   Vec y = splat(1.9875691500e-4f);
   y = y * r + 1.3981999507e-3f;
   y = y * r + 8.3334519073e-3f;
@@ -235,8 +302,23 @@ static inline Vec vexp(Vec x) {
   y = y * r + 1.6666665459e-1f;
   y = y * r + 5.0000001201e-1f;
   y = y * r * r + r + 1.0f;
-  const Vec scaled = (Vec)((IVec)y + ((IVec)shifted << 23));
-  return x < splat(kLow) ? splat(0) : scaled;
+  return scale_unless_below(y, whole, x, kLow);
+}
+
+// 2^x within 3 units in the last place, x at most 127; 0 below -126 (so also for -inf). NaN stays
+// NaN. The polynomial is a fit of our own to the smallest relative error over |r| <= 1/2, 9.1e-8.
+static inline Vec vexp2(Vec x) {
+  constexpr float kLow = -126.0f;
+  const Vec clamped = vmax(splat(kLow), x);
+  const Rounded whole = round_to_integer(clamped);
+  const Vec r = clamped - whole.n;
+  Vec y = splat(1.3264727e-3f);
+  y = y * r + 9.6715128e-3f;
+  y = y * r + 5.5507337e-2f;
+  y = y * r + 2.4022242e-1f;
+  y = y * r + 6.9314698e-1f;
+  y = y * r + 1.0f;
+  return scale_unless_below(y, whole, x, kLow);
 }
 
 // tanh(x) within 3 units in the last place. Around 0 a polynomial: there the quotient would cancel.
