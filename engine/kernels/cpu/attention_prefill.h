@@ -279,6 +279,10 @@ class QueryTile {
     const RowState& state = rows_state_[strip];
     const float* output = output_of(strip);
     const int d = args_.head_dim, rows = rows_of(strip);
+    T* out[kStrip];
+    for (int i = 0; i < rows; ++i) {
+      out[i] = row_of<T*>(args_.out, args_.out_stride, strip * kStrip + i);
+    }
     for (int column = 0; column < rows; column += kLanes) {
       const Vec inverse = 1.0f / load(state.sum + column);
       for (int i = 0; i < d; i += kLanes) {
@@ -290,8 +294,7 @@ class QueryTile {
         }
         transpose(square);
         for (int j = 0; j < kLanes && column + j < rows; ++j) {
-          T* out = row_of<T*>(args_.out, args_.out_stride, strip * kStrip + column + j);
-          store_part(out + i, square[j], n);
+          store_part(out[column + j] + i, square[j], n);
         }
       }
     }
