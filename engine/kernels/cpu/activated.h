@@ -67,14 +67,6 @@ static inline void with_activation(Activation activation, const Visit& visit) {
   }
 }
 
-// Calls body(i, n) for n elements from i on: whole vectors, then the rest.
-template <class Body>
-static inline void for_vectors(int64_t width, const Body& body) {
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) body(i, kLanes);
-  if (i < width) body(i, static_cast<int>(width - i));
-}
-
 // One row: out = round(activation(x)).
 template <Activation A, typename T>
 static inline void activate_row(const T* x, T* out, int64_t width) {

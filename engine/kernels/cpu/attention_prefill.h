@@ -288,13 +288,15 @@ class QueryTile {
       for (int i = 0; i < d; i += kLanes) {
         const int n = min_of(kLanes, d - i);
         Vec square[kLanes];
+#pragma GCC unroll 16
         for (int j = 0; j < kLanes; ++j) {
           square[j] = j < n ? load(output + static_cast<int64_t>(i + j) * kStrip + column) * inverse
                             : splat(0);
         }
         transpose(square);
-        for (int j = 0; j < kLanes && column + j < rows; ++j) {
-          store_part(out[column + j] + i, square[j], n);
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) {
+          if (column + j < rows) store_part(out[column + j] + i, square[j], n);
         }
       }
     }

@@ -9,29 +9,38 @@ namespace {
 // Below this many elements a call is not worth a parallel region.
 constexpr int64_t kParallelElements = 8192;
 
+// What a row is to be multiplied with: 1 / sqrt(mean of its squares + eps).
+float inverse_rms(Vec squares, int64_t width, float eps) {
+  return 1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(width) + eps);
+}
+
 // One row of out = round(weight * round(x * rms)); the inner rounding is that of W.
 template <typename T, typename W>
-void normalise(const T* x, const W* weight, T* out, int64_t width, float eps) {
-  Vec squares = splat(0);
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const Vec v = load_part(x + i, static_cast<int>(min_of<int64_t>(kLanes, width - i)));
-    squares = v * v + squares;
-  }
-  const float rms = 1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(width) + eps);
-  for (int64_t i = 0; i < width; i += kLanes) {
-    const int n = static_cast<int>(min_of<int64_t>(kLanes, width - i));
+void scale_row(const T* x, const W* weight, float rms, T* out, int64_t width) {
+  for_vectors(width, [&](int64_t i, int n) {
     const Vec scaled = round_to(weight, load_part(x + i, n) * rms);
     store_part(out + i, load_part(weight + i, n) * scaled, n);
+  });
+}
+
+template <typename T>
+void normalise_row(const RmsNormArgs& args, const T* x, Vec squares, T* out) {
+  const float rms = inverse_rms(squares, args.width, args.eps);
+  if (args.wide_weight) {
+    scale_row(x, static_cast<const float*>(args.weight), rms, out, args.width);
+  } else {
+    scale_row(x, static_cast<const T*>(args.weight), rms, out, args.width);
   }
 }
 
 template <typename T>
-void normalise_row(const RmsNormArgs& args, const T* x, T* out) {
-  if (args.wide_weight) {
-    normalise(x, static_cast<const float*>(args.weight), out, args.width, args.eps);
-  } else {
-    normalise(x, static_cast<const T*>(args.weight), out, args.width, args.eps);
-  }
+Vec squares_of(const T* x, int64_t width) {
+  Vec squares = splat(0);
+  for_vectors(width, [&](int64_t i, int n) {
+    const Vec v = load_part(x + i, n);
+    squares = v * v + squares;
+  });
+  return squares;
 }
 
 template <typename T>
@@ -41,7 +50,8 @@ void rms_norm_rows(const RmsNormArgs& args, int heads) {
     const T* x = static_cast<const T*>(args.x) + row * args.x_stride;
     T* out = static_cast<T*>(args.out) + row * args.out_stride;
     for (int head = 0; head < heads; ++head) {
-      normalise_row(args, x + head * args.width, out + head * args.width);
+      const T* from = x + head * args.width;
+      normalise_row(args, from, squares_of(from, args.width), out + head * args.width);
     }
   }
 }
@@ -53,11 +63,13 @@ void add_rms_norm_rows(const RmsNormArgs& args, T* residual, int64_t residual_st
   for (int64_t row = 0; row < args.rows; ++row) {
     T* sum = residual + row * residual_stride;
     const T* added = delta + row * delta_stride;
-    for (int64_t i = 0; i < args.width; i += kLanes) {
-      const int n = static_cast<int>(min_of<int64_t>(kLanes, args.width - i));
-      store_part(sum + i, load_part(sum + i, n) + load_part(added + i, n), n);
-    }
-    normalise_row<T>(args, sum, static_cast<T*>(args.out) + row * args.out_stride);
+    Vec squares = splat(0);
+    for_vectors(args.width, [&](int64_t i, int n) {
+      const Vec v = round_to(sum, load_part(sum + i, n) + load_part(added + i, n));
+      store_part(sum + i, v, n);
+      squares = v * v + squares;
+    });
+    normalise_row<T>(args, sum, squares, static_cast<T*>(args.out) + row * args.out_stride);
   }
 }
 

@@ -176,9 +176,22 @@ static inline float load_one(const Bf16* p) { return bf16_to_float(*p); }
 // v rounded to what T stores, as float32.
 static inline Vec round_to(const float*, Vec v) { return v; }
 static inline Vec round_to(const Bf16*, Vec v) {
+#if defined(__AVX512BF16__)
+  const auto half = (__m256i)_mm512_cvtneps_pbh((__m512)v);
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+#else
   IVec bits = (IVec)v;
   bits = (bits + 0x7fff + ((bits >> 16) & 1)) & static_cast<int32_t>(0xffff0000);
   return v == v ? (Vec)bits : (Vec)splat_int(0x7fc00000);
+#endif
+}
+
+// Calls body(i, n) for n elements from i on: whole vectors, then the rest.
+template <class Body>
+static inline void for_vectors(int64_t width, const Body& body) {
+  int64_t i = 0;
+  for (; i + kLanes <= width; i += kLanes) body(i, kLanes);
+  if (i < width) body(i, static_cast<int>(width - i));
 }
 
 // a > b ? a : b, and the like; written out, for g++ makes two instructions of it.
@@ -237,13 +250,15 @@ static inline float reduce_max(Vec v) {
   return best;
 }
 
+// Unrolled and inlined, so that the rows stay in registers.
 template <int Distance>
-static inline void transpose_pairs(Vec (&rows)[kLanes]) {
+[[gnu::always_inline]] static inline void transpose_pairs(Vec (&rows)[kLanes]) {
   IVec low, high;  // lanes of two rows, the second one's behind the first one's
   for (int i = 0; i < kLanes; ++i) {
     low[i] = (i & Distance) != 0 ? kLanes + i - Distance : i;
     high[i] = (i & Distance) != 0 ? kLanes + i : i + Distance;
   }
+#pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if ((i & Distance) != 0) continue;
     const Vec a = rows[i], b = rows[i + Distance];
@@ -253,7 +268,7 @@ static inline void transpose_pairs(Vec (&rows)[kLanes]) {
 }
 
 // Lane j of row i becomes lane i of row j. Words move as they are, whatever they hold.
-static inline void transpose(Vec (&rows)[kLanes]) {
+[[gnu::always_inline]] static inline void transpose(Vec (&rows)[kLanes]) {
   transpose_pairs<1>(rows);
   transpose_pairs<2>(rows);
   if constexpr (kLanes > 4) transpose_pairs<4>(rows);
@@ -276,14 +291,12 @@ static inline Rounded round_to_integer(Vec x) {
   return {shifted - kMagic, (IVec)shifted};
 #endif
 }
-// y * 2^n, but 0 where x < low; y from about 0.7 to 1.5, n of what is no number whatever.
-static inline Vec scale_unless_below(Vec y, const Rounded& n, Vec x, float low) {
+// y * 2^n, y from about 0.7 to 1.5.
+static inline Vec times_power(Vec y, const Rounded& n) {
 #if defined(__AVX512F__)
-  const __mmask16 stays = _mm512_cmp_ps_mask((__m512)x, (__m512)splat(low), _CMP_NLT_UQ);
-  return (Vec)_mm512_maskz_scalef_ps(stays, (__m512)y, (__m512)n.n);
+  return (Vec)_mm512_scalef_ps((__m512)y, (__m512)n.n);
 #else
-  const Vec scaled = (Vec)((IVec)y + (n.exponent << 23));
-  return x < splat(low) ? splat(0) : scaled;
+  return (Vec)((IVec)y + (n.exponent << 23));
 #endif
 }
 
@@ -302,14 +315,14 @@ static inline Vec vexp(Vec x) {
   y = y * r + 1.6666665459e-1f;
   y = y * r + 5.0000001201e-1f;
   y = y * r * r + r + 1.0f;
-  return scale_unless_below(y, whole, x, kLow);
+  return x < splat(kLow) ? splat(0) : times_power(y, whole);
 }
 
-// 2^x within 3 units in the last place, x at most 127; 0 below -126 (so also for -inf). NaN stays
-// NaN. The polynomial is a fit of our own to the smallest relative error over |r| <= 1/2, 9.1e-8.
+// 2^x within 3 units in the last place, x at most 127; 2^-126 below -126 (so also for -inf). NaN
+// stays NaN. The polynomial is a fit of our own to the smallest relative error over |r| <= 1/2,
+// 9.1e-8.
 static inline Vec vexp2(Vec x) {
-  constexpr float kLow = -126.0f;
-  const Vec clamped = vmax(splat(kLow), x);
+  const Vec clamped = vmax(splat(-126.0f), x);
   const Rounded whole = round_to_integer(clamped);
   const Vec r = clamped - whole.n;
   Vec y = splat(1.3264727e-3f);
@@ -318,7 +331,7 @@ static inline Vec vexp2(Vec x) {
   y = y * r + 2.4022242e-1f;
   y = y * r + 6.9314698e-1f;
   y = y * r + 1.0f;
-  return scale_unless_below(y, whole, x, kLow);
+  return times_power(y, whole);
 }
 
 // tanh(x) within 3 units in the last place. Around 0 a polynomial: there the quotient would cancel.

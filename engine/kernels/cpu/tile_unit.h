@@ -50,10 +50,13 @@ struct PairTileUnit {
     return (Vec)_mm512_or_si512(first, _mm512_slli_epi32(second, 16));
   }
   static inline void store_weights(uint32_t* to, const Vec (&weights)[2]) {
-    const auto low = (__m256i)_mm512_cvtneps_pbh((__m512)weights[0]);
-    const auto high = (__m256i)_mm512_cvtneps_pbh((__m512)weights[1]);
-    _mm512_storeu_si512(to, _mm512_or_si512(_mm512_cvtepu16_epi32(low),
-                                            _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16)));
+    // Both as one vector of bf16, those of the second step behind those of the first, then in
+    // turns.
+    const auto halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)weights[1], (__m512)weights[0]);
+    alignas(64) static constexpr uint16_t kInTurns[2 * kLanes] = {
+        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kInTurns), halves));
   }
 
  private:
@@ -87,10 +90,13 @@ static inline void transpose_words(int rows, int columns, uint32_t* out, int64_t
   for (int row = 0; row < rows; row += kLanes) {
     for (int column = 0; column < columns; column += kLanes) {
       Vec square[kLanes];
+#pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) square[i] = words(row + i, column);
       transpose(square);
-      for (int i = 0; i < kLanes && column + i < columns; ++i) {
-        std::memcpy(out + (column + i) * out_stride + row, &square[i], sizeof square[i]);
+      uint32_t* to = out + column * out_stride + row;
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i, to += out_stride) {
+        if (column + i < columns) std::memcpy(to, &square[i], sizeof square[i]);
       }
     }
   }
