@@ -38,10 +38,11 @@ constexpr KvStrides pool_strides(int kv_heads, int block_size, int head_dim) {
 // multiple of 16 is fastest. With alibi_slopes the score of head h for key j, capped, changes by
 // alibi_slopes[h] * (j - p); causal attention alone.
 //
-// Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights of prefill
-// are rounded to bf16 before they meet the values, as the reference rounds its softmax. Scales of
-// int8 pools multiply scores and weights; decode rounds its queries to 16 bits there. A sequence's
-// result depends neither on the other sequences of the step nor on the number of threads.
+// Numerics: scores, softmax and sums in float32. With bf16 storage the softmax weights are rounded
+// to bf16 before they meet the values, as the reference rounds its softmax (in decode only where
+// the machine multiplies bf16). Scales of int8 pools multiply scores and weights; decode rounds its
+// queries to 16 bits there. A sequence's result depends neither on the other sequences of the step
+// nor on the number of threads.
 struct PagedAttentionArgs {
   ElementType type;  // of q, pools and out
   int heads;

@@ -8,51 +8,60 @@
 #include "engine/kernels/cpu/attention_plan.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/score_unit.h"
+#include "engine/kernels/cpu/value_unit.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 
-// The sums of kLanes vectors, one per lane.
-static inline Vec sums_of(const Vec (&rows)[kLanes]) {
+// Keys whose products with all heads of a pass stay in registers.
+inline constexpr int kKeysTogether = kRegisters / 8;
+// Vectors that hold the products of kLanes keys once they are folded.
+inline constexpr int kFolds = kLanes / kKeysTogether;
+
+// The lanes of kKeysTogether vectors added up until one vector holds what is left of them; sums_of
+// knows which lane belongs to which.
+static inline Vec fold(const Vec (&rows)[kKeysTogether]) {
 #if defined(__AVX512F__)
-  __m512 a[8];
-  for (int i = 0; i < 8; ++i) {
-    const __m512 x = (__m512)rows[i];
-    const __m512 y = (__m512)rows[i + 8];
-    a[i] = _mm512_shuffle_f32x4(x, y, 0x44) + _mm512_shuffle_f32x4(x, y, 0xee);
-  }
-  __m512 b[4];
-  for (int i = 0; i < 4; ++i) {
-    b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88) + _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
-  }
-  const __m512 even = _mm512_unpacklo_ps(b[0], b[2]) + _mm512_unpackhi_ps(b[0], b[2]);
-  const __m512 odd = _mm512_unpacklo_ps(b[1], b[3]) + _mm512_unpackhi_ps(b[1], b[3]);
-  const __m512 sums = _mm512_unpacklo_ps(even, odd) + _mm512_unpackhi_ps(even, odd);
-  return (Vec)_mm512_shuffle_f32x4(sums, sums, 0xd8);  // lanes hold rows 0, 8, 4, 12
+  const auto pair = [](Vec x, Vec y) {
+    return _mm512_unpacklo_ps((__m512)x, (__m512)y) + _mm512_unpackhi_ps((__m512)x, (__m512)y);
+  };
+  const auto first = (__m512d)pair(rows[0], rows[1]), second = (__m512d)pair(rows[2], rows[3]);
+  return (Vec)_mm512_unpacklo_pd(first, second) + (Vec)_mm512_unpackhi_pd(first, second);
 #elif defined(__AVX2__)
-  __m256 pairs[4];
-  for (int i = 0; i < 4; ++i)
-    pairs[i] = _mm256_hadd_ps((__m256)rows[2 * i], (__m256)rows[2 * i + 1]);
-  const __m256 low = _mm256_hadd_ps(pairs[0], pairs[1]);
-  const __m256 high = _mm256_hadd_ps(pairs[2], pairs[3]);
-  return (Vec)(_mm256_permute2f128_ps(low, high, 0x20) + _mm256_permute2f128_ps(low, high, 0x31));
+  return (Vec)_mm256_hadd_ps((__m256)rows[0], (__m256)rows[1]);
 #else
-  Vec out;
-  for (int i = 0; i < kLanes; ++i) out[i] = reduce_add(rows[i]);
-  return out;
+  return Vec{rows[0][0] + rows[0][2], rows[0][1] + rows[0][3], rows[1][0] + rows[1][2],
+             rows[1][1] + rows[1][3]};
 #endif
 }
 
-// Keys whose products with all heads of a pass stay in registers.
-inline constexpr int kKeysTogether = kRegisters / 8;
+// The sums of kLanes vectors, one per lane, of which `folds` holds kKeysTogether each.
+static inline Vec sums_of(const Vec (&folds)[kFolds]) {
+#if defined(__AVX512F__)
+  const auto halves = [](Vec x, Vec y) {
+    return _mm512_shuffle_f32x4((__m512)x, (__m512)y, 0x44) +
+           _mm512_shuffle_f32x4((__m512)x, (__m512)y, 0xee);
+  };
+  const __m512 first = halves(folds[0], folds[1]), second = halves(folds[2], folds[3]);
+  return (Vec)(_mm512_shuffle_f32x4(first, second, 0x88) +
+               _mm512_shuffle_f32x4(first, second, 0xdd));
+#elif defined(__AVX2__)
+  const __m256 low = _mm256_hadd_ps((__m256)folds[0], (__m256)folds[1]);
+  const __m256 high = _mm256_hadd_ps((__m256)folds[2], (__m256)folds[3]);
+  return (Vec)(_mm256_permute2f128_ps(low, high, 0x20) + _mm256_permute2f128_ps(low, high, 0x31));
+#else
+  return Vec{folds[0][0] + folds[0][1], folds[0][2] + folds[0][3], folds[1][0] + folds[1][1],
+             folds[1][2] + folds[1][3]};
+#endif
+}
+
 // Query heads of one pass over the keys, and over the values.
 inline constexpr int kHeadsTogether = 4;
 
-// products[h][first + i]: vectors whose lanes add up to q of head h . key i, for H heads. A key
-// that is read serves all of them. q [H][pieces]. kDim: the head dimension, 0 when known at run
-// time only.
+// folds[h][at]: q of head h . the keys, folded, for H heads. A key that is read serves all of them.
+// q [H][pieces]. kDim: the head dimension, 0 when known at run time only.
 template <typename K, int kDim, int H>
 static inline void multiply_keys(const QueryPiece<K>* q, const K* const (&keys)[kKeysTogether],
-                                 int head_dim, int first, Vec (&products)[H][kLanes]) {
+                                 int head_dim, int at, Vec (&folds)[H][kFolds]) {
   using Unit = ScoreUnit<K>;
   const int d = kDim > 0 ? kDim : head_dim;
   const int whole = d / Unit::kElements;
@@ -85,8 +94,10 @@ static inline void multiply_keys(const QueryPiece<K>* q, const K* const (&keys)[
   }
 #pragma GCC unroll 4
   for (int h = 0; h < H; ++h) {
+    Vec products[kKeysTogether];
 #pragma GCC unroll 4
-    for (int i = 0; i < kKeysTogether; ++i) products[h][first + i] = Unit::as_float(sums[h][i]);
+    for (int i = 0; i < kKeysTogether; ++i) products[i] = Unit::as_float(sums[h][i]);
+    folds[h][at] = fold(products);
   }
 }
 
@@ -99,19 +110,20 @@ static inline void score_run(const QueryPiece<K>* q, const float* scales, const 
   int fetched = 0;
   for (int first = 0; first < run.count; first += kLanes) {
     // Where fewer keys are left than are taken together, the last one stands in for those behind.
-    Vec products[H][kLanes];
+    Vec folds[H][kFolds];
     const K* keys[kKeysTogether];
-    for (int i = 0; i < kLanes; i += kKeysTogether) {
+    for (int at = 0; at < kFolds; ++at) {
       for (int j = 0; j < kKeysTogether; ++j) {
-        keys[j] = run.data + static_cast<int64_t>(d) * min_of(first + i + j, run.count - 1);
+        const int key = min_of(first + at * kKeysTogether + j, run.count - 1);
+        keys[j] = run.data + static_cast<int64_t>(d) * key;
       }
       fetch(next, fetched, fetched + kKeysTogether, d);
       fetched += kKeysTogether;
-      multiply_keys<K, kDim, H>(q, keys, head_dim, i, products);
+      multiply_keys<K, kDim, H>(q, keys, head_dim, at, folds);
     }
     const int n = min_of(kLanes, run.count - first);
     for (int h = 0; h < H; ++h) {
-      Vec sums = sums_of(products[h]) * scales[h];
+      Vec sums = sums_of(folds[h]) * scales[h];
       if constexpr (kScaled<K>) sums *= load_part(run.scales + first, n);
       store_part(scores + h * kSplitKeys + first, sums, n);
     }
@@ -165,45 +177,53 @@ static inline void score_task(const PagedAttentionArgs& args, const PagedSequenc
   }
 }
 
+// Weights of a head lie this far behind those of the one before.
+template <typename K>
+inline constexpr int kWeightStride = kSplitKeys * sizeof(float) /
+                                     sizeof(typename ValueUnit<K>::Weight);
+
 // out[h][c..] = sum over keys of weights[h][i] * value i, for H heads and kUnits vectors of values
 // from `column` of the head dimension on; the last one may be cut to `tail` elements. `fetches`: it
 // is the first to read these values.
 template <typename K, int H, int kUnits>
 static inline void add_values(const PagedAttentionArgs& args, const PagedSequence& sequence,
-                              const AttentionTask& task, const float* weights, int column, int tail,
+                              const AttentionTask& task,
+                              const typename ValueUnit<K>::Weight* weights, int column, int tail,
                               bool fetches, float* out) {
-  constexpr int kParts = Wide<K>::kParts;
-  constexpr int kElements = Wide<K>::kElements;
-  Wide<K> sums[H][kUnits] = {};
+  using Unit = ValueUnit<K>;
+  constexpr int kElements = Unit::kElements;
+  const int d = args.head_dim;
+  typename Unit::Sums sums[H][kUnits] = {};
   for (int key = task.begin; key < task.end;) {
     const KeyRun<K> run = values_at<K>(args, sequence, task.kv_head, key, task.end);
     const int behind = key + run.count, ahead = behind + args.block_size;
     const KeyRun<K> next = fetches && ahead < task.end
                                ? values_at<K>(args, sequence, task.kv_head, ahead, task.end)
                                : KeyRun<K>{run.data, 0};
-    const float* weight = weights + (key - task.begin);
-    const K* value = run.data + column;
-    for (int i = 0; i < run.count; ++i, value += args.head_dim) {
-      fetch(next, i, i + 1, args.head_dim);
+    const auto* weight = weights + (key - task.begin);
+    const auto add = [&](int i, int keys) {
+      fetch(next, i, i + keys, d);
+      const K* value = run.data + static_cast<int64_t>(i) * d + column;
 #pragma GCC unroll 8
       for (int u = 0; u < kUnits; ++u) {
-        const Wide<K> wide = u + 1 < kUnits ? load_wide(value + u * kElements)
-                                            : load_wide_part(value + u * kElements, tail);
+        const auto values =
+            Unit::load(value + u * kElements, d, keys, u + 1 < kUnits ? kElements : tail);
 #pragma GCC unroll 4
         for (int h = 0; h < H; ++h) {
-          const float w = weight[h * kSplitKeys + i];
-          for (int p = 0; p < kParts; ++p) {
-            sums[h][u].parts[p] = wide.parts[p] * w + sums[h][u].parts[p];
-          }
+          Unit::multiply_add(values, Unit::weight(weight + h * kWeightStride<K> + i, keys),
+                             sums[h][u]);
         }
       }
-    }
+    };
+    int i = 0;
+    for (; i + Unit::kKeys <= run.count; i += Unit::kKeys) add(i, Unit::kKeys);
+    if (i < run.count) add(i, 1);
     key = behind;
   }
   for (int h = 0; h < H; ++h) {
-    float* to = out + static_cast<int64_t>(h) * args.head_dim + column;
+    float* to = out + static_cast<int64_t>(h) * d + column;
     for (int u = 0; u < kUnits; ++u) {
-      store_wide(to + u * kElements, sums[h][u], u + 1 < kUnits ? kElements : tail);
+      Unit::store(to + u * kElements, sums[h][u], u + 1 < kUnits ? kElements : tail);
     }
   }
 }
@@ -212,16 +232,17 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
 template <typename K, int H>
 constexpr int units_together() {
   int units = 4;
-  while (units > 1 && units * H * Wide<K>::kParts > kRegisters * 3 / 4) units /= 2;
+  while (units > 1 && units * H * ValueUnit<K>::kParts > kRegisters * 3 / 4) units /= 2;
   return units;
 }
 
 // The head dimension from `column` on, kUnits vectors at a time and at last fewer.
 template <typename K, int H, int kUnits>
 static inline void add_columns(const PagedAttentionArgs& args, const PagedSequence& sequence,
-                               const AttentionTask& task, const float* weights, int column,
+                               const AttentionTask& task,
+                               const typename ValueUnit<K>::Weight* weights, int column,
                                bool fetches, float* out) {
-  constexpr int kElements = Wide<K>::kElements;
+  constexpr int kElements = ValueUnit<K>::kElements;
   for (; args.head_dim - column >= kUnits * kElements; column += kUnits * kElements) {
     add_values<K, H, kUnits>(args, sequence, task, weights, column, kElements,
                              fetches && column == 0, out);
@@ -233,14 +254,18 @@ static inline void add_columns(const PagedAttentionArgs& args, const PagedSequen
   }
 }
 
+// weights [group][kSplitKeys], which do not survive it.
 template <typename K>
 static inline void add_values_of_group(const PagedAttentionArgs& args,
                                        const PagedSequence& sequence, const AttentionTask& task,
-                                       const float* weights, int group, float* out) {
+                                       float* weights, int group, float* out) {
+  const int keys = task.end - task.begin;
+  for (int h = 0; h < group; ++h) ValueUnit<K>::convert(weights + h * kSplitKeys, keys);
   for_heads(group, [&](auto heads, int head) {
     add_columns<K, heads, units_together<K, heads>()>(
-        args, sequence, task, weights + head * kSplitKeys, 0, head == 0,
-        out + static_cast<int64_t>(head) * args.head_dim);
+        args, sequence, task,
+        reinterpret_cast<const typename ValueUnit<K>::Weight*>(weights + head * kSplitKeys), 0,
+        head == 0, out + static_cast<int64_t>(head) * args.head_dim);
   });
 }
 
