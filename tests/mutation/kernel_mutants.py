@@ -75,8 +75,8 @@ KERNEL = (
         (
             "prompt_without_alibi",
             "MPT: a prompt's scores do not fall with the distance",
-            "args_.alibi_slopes != nullptr",
-            "false",
+            "splat_int(key + i / kStrip) - load(state.position + i % kStrip)",
+            "splat_int(0)",
         ),
         (
             "gqa_tiled",
@@ -87,8 +87,24 @@ KERNEL = (
         (
             "causal_off_by_one",
             "a query sees the key after it",
-            "min_of(count, position + 1 - key)",
-            "min_of(count, position + 2 - key)",
+            "distance < 0 ? hidden",
+            "distance < -1 ? hidden",
+        ),
+    )
+    + _in(
+        "engine/kernels/cpu/attention_prefill.h",
+        (KERNELS,),
+        (
+            "prompt_without_window",
+            "a prompt's queries see keys in front of their window",
+            "distance < window ? score : hidden",
+            "score",
+        ),
+        (
+            "values_not_rescaled",
+            "a larger score behind: what was weighted before keeps its weights",
+            "!any(maximum > before)",
+            "true",
         ),
     )
     + _in(
@@ -119,8 +135,8 @@ KERNEL = (
         (
             "one_heads_weights_for_all",
             "the values of a group weighted as its first head does",
-            "weight[h * kSplitKeys + i]",
-            "weight[i]",
+            "weight + h * kWeightStride<K> + i",
+            "weight + i",
         ),
         (
             "first_keys_scale_for_all",

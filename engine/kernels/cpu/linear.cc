@@ -50,7 +50,7 @@ void multiply_panel(const LinearArgs& args, int64_t panel, int64_t row_begin, in
       if (passes > 1 && passes <= kMemoryBoundPasses && panel_bytes <= kCachedPanel) {
         run(FetchNext{weight + panel_bytes + pass * panel_bytes / passes, kStrip * 4 / passes});
       } else if (pass == 0 || panel_bytes > kCachedPanel) {
-        run(StreamAhead<V * sizeof(Vec) / 64>(weight + part * 4, kStrip * 4));
+        run(StreamAhead<R, V * sizeof(Vec) / 64>(weight + part * 4, kStrip * 4));
       } else {
         run(NoPrefetch());
       }

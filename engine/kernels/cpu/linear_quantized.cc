@@ -185,12 +185,13 @@ void multiply_panel(const LinearArgs& args, const Activations& x, int64_t panel,
   const int64_t column = panel * kStrip;
   const float* bias = args.bias == nullptr ? nullptr : args.bias + column;
   for_row_groups<kRowsAtATime>(row_end - row_begin, [&]<int R>(int64_t first) {
+    constexpr int64_t kFetchBlocks = kFetchSteps<R> / 16;
     const int64_t row = row_begin + first;
     Vec sums[R][kStripVecs] = {};
     for (int64_t g = 0; g < x.groups; ++g) {
       const char* block = weight + g * kBlock;
-      for (int64_t ahead = 0; ahead < kBlock; ahead += 64)
-        __builtin_prefetch(block + kBlock + ahead);
+      const char* next = block + kFetchBlocks * kBlock;
+      for (int64_t at = 0; at < kBlock; at += 64) __builtin_prefetch(next + at, 0, kFetchInto);
 #pragma GCC unroll 1
       for (int first = 0; first < kStripVecs; first += kVecsAtATime<R>) {
         Format::template add_group<R, kVecsAtATime<R>>(block, x, row, g, first, sums);

@@ -21,13 +21,18 @@ inline constexpr int kTileVecs = kStripVecs > 2 && R > (kLanes == 8 ? 2 : 1) ? 2
 struct NoPrefetch {
   void step() {}
 };
-// A little behind the row being read: the strip streams in from memory.
-template <int kLines>
+// How a strip is fetched as it streams in from memory. AVX-512 keeps up with more lines than the
+// first cache can wait for: into the second one (2 of __builtin_prefetch; 3 is the first), few rows
+// closely behind it, more rows, which have work to do meanwhile, further ahead.
+inline constexpr int kFetchInto = kLanes == 16 ? 2 : 3;
+template <int R>
+inline constexpr int64_t kFetchSteps = kLanes == 16 && R > 2 ? 48 : 16;  // of k
+template <int R, int kLines>
 struct StreamAhead {
-  static constexpr int64_t kSteps = 16;
-  StreamAhead(const char* b, int64_t b_stride) : next(b + kSteps * b_stride), stride(b_stride) {}
+  StreamAhead(const char* b, int64_t b_stride)
+      : next(b + kFetchSteps<R> * b_stride), stride(b_stride) {}
   void step() {
-    for (int line = 0; line < kLines; ++line) __builtin_prefetch(next + 64 * line);
+    for (int line = 0; line < kLines; ++line) __builtin_prefetch(next + 64 * line, 0, kFetchInto);
     next += stride;
   }
   const char* next;
