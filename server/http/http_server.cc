@@ -293,6 +293,7 @@ class HttpServer::Impl : public httplib::Server {
         if (prefix) exchange.request.suffix = path.substr(base.size());
         return &route;
       }
+      if (allowed.find(route.method) != std::string::npos) continue;  // of "/a/*" beside "/a/b"
       allowed += (allowed.empty() ? "" : ", ") + route.method;
       if (route.method == "GET") allowed += ", HEAD";
     }
