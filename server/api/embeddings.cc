@@ -40,8 +40,7 @@ Result<std::vector<PreparedPrompt>> prepare_all(Call& call, const EmbeddingsRequ
     prompts.push_back(*std::move(prompt));
   }
   for (size_t i = 0; i < request.inputs.size(); ++i) {
-    const std::string path =
-        request.inputs.size() == 1 ? "input" : "input[" + std::to_string(i) + "]";
+    const std::string path = request.listed ? element_path("input", i) : "input";
     Result<PreparedPrompt> prompt = prepare_input(service, request.inputs[i], path);
     if (!prompt) return prompt.status();
     prompts.push_back(*std::move(prompt));
@@ -92,6 +91,8 @@ Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const Model
     }
   } else {
     request.inputs = read_texts(fields, "input", limits, kMaxInputs);
+    const Json* input = fields.find("input");
+    request.listed = fields.ok() && input->is_array() && !input->front().is_number();
   }
   if (fields.find("dimensions") != nullptr) {
     fields.fail("dimensions", "dimensions is not supported: this model's vectors have one length");
