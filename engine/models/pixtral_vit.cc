@@ -57,7 +57,7 @@ at::Tensor picture_rope(const PixtralVitConfig& config, const std::vector<at::Te
 }  // namespace
 
 PixtralVitConfig PixtralVitConfig::parse(const JsonView& config,
-                                         std::pair<int, int> library_version,
+                                         LibraryVersion library_version,
                                          const Defaults& defaults) {
   PixtralVitConfig vit;
   vit.hidden_size = config.positive_int("hidden_size", 1024);

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/core/media.h"
@@ -12,6 +11,7 @@
 #include "engine/layers/norm.h"
 #include "engine/models/gated_mlp.h"
 #include "engine/weights/json.h"
+#include "engine/weights/library_version.h"
 
 namespace saccade {
 
@@ -33,7 +33,7 @@ struct PixtralVitConfig {
     int image_size = 1024;
   };
   // As that release of the library reads it.
-  static PixtralVitConfig parse(const JsonView& config, std::pair<int, int> library_version,
+  static PixtralVitConfig parse(const JsonView& config, LibraryVersion library_version,
                                 const Defaults& defaults);
 
   int head_dim() const { return hidden_size / num_heads; }
