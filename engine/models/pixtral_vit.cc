@@ -56,8 +56,7 @@ at::Tensor picture_rope(const PixtralVitConfig& config, const std::vector<at::Te
 
 }  // namespace
 
-PixtralVitConfig PixtralVitConfig::parse(const JsonView& config,
-                                         LibraryVersion library_version,
+PixtralVitConfig PixtralVitConfig::parse(const JsonView& config, LibraryVersion library_version,
                                          const Defaults& defaults) {
   PixtralVitConfig vit;
   vit.hidden_size = config.positive_int("hidden_size", 1024);

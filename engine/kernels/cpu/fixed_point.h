@@ -20,8 +20,8 @@ static inline float step_of(const T* x, int n, float limit) {
   return reduce_max(largest) / limit + reduce_add(not_finite);
 }
 
-// x factor to the nearest integer, ties to even, |x factor| < 2^22. The product is rounded before it
-// meets a sum: a half must not depend on whether the instruction set multiplies and adds in one.
+// x factor to the nearest integer, ties to even, |x factor| < 2^22. The product is rounded before
+// it meets a sum: a half must not depend on whether the instruction set multiplies and adds in one.
 static inline IVec round_product(Vec x, Vec factor) {
   constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   Vec product = x * factor;
