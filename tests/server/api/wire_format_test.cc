@@ -16,6 +16,8 @@ TEST_CASE("each failure has one status and OpenAI's error body") {
       {StatusCode::kInvalidArgument, 400, "invalid_request_error", false},
       {StatusCode::kTooLong, 400, "invalid_request_error", false},
       {StatusCode::kNotFound, 404, "invalid_request_error", false},
+      {StatusCode::kModelNotFound, 404, "invalid_request_error", false},
+      {StatusCode::kPreviousNotFound, 400, "invalid_request_error", false},
       {StatusCode::kPayloadTooLarge, 413, "invalid_request_error", false},
       {StatusCode::kResourceExhausted, 429, "rate_limit_error", true},
       {StatusCode::kRateLimited, 429, "rate_limit_error", true},
