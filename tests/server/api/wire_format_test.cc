@@ -51,3 +51,10 @@ TEST_CASE("server-sent events") {
   CHECK(http::sse_keepalive().front() == ':');
   CHECK(http::sse_keepalive().ends_with("\n\n"));
 }
+
+TEST_CASE("the memory of a value is mostly that of its texts") {
+  const std::string text(1000, 'a');
+  const api::Json value = {{text, {text, text}}, {"b", nullptr}};
+  CHECK(api::memory_of(value) >= 3000);
+  CHECK(api::memory_of(value) < 3300);
+}
