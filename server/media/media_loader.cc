@@ -95,6 +95,8 @@ Result<std::string> decode_base64(std::string_view text, size_t max_bytes) {
   return out;
 }
 
+bool is_data_url(std::string_view url) { return starts_with_ignoring_case(url, kScheme); }
+
 Result<DataUrl> split_data_url(std::string_view url) {
   constexpr size_t kMaxHeader = 1024;
   const size_t comma = url.substr(0, kMaxHeader).find(',');
@@ -113,7 +115,7 @@ bool is_picture_type(std::string_view type) {
 }
 
 Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
-  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
+  if (!is_data_url(url)) return refuse_non_data_url(url);
   const Result<DataUrl> parts = split_data_url(url);
   if (!parts) return parts.status();
   const std::string_view header = parts->header;

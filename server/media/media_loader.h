@@ -13,13 +13,16 @@ namespace saccade {
 // than `max_bytes` (found from the length of the text, before anything is decoded).
 Result<std::string> decode_base64(std::string_view text, size_t max_bytes);
 
+// Whether it begins with "data:", in any case.
+bool is_data_url(std::string_view url);
+
 // A data: URL taken apart, as views of it.
 struct DataUrl {
   std::string_view header;  // between the scheme and the first comma
   std::string_view data;    // behind it
 };
 
-// `url` begins with "data:", in any case. InvalidArgument where there is no comma among its first
+// Of a data: URL. InvalidArgument where there is no comma among its first
 // 1024 characters: headers are short, and one further on belongs to nothing we accept.
 Result<DataUrl> split_data_url(std::string_view url);
 

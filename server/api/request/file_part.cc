@@ -41,7 +41,7 @@ Status load_stored(FileStore& files, int owner, ContentPart& part) {
 // What the declared type says is a picture or a PDF; of the rest the bytes decide.
 Status load_sent(ContentPart& part) {
   std::string_view data = part.text;
-  if (data.starts_with("data:")) {
+  if (is_data_url(data)) {
     const Result<DataUrl> parts = split_data_url(data);
     if (!parts) return parts.status();
     if (parts->header.starts_with("image/")) {
