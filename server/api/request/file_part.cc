@@ -1,5 +1,6 @@
 #include "server/api/request/file_part.h"
 
+#include "server/ascii_case.h"
 #include "server/media/media_loader.h"
 #include "server/prompt/prompt_builder.h"
 #include "server/prompt/template/unicode.h"
@@ -44,11 +45,12 @@ Status load_sent(ContentPart& part) {
   if (is_data_url(data)) {
     const Result<DataUrl> parts = split_data_url(data);
     if (!parts) return parts.status();
-    if (parts->header.starts_with("image/")) {
+    const std::string header = lower_case(parts->header);
+    if (header.starts_with("image/")) {
       part.kind = ContentPart::Kind::kImage;
       return {};
     }
-    if (!parts->header.ends_with(";base64")) {
+    if (!header.ends_with(";base64")) {
       return invalid_argument("a file's data: URL must be base64 encoded");
     }
     data = parts->data;
