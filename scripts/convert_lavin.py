@@ -3,14 +3,14 @@
 
     convert_lavin.py --checkpoint sqa-llama-7b.pth --llm LLAMA_7B_DIR --clip CLIP_DIR [--delta VICUNA_DELTA_DIR] OUT_DIR
 
-The first file holds what was tuned: the adapters of tower and decoder, the projection, the embedding of the modalities. LLM is
-the Hugging Face folder of the LLaMA, CLIP that of openai/clip-vit-large-patch14, the last that of Vicuna's weights for files
-that were tuned on it. The result is `model_type: lavin` (engine/models/lavin.cc).
+The first file holds what was tuned: the adapters of tower and decoder, the projection, the embedding of the modalities.
+LLM is the Hugging Face folder of the LLaMA, CLIP that of openai/clip-vit-large-patch14, the last that of Vicuna's
+weights for files that were tuned on it. The result is `model_type: lavin` (engine/models/lavin.cc).
 
 Names and constants: luogen1996/LaVIN (lavin/eval_model.py, lavin/mm_adapter.py, lavin/generator.py, eval_mme.py,
 util/apply_delta.py). What the original computes of a request's first token, its modality, is computed here: see
-router_weights(). Its second layers in groups become whole ones with zeros. It adds Vicuna's delta, whose rows of q and k are
-in Hugging Face's order, onto rows in Meta's, and was tuned so: so does this.
+router_weights(). Its second layers in groups become whole ones with zeros. It adds Vicuna's delta, whose rows of q and
+k are in Hugging Face's order, onto rows in Meta's, and was tuned so: so does this.
 """
 
 import argparse
@@ -39,7 +39,8 @@ GROUPS = 2  # of the adapters' second layers
 TEMPLATE = (
     "{% set seen = namespace(picture=false) %}"
     "{% for message in messages if message['content'] is not string %}"
-    "{% for part in message['content'] if part['type'] == 'image' %}{% set seen.picture = true %}{% endfor %}{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}{% set seen.picture = true %}"
+    "{% endfor %}{% endfor %}"
     "{% if seen.picture %}{{ 'Image: PICTURE' }}{% else %}{{ 'Image: N/A ' }}{% endif %}"
     "{% for message in messages %}{% if message['role'] == 'user' %}{{ 'Instruction: ' }}"
     "{% elif message['role'] == 'assistant' %}{{ 'Response: ' }}{% endif %}" + MESSAGE_TEXT + "{{ '\n' }}{% endfor %}"
@@ -109,7 +110,8 @@ def convert(arguments):
             "text_config": llm_config,
         },
         generation_config=generation_config(arguments.llm, llm_config),
-        preprocessor_config=squashed_pictures(vision["image_size"]) | {"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD},
+        preprocessor_config=squashed_pictures(vision["image_size"])
+        | {"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD},
     )
 
 
@@ -121,7 +123,8 @@ def read_checkpoint(path):
 
 
 def check_complete(tensors, blocks, layers):
-    wanted = ["modality_embedding.weight"] + [f"projector.linear_{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")]
+    wanted = ["modality_embedding.weight"]
+    wanted += [f"projector.linear_{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")]
     scopes = [f"vision_model.encoder.layers.{i}" for i in range(blocks)]
     for scope in scopes + [f"language_model.model.layers.{i}" for i in range(layers)]:
         parts = ("conv_A", "conv_B", "conv_D", "expert_weights")
@@ -157,8 +160,8 @@ def whole(name, tensor, scale):
 def router_weights(tensors, modalities, config, temperature):
     """[layers, 2, 2]: how much of each expert the layers add, for text and for a picture.
 
-    The original reads this off the modality token in front of the prompt, in the input of each layer. The token sees itself
-    alone and no other sees it: attention gives back its values, whatever the prompt is.
+    The original reads this off the modality token in front of the prompt, in the input of each layer. The token sees
+    itself alone and no other sees it: attention gives back its values, whatever the prompt is.
     """
 
     def linear(name, x):

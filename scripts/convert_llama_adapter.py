@@ -3,14 +3,14 @@
 
     convert_llama_adapter.py --checkpoint HASH_BIAS-7B.pth --llm LLAMA_7B_DIR --clip CLIP_DIR OUT_DIR
 
-The first file holds the visual blocks, the prompts, the gates and what was tuned of the decoder: norms, biases and, in the
-LORA-BIAS files, LoRA, which is added to the decoder's weights. LLM is the Hugging Face folder of LLaMA-7B, CLIP that of
-openai/clip-vit-large-patch14. The result is `model_type: llama_adapter` (engine/models/llama_adapter.cc).
+The first file holds the visual blocks, the prompts, the gates and what was tuned of the decoder: norms, biases and, in
+the LORA-BIAS files, LoRA, which is added to the decoder's weights. LLM is the Hugging Face folder of LLaMA-7B, CLIP
+that of openai/clip-vit-large-patch14. The result is `model_type: llama_adapter` (engine/models/llama_adapter.cc).
 
 Names and constants: OpenGVLab/LLaMA-Adapter (llama_adapter_v2_multimodal7b: llama/llama_adapter.py, llama/llama.py,
-llama/utils.py, data/dataset.py). The original reads pictures with OpenCV, blue first, in training and in its demo: here the
-tower's first convolution and the normalisation take the channels the other way round instead. Its prompts' keys and values
-are made without the LoRA of the layer's: where there is LoRA the layer's own matrices are kept beside.
+llama/utils.py, data/dataset.py). The original reads pictures with OpenCV, blue first, in training and in its demo: here
+the tower's first convolution and the normalisation take the channels the other way round instead. Its prompts' keys and
+values are made without the LoRA of the layer's: where there is LoRA the layer's own matrices are kept beside.
 """
 
 import argparse
@@ -45,20 +45,22 @@ TEMPLATE = (
     "{% else %}{{ '### Instruction:\n' }}" + MESSAGE_TEXT + "{{ '\n\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '### Response:' }}{% endif %}"
 )
-BLOCK = {"norm1": "layer_norm1", "norm2": "layer_norm2", "attn.qkv": "self_attn.qkv", "attn.proj": "self_attn.projection",
-         "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
+BLOCK = {"norm1": "layer_norm1", "norm2": "layer_norm2", "attn.qkv": "self_attn.qkv",
+         "attn.proj": "self_attn.projection", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 VISUAL_NAMES = [
     (r"((?:clip_proj|clip_proj_norm|visual_query|visual_proj|visual_proj_norm|adapter_query)\..*)", r"\1"),
     *((rf"(visual_blocks\.\d+)\.{re.escape(old)}\.(.*)", rf"\1.{new}.\2") for old, new in BLOCK.items()),
 ]
-PROJECTIONS = {"attention.wq": "self_attn.q_proj", "attention.wk": "self_attn.k_proj", "attention.wv": "self_attn.v_proj",
-               "attention.wo": "self_attn.o_proj", "feed_forward.w1": "mlp.gate_proj", "feed_forward.w2": "mlp.down_proj",
+PROJECTIONS = {"attention.wq": "self_attn.q_proj", "attention.wk": "self_attn.k_proj",
+               "attention.wv": "self_attn.v_proj", "attention.wo": "self_attn.o_proj",
+               "feed_forward.w1": "mlp.gate_proj", "feed_forward.w2": "mlp.down_proj",
                "feed_forward.w3": "mlp.up_proj"}
 TUNED_NAMES = [
     (r"llama\.norm\.weight", r"model.norm.weight"),
     (r"llama\.layers\.(\d+)\.attention_norm\.weight", r"model.layers.\1.input_layernorm.weight"),
     (r"llama\.layers\.(\d+)\.ffn_norm\.weight", r"model.layers.\1.post_attention_layernorm.weight"),
-    *((rf"llama\.layers\.(\d+)\.{re.escape(old)}\.bias", rf"model.layers.\1.{new}.bias") for old, new in PROJECTIONS.items()),
+    *((rf"llama\.layers\.(\d+)\.{re.escape(old)}\.bias", rf"model.layers.\1.{new}.bias")
+      for old, new in PROJECTIONS.items()),
 ]
 LORA = re.compile(r"llama\.layers\.(\d+)\.(attention|feed_forward)\.lora_(w[qkvo123])_l([12])\.weight")
 GATE = re.compile(r"llama\.layers\.(\d+)\.attention\.(gate|new_gate)")

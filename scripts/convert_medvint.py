@@ -3,9 +3,9 @@
 
     convert_medvint.py --checkpoint pytorch_model.bin --llm LLAMA_7B_DIR OUT_DIR
 
-The first file holds everything: PMC-CLIP's ResNet, the query decoder, and the decoder with its LoRA, which is added to its
-weights here. LLM is a Hugging Face folder of LLaMA-7B, of which configuration and tokenizer are taken. The result is
-`model_type: medvint` (engine/models/medvint.cc).
+The first file holds everything: PMC-CLIP's ResNet, the query decoder, and the decoder with its LoRA, which is added to
+its weights here. LLM is a Hugging Face folder of LLaMA-7B, of which configuration and tokenizer are taken. The result
+is `model_type: medvint` (engine/models/medvint.cc).
 
 Names and constants: xiaoman-zhang/PMC-VQA (MedVInT_TD/models/QA_model.py, models/blocks.py, models/transformer.py,
 Dataset/PMC_QA_Dataset.py). Answers were trained to end with id 1, which is LLaMA's begin token.

@@ -4,11 +4,11 @@
     convert_minigpt4.py --checkpoint pretrained_minigpt4_7b.pth --qformer blip2_pretrained_flant5xxl.pth \
         --vit eva_vit_g.pth --llm VICUNA_V0_DIR OUT_DIR
 
-The .pth files are those that MiniGPT-4's configuration names; the projection is in the first, the Q-Former, its queries and
-ln_vision in the second, the tower in the third. A file that holds more than that wins in the order given. LLM is a Hugging
-Face LLaMA folder. The result is `model_type: blip-2` with a LLaMA text_config and three fields that Hugging Face has not:
-`image_placement: placeholder` (pictures stand inside the prompt), `post_layernorm_eps` (LAVIS normalises the tower's output
-with 1e-5, the blocks with 1e-6) and, in generation_config.json, `stop_strings: ["###"]`.
+The .pth files are those that MiniGPT-4's configuration names; the projection is in the first, the Q-Former, its queries
+and ln_vision in the second, the tower in the third. A file that holds more than that wins in the order given. LLM is a
+Hugging Face LLaMA folder. The result is `model_type: blip-2` with a LLaMA text_config and three fields that Hugging
+Face has not: `image_placement: placeholder` (pictures stand inside the prompt), `post_layernorm_eps` (LAVIS normalises
+the tower's output with 1e-5, the blocks with 1e-6) and, in generation_config.json, `stop_strings: ["###"]`.
 
 Names and constants: Vision-CAIR/MiniGPT-4 (models/mini_gpt4.py, models/eva_vit.py, conversation/conversation.py).
 """
@@ -34,9 +34,10 @@ from converting import (
 EVA_BLOCKS = 39  # the file has 40; MiniGPT-4 builds one fewer and ignores the last
 HEAD = {"vision": 88, "qformer": 64}  # width of one head of EVA-g and of BERT
 TEMPLATE = (
-    "{{ bos_token }}Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I provide it "
-    "to you. Please answer my questions.###"
-    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ 'Assistant: ' }}{% else %}{{ 'Human: ' }}{% endif %}"
+    "{{ bos_token }}Give the following image: <Img>ImageContent</Img>. You will be able to see the image once "
+    "I provide it to you. Please answer my questions.###"
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ 'Assistant: ' }}{% else %}"
+    "{{ 'Human: ' }}{% endif %}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] if part['type'] == 'image' %}{{ '<Img>PICTURE</Img> ' }}{% endfor %}"
     "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}{% endif %}"
@@ -49,7 +50,8 @@ EVA_NAMES = [
     (r"visual_encoder\.patch_embed\.proj\.(.*)", r"vision_model.embeddings.patch_embedding.\1"),
     (r"visual_encoder\.blocks\.(\d+)\.norm([12])\.(.*)", r"vision_model.encoder.layers.\1.layer_norm\2.\3"),
     (r"visual_encoder\.blocks\.(\d+)\.attn\.proj\.(.*)", r"vision_model.encoder.layers.\1.self_attn.projection.\2"),
-    (r"visual_encoder\.blocks\.(\d+)\.attn\.(qkv\.weight|q_bias|v_bias)", r"vision_model.encoder.layers.\1.self_attn.\2"),
+    (r"visual_encoder\.blocks\.(\d+)\.attn\.(qkv\.weight|q_bias|v_bias)",
+     r"vision_model.encoder.layers.\1.self_attn.\2"),
     (r"visual_encoder\.blocks\.(\d+)\.mlp\.(fc[12]\..*)", r"vision_model.encoder.layers.\1.mlp.\2"),
     (r"ln_vision\.(.*)", r"vision_model.post_layernorm.\1"),
 ]
@@ -102,7 +104,8 @@ def convert(arguments):
 
 
 def read_eyes(files, vit, names):
-    """Tower and what is behind it under blip-2's names; the first file that has a tensor wins, `vit` may lack the prefix."""
+    """Tower and what is behind it under blip-2's names; the first file that has a tensor wins, `vit` may lack the
+    prefix."""
     found = {}
     for tensors in files:
         for name, tensor in tensors.items():

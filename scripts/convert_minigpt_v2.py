@@ -3,10 +3,10 @@
 
     convert_minigpt_v2.py --checkpoint minigptv2_checkpoint.pth --vit eva_vit_g.pth --llm LLAMA2_CHAT_DIR OUT_DIR
 
-The first file holds the projection and the LoRA of the decoder, which is added to its weights here; a tower or ln_vision that
-it holds too wins over --vit's and over an ln_vision that changes nothing, which is what the published model has. The tower's
-positions are stretched to --image-size as the original does when it loads the file. LLM is a Hugging Face LLaMA folder.
-The result is `model_type: minigpt_v2` (engine/models/minigpt_v2.cc).
+The first file holds the projection and the LoRA of the decoder, which is added to its weights here; a tower or
+ln_vision that it holds too wins over --vit's and over an ln_vision that changes nothing, which is what the published
+model has. The tower's positions are stretched to --image-size as the original does when it loads the file. LLM is a
+Hugging Face LLaMA folder. The result is `model_type: minigpt_v2` (engine/models/minigpt_v2.cc).
 
 Names and constants: Vision-CAIR/MiniGPT-4 (models/minigpt_v2.py, models/minigpt_base.py, models/eva_vit.py,
 conversation/conversation.py). The prompts of its evaluation begin with two begin tokens: one is written, one added.

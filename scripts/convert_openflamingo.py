@@ -10,15 +10,16 @@
     OpenFlamingo-9B-vitl-mpt7b         anas-awadalla/mpt-7b                          4
     OpenFlamingo-9B (deprecated)       a LLaMA 7B                                    4
 
-The first file holds the gated cross-attention blocks, the perceiver and the embeddings of two new tokens. LLM is the Hugging
-Face folder of the decoder: LLaMA, MPT, MosaicGPT (MPT's predecessor) or GPT-NeoX, whose names and fields are kept. CLIP is
-the Hugging Face folder of the tower (openai/clip-vit-large-patch14 has the weights of OpenCLIP's ViT-L-14, openai). --every
-is the checkpoint's cross_attn_every_n_layers. The result is `model_type: openflamingo` (engine/models/openflamingo.cc).
+The first file holds the gated cross-attention blocks, the perceiver and the embeddings of two new tokens. LLM is the
+Hugging Face folder of the decoder: LLaMA, MPT, MosaicGPT (MPT's predecessor) or GPT-NeoX, whose names and fields are
+kept. CLIP is the Hugging Face folder of the tower (openai/clip-vit-large-patch14 has the weights of OpenCLIP's
+ViT-L-14, openai). --every is the checkpoint's cross_attn_every_n_layers. The result is `model_type: openflamingo`
+(engine/models/openflamingo.cc).
 
 Names and constants: mlfoundations/open_flamingo (src/flamingo.py, src/flamingo_lm.py, src/helpers.py, src/factory.py,
-eval/models/open_flamingo.py). Tokens are those of the tower's last layer before its last norm and without the class token, as
-OpenCLIP gave them when the models were trained (2.16; today's release normalises them). Where the head is not tied, the
-original starts its new rows anew at each load and never trains them: here they are zero.
+eval/models/open_flamingo.py). Tokens are those of the tower's last layer before its last norm and without the class
+token, as OpenCLIP gave them when the models were trained (2.16; today's release normalises them). Where the head is not
+tied, the original starts its new rows anew at each load and never trains them: here they are zero.
 """
 
 import argparse
@@ -93,7 +94,8 @@ PERCEIVER_NAMES = [
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, type=pathlib.Path, help="OpenFlamingo's checkpoint.pt")
-    parser.add_argument("--llm", required=True, type=pathlib.Path, help="Hugging Face folder of the decoder: LLaMA, MPT, GPT-NeoX")
+    parser.add_argument("--llm", required=True, type=pathlib.Path,
+                        help="Hugging Face folder of the decoder: LLaMA, MPT, GPT-NeoX")
     parser.add_argument("--clip", required=True, type=pathlib.Path, help="Hugging Face folder of the CLIP tower")
     parser.add_argument("--every", required=True, type=int, help="cross_attn_every_n_layers of the checkpoint")
     parser.add_argument("--dtype", default="float16", choices=DTYPES)
@@ -158,7 +160,8 @@ def read_blocks(checkpoint, every, layers):
         add_halved(found, f"gated_cross_attn_layers.{(layer + 1) // every - 1}.{rest}", tensor)
     blocks = {int(name.split(".")[1]) for name in found}
     if blocks != set(range(layers // every)):
-        raise SystemExit(f"the checkpoint has {len(blocks)} gated blocks, {layers // every} are expected: --every, --llm")
+        raise SystemExit(f"the checkpoint has {len(blocks)} gated blocks, {layers // every} are expected: "
+                         "--every, --llm")
     return found
 
 
@@ -204,7 +207,8 @@ def add_tokens(arguments, checkpoint, llm, llm_config):
 
 
 def fitted(rows, count):
-    """The first `count` rows, zeros where there are fewer: the original cuts and adds, and never trains the new ones."""
+    """The first `count` rows, zeros where there are fewer: the original cuts and adds, and never trains the new
+    ones."""
     return torch.cat([rows[:count], torch.zeros(max(count - len(rows), 0), rows.shape[1], dtype=rows.dtype)])
 
 

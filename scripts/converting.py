@@ -105,8 +105,8 @@ def copy_tokenizer(source, out, added=()):
 def picture_token(folder):
     """(id, text) of the token that stands where pictures do: the unknown one.
 
-    Its embedding is never read there, no text becomes it (the tokenizer falls back to bytes), and the vocabulary, over which
-    log-probabilities are taken, stays the original's.
+    Its embedding is never read there, no text becomes it (the tokenizer falls back to bytes), and the vocabulary, over
+    which log-probabilities are taken, stays the original's.
     """
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     text = tokenizer["model"].get("unk_token")

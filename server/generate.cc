@@ -50,13 +50,12 @@ int run_generate(const ServeOptions& options, const GenerateOptions& generate) {
   const Conversation conversation = one_question(generate);
   std::vector<api::ProbedMedia> media =
       probe_files(service->media, conversation, generate.images.size() == 1);
-  const auto max_tokens =
-      generate.max_tokens > 0 ? std::optional<int>(generate.max_tokens) : std::nullopt;
-  Result<api::PreparedPrompt> prompt =
-      api::prepare_chat(*service, conversation, std::move(media), {max_tokens, {}}, nullptr);
-  if (!prompt) fail(prompt.status());
   api::GenerationOptions generation_options;
   generation_options.sampling.temperature = generate.temperature;
+  if (generate.max_tokens > 0) generation_options.max_tokens = generate.max_tokens;
+  Result<api::PreparedPrompt> prompt =
+      api::prepare_chat(*service, conversation, std::move(media), generation_options, nullptr);
+  if (!prompt) fail(prompt.status());
   std::vector<api::PreparedPrompt> prompts;
   prompts.push_back(*std::move(prompt));
   auto generation =

@@ -13,6 +13,8 @@ enum class StatusCode {
   kInvalidArgument,    // 400: the request is wrong; retrying it cannot help
   kTooLong,            // 400: prompt and answer do not fit into the model's length
   kNotFound,           // 404
+  kModelNotFound,      // 404: a model that is not served here
+  kPreviousNotFound,   // 400: the request goes on from what is not here (any more)
   kPayloadTooLarge,    // 413
   kResourceExhausted,  // 429: the queue is full; retry later
   kRateLimited,        // 429: the client has used up its share; retry later

@@ -2,7 +2,7 @@
 
 namespace saccade {
 
-void follow_release(std::pair<int, int> library_version, DecoderConfig& decoder) {
+void follow_release(LibraryVersion library_version, DecoderConfig& decoder) {
   // Since 5 a head that the file holds counts, whatever the fields say.
   if (library_version >= std::pair(5, 0)) decoder.tie_word_embeddings = false;
   // Since 5.4 Gemma 2 scales word embeddings alone; before, visual tokens as well.

@@ -1,7 +1,6 @@
 #include "engine/models/model_folder.h"
 
 #include <charconv>
-#include <cstdio>
 #include <utility>
 
 #include "engine/weights/file_exists.h"
@@ -75,11 +74,8 @@ ModelFolder::ModelFolder(const std::filesystem::path& path) : path_(path) {
   if (file_exists(generation)) generation_.emplace(generation);
 }
 
-std::pair<int, int> ModelFolder::library_version() const {
-  const std::string version = config().string("transformers_version", "");
-  int major = 0, minor = 0;
-  if (std::sscanf(version.c_str(), "%4d.%4d", &major, &minor) < 1) return {0, 0};
-  return {major, minor};
+LibraryVersion ModelFolder::library_version() const {
+  return parse_library_version(config().string("transformers_version", ""));
 }
 
 JsonView ModelFolder::section(std::string_view key) const {

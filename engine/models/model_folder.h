@@ -9,6 +9,7 @@
 
 #include "engine/core/types.h"
 #include "engine/weights/json.h"
+#include "engine/weights/library_version.h"
 
 namespace saccade {
 
@@ -23,9 +24,8 @@ class ModelFolder {
   JsonView config() const { return JsonView(config_, config_name_); }
   std::string model_type() const { return config().string("model_type"); }
 
-  // config.json's transformers_version, major and minor; 0, 0: unknown. Folders are run as that
-  // release of the library runs them where releases differ.
-  std::pair<int, int> library_version() const;
+  // config.json's transformers_version.
+  LibraryVersion library_version() const;
 
   // config.json's member of that name, or an empty object where the file leaves it out (every field
   // then has its class default).

@@ -45,12 +45,10 @@ PixtralConfig parse_config(const ModelFolder& folder) {
       vision.string("model_type", "pixtral") != "pixtral") {
     vision.fail("model_type", "the tower has to be a pixtral");
   }
+  PixtralVitConfig::Defaults tower;
+  if (pixtral.merges && !config.object("vision_config")) tower = {14, 1540};  // Mistral3Config's
   pixtral.vision =
-      PixtralVitConfig::parse(folder.section("vision_config"), folder.library_version());
-  if (pixtral.merges && !config.object("vision_config")) {  // Mistral3Config's own tower
-    pixtral.vision.patch_size = 14;
-    if (pixtral.vision.table_side > 0) pixtral.vision.table_side = 1540 / 14;
-  }
+      PixtralVitConfig::parse(folder.section("vision_config"), folder.library_version(), tower);
   pixtral.text = parse_backbone_config(folder, pixtral.merges ? "mistral" : "llama");
   pixtral.feature_layers =
       parse_feature_layers(config, pixtral.merges ? -1 : -2, pixtral.vision.num_layers);

@@ -56,21 +56,21 @@ at::Tensor picture_rope(const PixtralVitConfig& config, const std::vector<at::Te
 
 }  // namespace
 
-PixtralVitConfig PixtralVitConfig::parse(const JsonView& config,
-                                         std::pair<int, int> library_version) {
+PixtralVitConfig PixtralVitConfig::parse(const JsonView& config, LibraryVersion library_version,
+                                         const Defaults& defaults) {
   PixtralVitConfig vit;
   vit.hidden_size = config.positive_int("hidden_size", 1024);
   vit.intermediate_size = config.positive_int("intermediate_size", 4096);
   vit.num_layers = config.positive_int("num_hidden_layers", 24);
   vit.num_heads = config.positive_int("num_attention_heads", 16);
-  vit.patch_size = config.positive_int("patch_size", 16);
+  vit.patch_size = config.positive_int("patch_size", defaults.patch_size);
   if (vit.hidden_size % vit.num_heads != 0 || vit.head_dim() % 2 != 0) {
     config.fail("num_attention_heads", "does not make heads of an even width");
   }
   if (config.positive_int("num_channels", kPictureChannels) != kPictureChannels) {
     config.fail("num_channels", "must be 3");
   }
-  const int image_size = config.positive_int("image_size", 1024);
+  const int image_size = config.positive_int("image_size", defaults.image_size);
   if (image_size < vit.patch_size) config.fail("image_size", "is smaller than a patch");
   if (library_version.first < 5) vit.table_side = image_size / vit.patch_size;
   const JsonView rope = config.object("rope_parameters").value_or(config);

@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/core/media.h"
@@ -12,6 +11,7 @@
 #include "engine/layers/norm.h"
 #include "engine/models/gated_mlp.h"
 #include "engine/weights/json.h"
+#include "engine/weights/library_version.h"
 
 namespace saccade {
 
@@ -27,8 +27,14 @@ struct PixtralVitConfig {
   double rope_theta = 10000.0;
   Activation activation = Activation::kGelu;
 
-  // With the reference class's defaults for absent fields, as that release of the library reads it.
-  static PixtralVitConfig parse(const JsonView& config, std::pair<int, int> library_version);
+  // The reference class's, for absent fields.
+  struct Defaults {
+    int patch_size = 16;
+    int image_size = 1024;
+  };
+  // As that release of the library reads it.
+  static PixtralVitConfig parse(const JsonView& config, LibraryVersion library_version,
+                                const Defaults& defaults);
 
   int head_dim() const { return hidden_size / num_heads; }
   // Whether the patches of such a picture all have a position.

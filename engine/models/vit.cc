@@ -67,7 +67,7 @@ at::Tensor class_token(const VitConfig& c, const WeightScope& scope) {
               : scope.tensor("class_embedding", {1, 1, d});
 }
 
-PatchPositions fraction_rule(std::pair<int, int> version) {
+PatchPositions fraction_rule(LibraryVersion version) {
   if (version >= std::pair(5, 0)) return PatchPositions::kClampedFractions;
   if (version >= std::pair(4, 55)) return PatchPositions::kShrunkFractions;
   return PatchPositions::kFractions;
@@ -170,7 +170,7 @@ VitConfig VitConfig::siglip(const JsonView& config) {
 }
 
 VitConfig VitConfig::navit(const JsonView& config, const VitConfig& defaults,
-                           std::pair<int, int> library_version) {
+                           LibraryVersion library_version) {
   VitConfig vit;
   vit.hidden_size = config.positive_int("hidden_size", defaults.hidden_size);
   vit.intermediate_size = config.positive_int("intermediate_size", defaults.intermediate_size);

@@ -4,13 +4,13 @@
 
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/layers/activation.h"
 #include "engine/layers/linear.h"
 #include "engine/layers/norm.h"
 #include "engine/weights/json.h"
+#include "engine/weights/library_version.h"
 
 namespace saccade {
 
@@ -53,10 +53,9 @@ struct VitConfig {
   static VitConfig idefics(const JsonView& config);
   static VitConfig blip(const JsonView& config);
   static VitConfig siglip(const JsonView& config);
-  // SigLIP's, of pictures of any size: `defaults` are those of the family's class, and
-  // `library_version`: ModelFolder::library_version().
+  // SigLIP's, of pictures of any size: `defaults` are those of the family's class.
   static VitConfig navit(const JsonView& config, const VitConfig& defaults,
-                         std::pair<int, int> library_version);
+                         LibraryVersion library_version);
 
   int patches_per_side() const { return image_size / patch_size; }
   // Rows of the position table, CLS included.

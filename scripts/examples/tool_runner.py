@@ -24,7 +24,8 @@ TOOLS = [{"type": "function", "function": {
 def run(client, question, max_turns=8):
     messages = [{"role": "user", "content": question}]
     for _ in range(max_turns):
-        answer = client.chat.completions.create(model="", messages=messages, tools=TOOLS, temperature=0).choices[0].message
+        completion = client.chat.completions.create(model="", messages=messages, tools=TOOLS, temperature=0)
+        answer = completion.choices[0].message
         if not answer.tool_calls:
             return answer.content
         messages.append(answer.model_dump(exclude_none=True))

@@ -4,9 +4,9 @@
     broken.py OUT_DIR   writes OUT_DIR/<name>/ for each entry of TABLE, and OUT_DIR/broken.json:
                         [{"name", "base", "part", "folder", "file", "fields", "loads"}]
 
-A server that is given such a folder must exit with status 1 and print one line that holds `file` and at least one of `fields`
-(fields may be empty: the file's name is enough), unless `loads`: then `inspect` lists the fields. part says who notices: "weights" and "config" the engine, "tokenizer" and
-"processor" the text and picture code.
+A server that is given such a folder must exit with status 1 and print one line that holds `file` and at least one of
+`fields` (fields may be empty: the file's name is enough), unless `loads`: then `inspect` lists the fields. part says
+who notices: "weights" and "config" the engine, "tokenizer" and "processor" the text and picture code.
 """
 
 import argparse

@@ -183,7 +183,8 @@ DECODERS = [
     weights_row("gpt_neox_other_width", config("intermediate_size", 41), "dense_h_to_4h", base="gpt_neox"),
 ]
 LLAVA = [
-    config_row("video_token_index_null", config("video_token_index", None), "video_token_index", base="llava_onevision"),
+    config_row("video_token_index_null", config("video_token_index", None), "video_token_index",
+               base="llava_onevision"),
     *_bad_values(
         "llava",
         "vision_config.",
@@ -336,7 +337,8 @@ CONVERTED = [  # what only our converters write
     *_bad_values("llama_adapter", "", ["query_len", "projection_dim"], NO_SIZE[:6]),
     *_bad_values("llama_adapter", "visual_config.", ["hidden_size", "num_attention_heads"], NO_SIZE[:2] + NO_SIZE[3:6]),
     *_bad_values("medvint", "vision_config.", ["width"], [*NO_SIZE[:2], *NO_SIZE[3:6], ("odd", 3), ("wide", 1 << 20)]),
-    *_bad_values("medvint", "vision_config.", ["layers"], [("none", []), ("zero", [0]), ("five", [1] * 5), ("text", "1")]),
+    *_bad_values("medvint", "vision_config.", ["layers"],
+                 [("none", []), ("zero", [0]), ("five", [1] * 5), ("text", "1")]),
     *_bad_values("medvint", "vision_config.", ["image_size"], [*NO_SIZE[:2], ("no_multiple", 40)]),
     *_bad_values("lavin", "", ["vision_feature_interval"], [*NO_SIZE[:6], ("more_than_layers", 9)]),
     *_bad_values("lavin", "", ["adapter_dim", "hidden_proj"], NO_SIZE[:6]),
@@ -493,4 +495,5 @@ PROCESSOR = [
     ),
     processor_row("patch_size_zero", field(NESTED, "patch_size", 0), "patch_size", file=NESTED),
 ]
-CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *DECODERS, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED, *TOKENIZER, *PROCESSOR]
+CONFIG_TABLE = [*CONFIG_FORM, *CONFIG_VALUES, *DECODERS, *LLAVA, *INSTRUCTBLIP, *IDEFICS, *CONVERTED,
+                *TOKENIZER, *PROCESSOR]

@@ -266,7 +266,8 @@ FAMILIES = {
 
 
 def runs(ids, token, counts):
-    """Spans [position, length, picture, first row]: the runs of the placeholder dealt out to pictures of `counts` tokens."""
+    """Spans [position, length, picture, first row]: the runs of the placeholder dealt out to pictures of `counts`
+    tokens."""
     spans, position = [], 0
     for picture, count in enumerate(counts):
         placed = 0

@@ -1,8 +1,8 @@
 """Files with the field sets of published checkpoints, their sizes alone made tiny: what old releases dumped into
 config.json and what later ones left out, which nobody draws at random.
 
-Written down from memory of the published config.json files, not copied from them; "<image>" stands for the id of that token, ROWS for the rows of the
-embedding. What a field set leaves out counts as the library's class has it.
+Written down from memory of the published config.json files, not copied from them; "<image>" stands for the id of that
+token, ROWS for the rows of the embedding. What a field set leaves out counts as the library's class has it.
 """
 
 import copy

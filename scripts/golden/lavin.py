@@ -15,7 +15,8 @@ TEMPERATURE, SCALE = 2.0, 0.5
 
 
 def routed(parts, p, x, weights=None):
-    """RepAdapter_Router.forward: x [n, t, D]; the router reads the first of the t, its weights [n, 2] are of all of them."""
+    """RepAdapter_Router.forward: x [n, t, D]; the router reads the first of the t, its weights [n, 2] are of all of
+    them."""
     if weights is None:
         weights = torch.softmax(parts.linear(p + "expert_weights", x[:, 0]) / TEMPERATURE, -1)
     convolve = torch.nn.functional.conv1d
@@ -28,7 +29,8 @@ def routed(parts, p, x, weights=None):
 
 
 class Layer(torch.nn.Module):
-    """A LLaMA layer behind an adapter; `state` goes from layer to layer: the modality's row, the length of the prompt."""
+    """A LLaMA layer behind an adapter; `state` goes from layer to layer: the modality's row, the length of the
+    prompt."""
 
     def __init__(self, number, layer, heads, parts, state):
         super().__init__()
@@ -40,7 +42,8 @@ class Layer(torch.nn.Module):
         half = x.shape[-1] // 2
         angles = positions[:, None].float() / 10000.0 ** (torch.arange(half).float() / half)
         first, second = x.split(half, dim=-1)
-        return torch.cat([first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()], -1)
+        return torch.cat([first * angles.cos() - second * angles.sin(),
+                          second * angles.cos() + first * angles.sin()], -1)
 
     def attend(self, y, positions, mask, past):
         own = self.layer.self_attn

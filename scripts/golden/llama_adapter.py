@@ -10,8 +10,9 @@ from open_clip_pictures import OpenClipImageProcessor
 from published import Parts, Published, attention, drawn
 from weights import reinitialize
 
-PROJECTIONS = {"attention.wq": "self_attn.q_proj", "attention.wk": "self_attn.k_proj", "attention.wv": "self_attn.v_proj",
-               "attention.wo": "self_attn.o_proj", "feed_forward.w1": "mlp.gate_proj", "feed_forward.w2": "mlp.down_proj",
+PROJECTIONS = {"attention.wq": "self_attn.q_proj", "attention.wk": "self_attn.k_proj",
+               "attention.wv": "self_attn.v_proj", "attention.wo": "self_attn.o_proj",
+               "feed_forward.w1": "mlp.gate_proj", "feed_forward.w2": "mlp.down_proj",
                "feed_forward.w3": "mlp.up_proj"}
 
 
@@ -180,7 +181,8 @@ class LlamaAdapter(Published):
         [message] = messages
         content = message["content"]
         words = content if isinstance(content, str) else "".join(p.get("text", "") for p in content)
-        return ("Below is an instruction that describes a task. Write a response that appropriately completes the request."
+        return ("Below is an instruction that describes a task. Write a response that appropriately "
+                "completes the request."
                 f"\n\n### Instruction:\n{words}\n\n### Response:")
 
     def encode(self, processor, text, images):

@@ -34,7 +34,8 @@ def rows_of(found):
 
 
 class Frames(families.NoVideos):
-    """A video processor that makes each frame apart, so that they may have different sizes: [videos, frames, 3, h, w]."""
+    """A video processor that makes each frame apart, so that they may have different sizes: [videos, frames, 3, h,
+    w]."""
 
     def to_dict(self):
         """As 5.x saves the library's own."""

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Generates tests/golden/adapters: PEFT folders over the checkpoints (LoRA, LLaMA-Adapter), and what the reference library answers with them.
+"""Generates tests/golden/adapters: PEFT folders over the checkpoints (LoRA, LLaMA-Adapter), and what the reference
+library answers with them.
 
-Needs requirements-lora.txt beside the 4.57 environment. Each folder is what save_pretrained of peft leaves, plus answers.json:
-{"base": checkpoint, "cases": [{"case": its index in the checkpoint's golden.json, "greedy_ids", "chosen_logprobs"}]}.
+Needs requirements-lora.txt beside the 4.57 environment. Each folder is what save_pretrained of peft leaves, plus
+answers.json: {"base": checkpoint, "cases": [{"case": its index in the checkpoint's golden.json, "greedy_ids",
+"chosen_logprobs"}]}.
 """
 
 import json

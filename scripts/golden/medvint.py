@@ -1,4 +1,5 @@
-"""MedVInT-TD for families.py, after xiaoman-zhang/PMC-VQA (MedVInT_TD/models: QA_model.py, blocks.py, transformer.py)."""
+"""MedVInT-TD for families.py, after xiaoman-zhang/PMC-VQA (MedVInT_TD/models: QA_model.py, blocks.py,
+transformer.py)."""
 
 import torch
 import transformers as hf
@@ -91,7 +92,8 @@ class Medvint(Published):
             planes = width << stage
             for i in range(blocks):
                 p = f"vision_model.{10 + stage}.{i}."
-                shapes |= conv(p + "conv1", p + "bn1", planes, into, 1) | conv(p + "conv2", p + "bn2", planes, planes, 3)
+                shapes |= conv(p + "conv1", p + "bn1", planes, into, 1)
+                shapes |= conv(p + "conv2", p + "bn2", planes, planes, 3)
                 shapes |= conv(p + "conv3", p + "bn3", 4 * planes, planes, 1)
                 if i == 0:
                     shapes |= conv(p + "downsample.0", p + "downsample.1", 4 * planes, into, 1)

@@ -20,7 +20,8 @@ class MiniGptReference(hf.LlamaForCausalLM):
     def look(self, pixels):
         """[n, 3, S, S] -> [n, patches / 4, H]"""
         tower, p = self.tower, self.vision["patch_size"]
-        x = torch.nn.functional.conv2d(pixels, tower["patch_embed.proj.weight"], tower["patch_embed.proj.bias"], stride=p)
+        x = torch.nn.functional.conv2d(pixels, tower["patch_embed.proj.weight"], tower["patch_embed.proj.bias"],
+                                       stride=p)
         x = x.flatten(2).transpose(1, 2)
         x = torch.cat([tower["cls_token"].expand(len(x), 1, -1), x], dim=1) + tower["pos_embed"]
         for i in range(self.vision["num_hidden_layers"]):
@@ -75,7 +76,8 @@ class MiniGptV2(Published):
         for i in range(spec.text["num_hidden_layers"]):
             for name in ("q_proj", "v_proj"):
                 lora = f"llama_model.base_model.model.model.layers.{i}.self_attn.{name}.lora_"
-                own |= {lora + "A.weight": (spec.top["lora_r"], hidden), lora + "B.weight": (hidden, spec.top["lora_r"])}
+                own |= {lora + "A.weight": (spec.top["lora_r"], hidden),
+                        lora + "B.weight": (hidden, spec.top["lora_r"])}
         tower = {name: drawn(spec.seed, name, *shape) for name, shape in shapes.items()}
         self.tower = dict(tower, pos_embed=self._stretched(tower["pos_embed"], vision["image_size"] // p))
         return {"minigptv2.pth": {"model": {n: drawn(spec.seed, n, *s) for n, s in own.items()}}, "eva.pth": tower}

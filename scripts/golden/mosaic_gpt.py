@@ -1,7 +1,8 @@
-"""MosaicGPT, the code that MPT-1B was published with (mosaicml/llm-foundry before 0.1, models/mosaic_gpt), made of the library's MPT.
+"""MosaicGPT, the code that MPT-1B was published with (mosaicml/llm-foundry before 0.1, models/mosaic_gpt), made of the
+library's MPT.
 
-It differs by norms of all queries and of all keys of a token behind the clipping, by fields that the library reads over, and
-by its names.
+It differs by norms of all queries and of all keys of a token behind the clipping, by fields that the library reads
+over, and by its names.
 """
 
 import json

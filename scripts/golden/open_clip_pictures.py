@@ -1,7 +1,7 @@
 """The picture processor of OpenAI's CLIP and of OpenCLIP: torchvision's Resize, CenterCrop, ToTensor and Normalize.
 
-Torchvision resizes pictures of Pillow's with Pillow, to the same sizes as the library's CLIP class, and rounds the middle of
-the crop to the even pixel where the class rounds it down.
+Torchvision resizes pictures of Pillow's with Pillow, to the same sizes as the library's CLIP class, and rounds the
+middle of the crop to the even pixel where the class rounds it down.
 """
 
 import numpy as np

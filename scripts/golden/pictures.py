@@ -1,4 +1,5 @@
-"""The pictures all golden checkpoints share: six small files of different kinds and aspect ratios, and a clip's frames."""
+"""The pictures all golden checkpoints share: six small files of different kinds and aspect ratios, and a clip's
+frames."""
 
 import pathlib
 

@@ -1,4 +1,5 @@
-"""IDEFICS written from its formulas: pictures that tokens look at between the layers. Shares no code with the library."""
+"""IDEFICS written from its formulas: pictures that tokens look at between the layers. Shares no code with the
+library."""
 
 import json
 

@@ -1,7 +1,7 @@
 """The families written from their formulas with plain torch operations.
 
-Independent of the reference library on purpose: it shares no code with it and reads the files itself. Tensors have no batch
-dimension; T tokens, H width. Weights are a dict from the name in memory (4.52 and later) to the tensor.
+Independent of the reference library on purpose: it shares no code with it and reads the files itself. Tensors have no
+batch dimension; T tokens, H width. Weights are a dict from the name in memory (4.52 and later) to the tensor.
 """
 
 import json
@@ -123,7 +123,8 @@ def _llama3(rope, frequencies):
 
 
 def _yarn(rope, theta, frequencies, head_dim):
-    """Dimensions that turn more than beta_fast times in the original length are kept, less than beta_slow interpolated."""
+    """Dimensions that turn more than beta_fast times in the original length are kept, less than beta_slow
+    interpolated."""
 
     def dimension(turns):
         return (

@@ -8,7 +8,8 @@ from plain_models import Tower, attention, gelu, layer_norm, linear, read_checkp
 
 
 class FlamingoLayers:
-    """In front of a decoder's class. `every`, `cross_heads`: of the gated blocks; `pictures`, `seen`: as in plain_idefics."""
+    """In front of a decoder's class. `every`, `cross_heads`: of the gated blocks; `pictures`, `seen`: as in
+    plain_idefics."""
 
     pictures, seen = [], []
 

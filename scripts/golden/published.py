@@ -1,7 +1,8 @@
-"""Families that the library has no class for: tiny parts in the published layout, our converter, and a reference of our own.
+"""Families that the library has no class for: tiny parts in the published layout, our converter, and a reference of our
+own.
 
-The reference model is made of the library's own parts (LLaMA, CLIP) and of the published tensors; it never reads the folder
-that the converter makes, except for its tokenizer and picture processor.
+The reference model is made of the library's own parts (LLaMA, CLIP) and of the published tensors; it never reads the
+folder that the converter makes, except for its tokenizer and picture processor.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/videos: one short clip in every container and codec that tests ask for. Needs the ffmpeg program and Pillow.
+"""Makes tests/golden/videos: one short clip in every container and codec that tests ask for. Needs the ffmpeg program
+and Pillow.
 
 Frame i of 24 is gray 20 + 9 i on its left half and 235 - 9 i on its right, so that a test can tell which frame it sees
 whatever the codec did to it.
@@ -20,7 +21,8 @@ CLIPS = {
     "h264.mp4": "-c:v libx264 -bf 2 -g 8 -pix_fmt yuv420p -movflags +faststart",
     "mpeg4.mp4": "-c:v mpeg4 -g 12 -q:v 3",
     "vp9.webm": "-c:v libvpx-vp9 -g 8 -crf 30 -b:v 0 -pix_fmt yuv420p",
-    "vp8.webm": "-c:v libvpx -g 24 -deadline good -cpu-used 0 -b:v 200k -auto-alt-ref 1 -lag-in-frames 16 -pix_fmt yuv420p",
+    "vp8.webm": "-c:v libvpx -g 24 -deadline good -cpu-used 0 -b:v 200k -auto-alt-ref 1 -lag-in-frames 16 "
+                "-pix_fmt yuv420p",
     "mjpeg.avi": "-c:v mjpeg -q:v 3 -pix_fmt yuvj420p",
 }
 

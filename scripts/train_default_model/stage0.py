@@ -128,7 +128,8 @@ def dense_loss(heads, features, between, want) -> tuple:
     digit = known[:, 0] >= len(scenes.SHAPES)
     right = kind.argmax(-1)[on] == known[:, 0]
     stats = {**pooled, "mask": ((mask > 0) == (want["masks"] > 0)).float().mean(),
-             "outline": ((outline > 0) == (outline_goal > 0)).float().mean(), "kind": right[~digit].float().mean(), "digit": right[digit].float().mean(),
+             "outline": ((outline > 0) == (outline_goal > 0)).float().mean(), "kind": right[~digit].float().mean(),
+              "digit": right[digit].float().mean(),
              "color": (color.argmax(-1)[on] == known[:, 1]).float().mean(),
              "x rank": (ranks[:, 0].argmax(-1) == known[:, 5]).float().mean(),
              "y rank": (ranks[:, 1].argmax(-1) == known[:, 6]).float().mean(),

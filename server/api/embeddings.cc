@@ -18,31 +18,29 @@ constexpr size_t kMaxInputs = 2048;
 constexpr size_t kGroup = 32;
 
 Result<PreparedPrompt> prepare_input(const Service& service, const TextOrIds& input,
-                                     const std::string& path) {
+                                     const GenerationOptions& options, const std::string& path) {
   const auto* text = std::get_if<std::string>(&input);
   if (text != nullptr && text->empty()) return invalid_argument(path + " must not be empty", path);
   std::vector<TokenId> ids = text != nullptr ? service.prompts.build_text(*text, true).ids
                                              : std::get<std::vector<int32_t>>(input);
-  Result<PreparedPrompt> prompt = prepare_text(service, std::move(ids), {0, {}}, 0);
+  Result<PreparedPrompt> prompt = prepare_text(service, std::move(ids), options, 0);
   if (!prompt) return prompt.status().with_param(path);
   return prompt;
 }
 
-Result<std::vector<PreparedPrompt>> prepare_all(Call& call, const EmbeddingsRequest& request) {
+Result<std::vector<PreparedPrompt>> prepare_all(Call& call, const EmbeddingsRequest& request,
+                                                const GenerationOptions& options) {
   Service& service = call.service;
   std::vector<PreparedPrompt> prompts;
   if (request.conversation) {
-    PromptOptions no_answer{0, {}};
-    no_answer.cache_salt = request.cache_salt;
     Result<PreparedPrompt> prompt =
-        prepare_chat(service, *request.conversation, no_answer, call.admission.get());
+        prepare_chat(service, *request.conversation, options, call.admission.get());
     if (!prompt) return prompt.status();
     prompts.push_back(*std::move(prompt));
   }
   for (size_t i = 0; i < request.inputs.size(); ++i) {
-    const std::string path =
-        request.inputs.size() == 1 ? "input" : "input[" + std::to_string(i) + "]";
-    Result<PreparedPrompt> prompt = prepare_input(service, request.inputs[i], path);
+    const std::string path = request.listed ? element_path("input", i) : "input";
+    Result<PreparedPrompt> prompt = prepare_input(service, request.inputs[i], options, path);
     if (!prompt) return prompt.status();
     prompts.push_back(*std::move(prompt));
   }
@@ -92,6 +90,8 @@ Result<EmbeddingsRequest> parse_embeddings_request(const Json& body, const Model
     }
   } else {
     request.inputs = read_texts(fields, "input", limits, kMaxInputs);
+    const Json* input = fields.find("input");
+    request.listed = fields.ok() && input->is_array() && !input->front().is_number();
   }
   if (fields.find("dimensions") != nullptr) {
     fields.fail("dimensions", "dimensions is not supported: this model's vectors have one length");
@@ -111,13 +111,14 @@ http::HttpReply embeddings(Call& call) {
   Service& service = call.service;
   const auto request = read_request(service, call.request, parse_embeddings_request);
   if (!request) return error_response(request.status());
-  Result<std::vector<PreparedPrompt>> prompts = prepare_all(call, *request);
-  if (!prompts) return error_response(prompts.status());
-
   GenerationOptions options;
+  options.max_tokens = 0;
   options.adapter = service.adapter_of(request->model);
   options.cache_salt = request->cache_salt;
   options.pooling = request->pooling;
+  Result<std::vector<PreparedPrompt>> prompts = prepare_all(call, *request, options);
+  if (!prompts) return error_response(prompts.status());
+
   Json data = Json::array();
   int tokens = 0;
   for (size_t first = 0; first < prompts->size(); first += kGroup) {

@@ -12,6 +12,7 @@ struct EmbeddingsRequest {
   std::string model;
   std::optional<Conversation> conversation;  // one vector, of text and pictures; else `inputs`
   std::vector<TextOrIds> inputs;
+  bool listed = false;  // `input` is a list of them, not one
   Pooling pooling = Pooling::kMean;
   bool normalize = true;   // to length 1, as OpenAI's are
   bool base64 = false;     // little-endian float32

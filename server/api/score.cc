@@ -16,15 +16,14 @@ std::vector<TokenId> ids_of(const Service& service, const TextOrIds& text, bool 
   return service.prompts.build_text(std::get<std::string>(text), special_tokens).ids;
 }
 
-Result<PreparedPrompt> prepare_prompt(Call& call, const ScoreRequest& request) {
+Result<PreparedPrompt> prepare_prompt(Call& call, const ScoreRequest& request,
+                                      const GenerationOptions& options) {
   Service& service = call.service;
-  PromptOptions no_answer{0, {}};
-  no_answer.cache_salt = request.cache_salt;
   if (request.conversation) {
-    return prepare_chat(service, *request.conversation, no_answer, call.admission.get());
+    return prepare_chat(service, *request.conversation, options, call.admission.get());
   }
-  return prepare_text(service, ids_of(service, request.prompt, request.add_special_tokens),
-                      no_answer, 0);
+  return prepare_text(service, ids_of(service, request.prompt, request.add_special_tokens), options,
+                      0);
 }
 
 // The prompt with each option behind it. They begin alike, so the prefix cache computes the prompt
@@ -93,15 +92,16 @@ http::HttpReply score(Call& call) {
   Service& service = call.service;
   const auto request = read_request(service, call.request, parse_score_request);
   if (!request) return error_response(request.status());
-  const Result<PreparedPrompt> prompt = prepare_prompt(call, *request);
+  GenerationOptions options;
+  options.max_tokens = 0;
+  options.adapter = service.adapter_of(request->model);
+  options.cache_salt = request->cache_salt;
+  options.sampling.prompt_logprobs = 0;
+  const Result<PreparedPrompt> prompt = prepare_prompt(call, *request, options);
   if (!prompt) return error_response(prompt.status());
   Result<std::vector<PreparedPrompt>> prompts = continuations(service, *request, *prompt);
   if (!prompts) return error_response(prompts.status());
 
-  GenerationOptions options;
-  options.adapter = service.adapter_of(request->model);
-  options.cache_salt = request->cache_salt;
-  options.sampling.prompt_logprobs = 0;
   auto generation = Generation::start(service, call.admission, *std::move(prompts), options);
   if (!generation) return error_response(generation.status());
   const Result<std::vector<ChoiceDelta>> answers = collect(**generation, call.client);

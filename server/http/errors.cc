@@ -46,9 +46,11 @@ ErrorReply error_reply(const Status& status) {
     case StatusCode::kTooLong:
       return reply(400, "context_length_exceeded");
     case StatusCode::kNotFound:
-      if (status.param() == "previous_response_id")
-        return reply(400, "previous_response_not_found");
-      return reply(404, status.param() == "model" ? "model_not_found" : "not_found");
+      return reply(404, "not_found");
+    case StatusCode::kModelNotFound:
+      return reply(404, "model_not_found");
+    case StatusCode::kPreviousNotFound:
+      return reply(400, "previous_response_not_found");
     case StatusCode::kPayloadTooLarge:
       return reply(413, "request_too_large");
     case StatusCode::kResourceExhausted:

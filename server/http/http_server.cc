@@ -20,14 +20,13 @@
 #include "server/http/receive_body.h"
 
 // What httplib 0.11.4 does with hostile input, and what is done about it here:
-// - It reads the request line and each header line into memory without a bound, does not bound
-// their
-//   number, and waits anew for every byte. -> Connection reads and checks the whole head under one
-//   limit and one deadline; httplib gets a short head of our own making.
-// - It percent-decodes header values (an id with %0d%0a would split the response), matches paths
-// and
-//   Range with std::regex (recursion per character), and gunzips bodies past the body limit. ->
-//   None of these reach it: our routing uses the checked head, and httplib only ever sees "/".
+// - It reads the request line and each header line into memory without a bound, does not bound how
+//   many there are, and waits anew for every byte. -> Connection reads and checks the whole head
+//   under one limit and one deadline; httplib gets a short head of our own making.
+// - It percent-decodes header values (an id with %0d%0a would split the response), matches paths as
+//   well as Range with std::regex (recursion per character), and gunzips bodies past the body
+//   limit. -> None of these reach it: our routing uses the checked head, and httplib only ever sees
+//   "/".
 // - A body too large by its announced length is read to the end before the 413; a chunked one has
 //   no limit, and its sizes are read by strtoul ("-1", "0x5", "5 5"). -> receive_body() reads all
 //   bodies; the library never sees one.
@@ -293,6 +292,7 @@ class HttpServer::Impl : public httplib::Server {
         if (prefix) exchange.request.suffix = path.substr(base.size());
         return &route;
       }
+      if (allowed.find(route.method) != std::string::npos) continue;  // of "/a/*" beside "/a/b"
       allowed += (allowed.empty() ? "" : ", ") + route.method;
       if (route.method == "GET") allowed += ", HEAD";
     }

@@ -35,14 +35,6 @@ bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
          equals_ignoring_case(text.substr(0, prefix.size()), prefix);
 }
 
-bool is_picture_type(std::string_view type) {
-  static constexpr std::string_view kTypes[] = {
-      "image/png", "image/jpeg",     "image/jpg",   "image/webp", "image/gif",
-      "image/bmp", "image/x-ms-bmp", "image/x-bmp", "image/apng", "image/pjpeg"};
-  return std::any_of(std::begin(kTypes), std::end(kTypes),
-                     [&](std::string_view known) { return equals_ignoring_case(type, known); });
-}
-
 Status refuse_non_data_url(std::string_view url) {
   if (starts_with_ignoring_case(url, "http://") || starts_with_ignoring_case(url, "https://")) {
     return invalid_argument(
@@ -103,6 +95,8 @@ Result<std::string> decode_base64(std::string_view text, size_t max_bytes) {
   return out;
 }
 
+bool is_data_url(std::string_view url) { return starts_with_ignoring_case(url, kScheme); }
+
 Result<DataUrl> split_data_url(std::string_view url) {
   constexpr size_t kMaxHeader = 1024;
   const size_t comma = url.substr(0, kMaxHeader).find(',');
@@ -112,16 +106,23 @@ Result<DataUrl> split_data_url(std::string_view url) {
   return DataUrl{url.substr(kScheme.size(), comma - kScheme.size()), url.substr(comma + 1)};
 }
 
+bool is_picture_type(std::string_view type) {
+  static constexpr std::string_view kTypes[] = {
+      "image/png", "image/jpeg",     "image/jpg",   "image/webp", "image/gif",
+      "image/bmp", "image/x-ms-bmp", "image/x-bmp", "image/apng", "image/pjpeg"};
+  return std::any_of(std::begin(kTypes), std::end(kTypes),
+                     [&](std::string_view known) { return equals_ignoring_case(type, known); });
+}
+
 Result<std::string> decode_data_url(std::string_view url, const MediaLimits& limits) {
-  if (!starts_with_ignoring_case(url, kScheme)) return refuse_non_data_url(url);
+  if (!is_data_url(url)) return refuse_non_data_url(url);
   const Result<DataUrl> parts = split_data_url(url);
   if (!parts) return parts.status();
   const std::string_view header = parts->header;
   const std::string_view type = header.substr(0, header.find(';'));
   if (!is_picture_type(type)) {
-    return invalid_argument(
-        "unsupported media type in the data: URL; supported are image/png, image/jpeg, "
-        "image/webp, image/gif and image/bmp");
+    return invalid_argument(std::string("unsupported media type in the data: URL; supported are ") +
+                            kPictureTypes);
   }
   const size_t last = header.rfind(';');
   if (last == std::string_view::npos || !equals_ignoring_case(header.substr(last + 1), "base64")) {

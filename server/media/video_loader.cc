@@ -120,8 +120,7 @@ ContentHash hash_of(const ProbedVideo& video, const ImageProcessor& processor) {
 
 Result<VideoData> decode_video_url(std::string_view url, const VideoLimits& video,
                                    const MediaLimits& picture) {
-  constexpr std::string_view kScheme = "data:";
-  if (lower_case(url.substr(0, kScheme.size())) != kScheme) {
+  if (!is_data_url(url)) {
     return invalid_argument(
         "a video must be a data: URL (data:video/mp4;base64,...); addresses are not fetched and "
         "local paths are never opened");

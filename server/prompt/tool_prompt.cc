@@ -122,12 +122,13 @@ Json with_parsed_arguments(Json tool_calls) {
   for (Json& call : tool_calls) {
     if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) continue;
     Json& function = call["function"];
-    const auto arguments = function.find("arguments");
-    if (arguments == function.end() || !arguments->is_string()) continue;
-    const auto& text = arguments->get_ref<const std::string&>();
+    Json& arguments = function["arguments"];
+    if (arguments.is_null() || arguments == "") arguments = Json::object();
+    if (!arguments.is_string()) continue;
+    const auto& text = arguments.get_ref<const std::string&>();
     if (!check_json_size(text, "").ok()) continue;
     Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (parsed.is_object()) *arguments = std::move(parsed);
+    if (parsed.is_object()) arguments = std::move(parsed);
   }
   return tool_calls;
 }

@@ -13,7 +13,8 @@ namespace saccade {
 // history.
 void write_tools_as_text(Conversation& conversation, std::string_view style);
 
-// Arguments as objects where their text is JSON: what templates print. Clients send text.
+// Arguments as objects where their text is JSON, or there are none: what templates print. Clients
+// send text.
 nlohmann::ordered_json with_parsed_arguments(nlohmann::ordered_json tool_calls);
 
 }  // namespace saccade

@@ -23,12 +23,14 @@ def golden(name):
 
 def run(*args, **kwargs):
     """Runs the binary to its end."""
-    return subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, timeout=kwargs.pop("timeout", 60), **kwargs)
+    timeout = kwargs.pop("timeout", 60)
+    return subprocess.run([BINARY, *map(str, args)], capture_output=True, text=True, timeout=timeout, **kwargs)
 
 
 class Server:
     def __init__(self, model, *args, env=None, seed=1):
-        """`seed`: of the answers whose request has none, so that a test sees the same ones in every run; None: random."""
+        """`seed`: of the answers whose request has none, so that a test sees the same ones in every run; None:
+        random."""
         self.lines = []
         self.ready = threading.Event()
         command = [BINARY, "serve", str(GOLDEN / model), "--port", "0", "--device", "cpu", "--dtype", "float32",

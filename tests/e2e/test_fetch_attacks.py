@@ -134,6 +134,10 @@ def test_no_notation_of_an_address_gets_by(fetching, inside):
     assert inside.seen == []
 
 
+def test_a_data_url_in_capitals_is_not_fetched(fetching, picture):
+    assert ask(fetching, "DATA:" + picture.removeprefix("data:")).status_code == 200
+
+
 def test_private_addresses_are_refused_in_every_notation(host):
     """Allowed by name, but not public. Of a name's several addresses one such is enough (url_guard_test.cc)."""
     names = ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"]

@@ -1,5 +1,5 @@
-"""`--kv-cache-dtype int8`: more blocks in the same memory, answers near those of the exact cache and the same however they
-come about."""
+"""`--kv-cache-dtype int8`: more blocks in the same memory, answers near those of the exact cache and the same however
+they come about."""
 
 import concurrent.futures
 import re
@@ -45,9 +45,11 @@ def same(got, expected):
 
 def test_more_blocks_in_the_same_memory(servers):
     blocks = [server.metric("saccade_kv_cache_blocks") for server in servers]
-    assert blocks[1] / blocks[0] == pytest.approx(32 / 12, rel=0.01)  # heads of 8: 8 bytes and a scale instead of 8 floats
+    # Heads of 8: 8 bytes and a scale instead of 8 floats.
+    assert blocks[1] / blocks[0] == pytest.approx(32 / 12, rel=0.01)
     for server, number, kind in zip(servers, blocks, ("float32", "int8"), strict=True):
-        assert any(re.search(rf"\b{int(number)} KV blocks of 16 tokens \({kind}, \d+ MiB\)", line) for line in server.lines)
+        told = rf"\b{int(number)} KV blocks of 16 tokens \({kind}, \d+ MiB\)"
+        assert any(re.search(told, line) for line in server.lines)
 
 
 def test_near_the_exact_cache(servers):

@@ -8,6 +8,7 @@ import pytest
 USER = {"role": "user", "content": "hi"}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a"}}
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 LEAST = {CHAT: {"messages": [USER], "max_tokens": 1}, RESPONSES: {"input": "hi", "max_output_tokens": 1},
          MESSAGES: {"messages": [USER], "max_tokens": 1}}
@@ -21,6 +22,14 @@ def tool(path, **members):
     return {"tools": [{"name": "f", "input_schema": {"type": "object"}, **members}], "tool_choice": {"type": "none"}}
 
 
+def message(content, path=CHAT):
+    return {"input" if path == RESPONSES else "messages": [{"role": "user", "content": content}]}
+
+
+def schema_name(path):
+    return "input_schema" if path == MESSAGES else "parameters"
+
+
 def allowed(tools):
     return {**tool(CHAT), "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}}
 
@@ -32,6 +41,19 @@ REFUSED = [
     (CHAT, {"messages": [{"role": "function", "content": "a"}]}, "messages[0].name"),
     (CHAT, {"prediction": {}}, "prediction.type"), (CHAT, {"prediction": {"type": "x"}}, "prediction.type"),
     (CHAT, {"prediction": {"type": "content"}}, "prediction.content"),
+    (CHAT, {"prediction": {"type": "content", "content": 5}}, "prediction.content"),
+    (CHAT, {"prediction": {"type": "content", "content": []}}, "prediction.content"),
+    (CHAT, {"prediction": {"type": "content", "content": [5]}}, "prediction.content[0]"),
+    (CHAT, {"prediction": {"type": "content", "content": [{"type": "text"}]}}, "prediction.content[0].text"),
+    (CHAT, message([{"type": "input_image", "image_url": "x", "detail": 5}]), "messages[0].content[0].detail"),
+    *[(path, message([{**part, "prompt_cache_breakpoint": {"mode": "x"}}], path),
+       f"{next(iter(LEAST[path]))}[0].content[0].prompt_cache_breakpoint.mode")
+      for path, part in ((CHAT, {"type": "text", "text": "a"}), (RESPONSES, {"type": "input_text", "text": "a"}))],
+    (CHAT, {"messages": [USER, {"role": "assistant", "content": [{"type": "refusal"}]}]},
+     "messages[1].content[0].refusal"),
+    (CHAT, {"mm_processor_kwargs": {"do_sample_frames": 5}}, "mm_processor_kwargs.do_sample_frames"),
+    (CHAT, {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {
+        "$ref": "#/$defs/a", "$defs": {"a": {"type": "x"}}}}}}, "response_format.json_schema.schema.$defs.a.type"),
     (CHAT, {"metadata": {"a" * 65: "b"}}, "metadata"),
     (CHAT, {"prompt_cache_options": {"mode": "x"}}, "prompt_cache_options.mode"),
     (CHAT, allowed([]), "tool_choice.allowed_tools.tools"),
@@ -41,17 +63,33 @@ REFUSED = [
     (RESPONSES, {"prompt_cache_options": {"ttl": "1m"}}, "prompt_cache_options.ttl"),
     (RESPONSES, {"input": [{**USER, "phase": "x"}]}, "input[0].phase"),
     (RESPONSES, {"input": [{**USER, "status": "x"}]}, "input[0].status"),
+    (RESPONSES, {"input": [{"type": "reasoning", "content": [{"type": "reasoning_text"}]}, USER]},
+     "input[0].content[0].text"),
+    (RESPONSES, {"input": [{"role": "assistant", "content": [{"type": "refusal"}]}, USER]},
+     "input[0].content[0].refusal"),
+    ("/v1/embeddings", {"input": [""]}, "input[0]"),
     (MESSAGES, {"cache_control": {"type": "x"}}, "cache_control.type"),
     (MESSAGES, {"cache_control": {"type": "ephemeral", "ttl": "2h"}}, "cache_control.ttl"),
     (MESSAGES, {"metadata": {"user_id": 5}}, "metadata.user_id"),
     (MESSAGES, {"compaction": {"type": "compact"}}, "compaction"), (MESSAGES, {"thread": {"type": "create"}}, "thread"),
     (MESSAGES, {"thinking": {"type": "enabled"}}, "thinking.budget_tokens"),
+    (MESSAGES, {"thinking": {"type": "enabled", "budget_tokens": None}}, "thinking.budget_tokens"),
+    *[(MESSAGES, message([block]), "messages[0].content[0]." + name)
+      for block, name in (
+          ({**DOCUMENT, "citations": 5}, "citations"), ({**DOCUMENT, "citations": {"enabled": 5}}, "citations.enabled"),
+          ({"type": "text", "text": "a", "citations": 5}, "citations"),
+          ({**DOCUMENT, "citations": {"enabled": True}}, "citations.enabled"),
+          ({"type": "image", "source": {"type": "base64", "media_type": "x/y", "data": ""}}, "source.media_type"))],
     (MESSAGES, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}]},
      "messages[0].content[0].cache_control.type"),
     *[(path, tool(path, **members), f"tools[0].{'function.' if path == CHAT else ''}{name}")
       for path in LEAST for members, name in (
           ({"async": True}, "async"), ({"defer_loading": "x"}, "defer_loading"), ({"strict": "x"}, "strict"),
           ({"allowed_callers": ["programmatic"]}, "allowed_callers"), ({"allowed_callers": 5}, "allowed_callers"))],
+    *[(path, tool(path, **{schema_name(path): {"type": "object", name: value}}),
+       f"tools[0].{'function.' if path == CHAT else ''}{schema_name(path)}.{name}{index}")
+      for path in LEAST for name, value, index in (
+          ("properties", [], ""), ("required", "a", ""), ("required", [5], "[0]"))],
     (MESSAGES, tool(MESSAGES, cache_control={"type": "x"}), "tools[0].cache_control.type"),
 ]
 TAKEN = [
@@ -65,6 +103,9 @@ TAKEN = [
     (RESPONSES, {"input": [{**USER, "phase": "final_answer", "status": "completed"}]}),
     (MESSAGES, {"cache_control": {"type": "ephemeral", "ttl": "1h"}, "metadata": {"user_id": None}}),
     (MESSAGES, {"thinking": {"type": "adaptive"}}),
+    (MESSAGES, message([{**DOCUMENT, "citations": {"enabled": None}}, {"type": "text", "text": "a", "citations": []}])),
+    *[(path, tool(path, **{schema_name(path): {"type": "object", "properties": None, "required": None}}))
+      for path in LEAST],
     (MESSAGES, {"context_management": {"edits": []}, "fallbacks": "default", "billing_policy": {}, "thread": None,
                 "compaction": None}),
     *[(path, tool(path, **{"async": False, "defer_loading": False, "allowed_callers": ["direct"], "output_schema": {}}))
@@ -74,7 +115,7 @@ TAKEN = [
 
 @pytest.mark.parametrize("path, fields, param", REFUSED, ids=lambda value: json.dumps(value)[:70])
 def test_a_wrong_member_is_refused_by_its_path(llama, path, fields, param):
-    response = llama.post(path, {**LEAST[path], **fields})
+    response = llama.post(path, {**LEAST.get(path, {}), **fields})
     assert response.status_code == 400, response.text
     error = response.json()["error"]
     if path == MESSAGES:

@@ -260,7 +260,7 @@ WRONG = [
     ({"tools": [{"type": "function", "name": "f", "parameters": {"properties": {"a": {"not": {}}}}}],
       "tool_choice": "required"}, "tools[0].parameters.properties.a.not"),
     ({"input": [{"type": "reasoning", "content": "x"}]}, "input[0].content"),
-    ({"input": [{"type": "reasoning", "content": [{}]}]}, "input[0].content[0]"),
+    ({"input": [{"type": "reasoning", "content": [{}]}]}, "input[0].content[0].text"),
     ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
     ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
     ({"input": [{"type": "function_call_output", "call_id": "x"}]}, "input[0].output"),

@@ -43,6 +43,7 @@ def shown(llama):
 def test_a_chat_reads_a_text_file(llama, client, shown):
     assert ids_of(llama, chat_part(file_data=url_of(TEXT), filename="people.csv")) == shown
     for data in (url_of(TEXT, "text/plain"), url_of(TEXT, "application/json"),
+                 url_of(TEXT).replace("data:text/csv;base64", "DATA:TEXT/CSV;BASE64"),
                  url_of(TEXT, "text/markdown;charset=utf-8"),
                  url_of("\ufeff" + TEXT), base64.b64encode(TEXT.encode()).decode()):
         assert ids_of(llama, chat_part(file_data=data, filename="people.csv")) == shown

@@ -1,7 +1,7 @@
 """The deliberate bugs: exact substitutions in the sources, and the tests of which one must turn red.
 
-`old` is an expression or whole statements, occurs exactly once in `path`, and `new` could stand in its place. `tests` are run
-in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
+`old` is an expression or whole statements, occurs exactly once in `path`, and `new` could stand in its place. `tests`
+are run in order until one is red: a test program, or one and the test cases to run (a Catch2 pattern).
 """
 
 from decoder_mutants import ACTIVATIONS, DECODERS, RELEASES, ROPE

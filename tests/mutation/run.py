@@ -5,10 +5,10 @@
     run.py --only vit_eps   some of them (may be repeated)
     run.py --list           what there is; exits 1 when a mutant does not fit the sources any more
 
-Works in build/mutation/: src is a copy of the sources as they are in the working tree, out their build folder. All mutants
-are woven into one build, each behind `SACCADE_MUTANT=<number>` (Untch et al. 1993 call it a mutant schema): one build and
-many short test runs instead of a build for each. Exit status 1 when a mutant survives or does not fit, when the sources do
-not build, or when a test is red without any mutant.
+Works in build/mutation/: src is a copy of the sources as they are in the working tree, out their build folder. All
+mutants are woven into one build, each behind `SACCADE_MUTANT=<number>` (Untch et al. 1993 call it a mutant schema): one
+build and many short test runs instead of a build for each. Exit status 1 when a mutant survives or does not fit, when
+the sources do not build, or when a test is red without any mutant.
 """
 
 import argparse

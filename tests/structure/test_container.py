@@ -43,7 +43,8 @@ def test_installed_folder_brings_its_own_libtorch(installed):
     program = installed / "bin" / "saccade"
     assert run(program, "--version").startswith("saccade ")
     libraries = dict(line.split(" => ") for line in run("ldd", program).splitlines() if " => " in line)
-    torch = {name.strip(): path for name, path in libraries.items() if "torch" in name or "c10" in name or "gomp" in name}
+    torch = {name.strip(): path for name, path in libraries.items()
+             if "torch" in name or "c10" in name or "gomp" in name}
     assert len(torch) == 4
     for path in torch.values():
         assert pathlib.Path(path.split()[0]).resolve().parent == installed / "lib"

@@ -1,7 +1,8 @@
 #pragma once
 
 // Rows of numbers as integers times one step, the largest of them as large as it may be: what int8
-// keys and values are, and the queries that meet the keys.
+// keys and values are, and the queries that meet the keys; and the activations that meet integer
+// weights.
 
 #include "engine/kernels/cpu/simd.h"
 
@@ -19,15 +20,25 @@ static inline float step_of(const T* x, int n, float limit) {
   return reduce_max(largest) / limit + reduce_add(not_finite);
 }
 
+// x factor to the nearest integer, ties to even, |x factor| < 2^22. The product is rounded before
+// it meets a sum: a half must not depend on whether the instruction set multiplies and adds in one.
+static inline IVec round_product(Vec x, Vec factor) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  Vec product = x * factor;
+#if defined(__x86_64__)
+  __asm__("" : "+x"(product));
+#endif
+  return (IVec)(product + kMagic) - (IVec)splat(kMagic);
+}
+
 // out[i] = x[i] / step to the nearest integer, ties to even, |x[i] / step| < 2^22. 0 for steps that
 // have no inverse.
 template <typename T, typename Integer>
 static inline void divide_by_step(const T* x, int n, float step, Integer* out) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const float inverse = step > 1e-37f ? 1.0f / step : 0.0f;
   for (int i = 0; i < n; i += kLanes) {
     const int count = min_of(kLanes, n - i);
-    const IVec integers = (IVec)(load_part(x + i, count) * inverse + kMagic) - (IVec)splat(kMagic);
+    const IVec integers = round_product(load_part(x + i, count), splat(inverse));
     for (int j = 0; j < count; ++j) out[i + j] = static_cast<Integer>(integers[j]);
   }
 }

@@ -1,6 +1,7 @@
 // Linear layers with int8 and int4 weights: activations rounded to int8 by groups, integer
 // products, one float32 multiplication per group.
 #include "engine/kernels/cpu/epilogue.h"
+#include "engine/kernels/cpu/fixed_point.h"
 #include "engine/kernels/cpu/int8_dot.h"
 #include "engine/kernels/cpu/isa_functions.h"
 #include "engine/kernels/cpu/microkernel.h"
@@ -33,16 +34,6 @@ struct Activations {
   }
 };
 
-// a b, rounded before it meets a sum: levels at a half must not depend on whether the instruction
-// set multiplies and adds in one.
-inline Vec rounded_product(Vec a, Vec b) {
-  Vec product = a * b;
-#if defined(__x86_64__)
-  __asm__("" : "+x"(product));
-#endif
-  return product;
-}
-
 // One group of a row; inputs behind the last are zeros.
 template <typename T>
 void quantize_group(const T* x, int count, int offset, int8_t* q, float& scale, float& sum) {
@@ -56,11 +47,9 @@ void quantize_group(const T* x, int count, int offset, int8_t* q, float& scale, 
   const float top = reduce_max(largest);
   scale = top / 127.0f;
   const float inverse = top > 0 ? 127.0f / top : 0.0f;
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   int32_t total = 0;
   for (int i = 0; i < kQuantGroup; i += kLanes) {
-    const Vec shifted = rounded_product(load(values + i), splat(inverse)) + kMagic;
-    const IVec level = (IVec)shifted - splat_int(0x4b400000);
+    const IVec level = round_product(load(values + i), splat(inverse));
     for (int lane = 0; lane < kLanes; ++lane) {
       total += level[lane];
       q[i + lane] = static_cast<int8_t>(level[lane] + offset);

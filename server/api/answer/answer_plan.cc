@@ -107,9 +107,8 @@ Result<StartedAnswer> start_answer(Call& call, Conversation& conversation, const
   Service& service = call.service;
   if (const Status status = check_format(service, format); !status.ok()) return status;
   show_tools(service, tools, conversation);
-  const PromptOptions asked{options.max_tokens, options.truncate_prompt, options.max_tokens_field,
-                            options.truncate_right, options.cache_salt};
-  Result<PreparedPrompt> prompt = prepare_chat(service, conversation, asked, call.admission.get());
+  Result<PreparedPrompt> prompt =
+      prepare_chat(service, conversation, options, call.admission.get());
   if (!prompt) return prompt.status();
   Result<StartedAnswer> answer = plan_answer(service, tools, format, *prompt, options);
   if (!answer) return answer.status();

@@ -12,7 +12,7 @@ std::vector<MediaLayout> layouts_of(const std::vector<ProbedMedia>& media) {
 }
 
 Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
-                            const PromptOptions& asked, const char* prompt_field) {
+                            const GenerationOptions& asked, const char* prompt_field) {
   const std::optional<int>& max_tokens = asked.max_tokens;
   const auto length = static_cast<int64_t>(prompt_tokens);
   const int64_t limit = service.limits.max_model_len;
@@ -35,7 +35,7 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
 
 // Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that
 // holds one has to fit.
-Status truncate(const Service& service, const PromptOptions& options, int default_max_tokens,
+Status truncate(const Service& service, const GenerationOptions& options, int default_max_tokens,
                 bool has_media, std::vector<TokenId>& ids) {
   if (!options.truncate_prompt) return {};
   const int answer = std::max(options.max_tokens.value_or(default_max_tokens), 1);
@@ -82,7 +82,7 @@ Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
 }  // namespace
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    const PromptOptions& options, Admission* admission) {
+                                    const GenerationOptions& options, Admission* admission) {
   Result<std::vector<ProbedMedia>> media =
       service.media.probe(conversation.media(), admission != nullptr ? admission->key() : -1);
   if (!media) return media.status();
@@ -90,8 +90,8 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
 }
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedMedia> media, const PromptOptions& options,
-                                    Admission* admission) {
+                                    std::vector<ProbedMedia> media,
+                                    const GenerationOptions& options, Admission* admission) {
   Result<Prompt> prompt = build_prompt(service, conversation, media);
   if (!prompt) return prompt.status();
   if (const Status status = truncate(service, options, 1, !media.empty(), prompt->ids);
@@ -121,7 +121,7 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
 }
 
 Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
-                                    const PromptOptions& options, int default_max_tokens) {
+                                    const GenerationOptions& options, int default_max_tokens) {
   if (ids.empty()) return invalid_argument("the prompt has no tokens", "prompt");
   if (const Status status = truncate(service, options, default_max_tokens, false, ids);
       !status.ok()) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/core/request.h"
+#include "server/api/request/generation_options.h"
 #include "server/api/service/call.h"
 #include "server/api/service/service.h"
 
@@ -25,30 +26,21 @@ struct PreparedPrompt {
   bool continues_text = false;
 };
 
-// What a request says of its prompt: of its length and the answer's, and of who shares what it
-// leaves in caches.
-struct PromptOptions {
-  std::optional<int> max_tokens;       // none: what the model's length leaves
-  std::optional<int> truncate_prompt;  // keep this many last tokens; -1: what fits
-  const char* max_tokens_field = "max_tokens";
-  bool truncate_right = false;  // keep the first tokens instead
-  std::string cache_salt = {};  // Request::cache_salt: encoder outputs, too, are shared by it
-};
-
 // From messages to ids and pixels: headers of all pictures and videos, template and tokeniser, the
 // check against the model's length, and only then the decoding. `admission` (may be null) pays for
-// the pixels.
+// the pixels. Of `options` counts what concerns the prompt: its length and the answer's, and who
+// shares what it leaves in caches.
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    const PromptOptions& options, Admission* admission);
+                                    const GenerationOptions& options, Admission* admission);
 // The same with the headers of pictures and videos read already.
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
-                                    std::vector<ProbedMedia> media, const PromptOptions& options,
-                                    Admission* admission);
+                                    std::vector<ProbedMedia> media,
+                                    const GenerationOptions& options, Admission* admission);
 
 // A prompt without pictures. `default_max_tokens` counts where the request names none; it is
 // shortened to what fits.
 Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId> ids,
-                                    const PromptOptions& options, int default_max_tokens);
+                                    const GenerationOptions& options, int default_max_tokens);
 
 // Counts only: what /tokenize needs. No pixel is decoded.
 // `owner`: the API key whose stored files may be referred to.

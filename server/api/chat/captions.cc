@@ -51,14 +51,13 @@ std::string one_line(const std::string& text) {
   return line;
 }
 
-Status prepare_frames(Call& call, const ChatRequest& chat, ContentPart& video,
-                      std::vector<PreparedPrompt>& prompts, std::vector<Told>& told) {
+Status prepare_frames(Call& call, const CaptionOptions& captions, const GenerationOptions& options,
+                      ContentPart& video, std::vector<PreparedPrompt>& prompts,
+                      std::vector<Told>& told) {
   MediaStage& stage = call.service.media;
   Result<std::vector<VideoFrame>> frames = stage.frames(video, call.request.key);
   if (!frames) return frames.status();
-  PromptOptions options{chat.captions->max_tokens, std::nullopt, "caption_max_tokens"};
-  options.cache_salt = chat.options.cache_salt;
-  const Conversation question = question_about(chat.captions->prompt, video.param);
+  const Conversation question = question_about(captions.prompt, video.param);
   for (VideoFrame& frame : *frames) {
     auto picture =
         stage.probe_picture(std::move(frame.file), {ImageDetail::kAuto, true}, video.param);
@@ -77,18 +76,20 @@ Status prepare_frames(Call& call, const ChatRequest& chat, ContentPart& video,
 }  // namespace
 
 Status tell_videos(Call& call, ChatRequest& chat) {
+  GenerationOptions options;  // the likeliest words
+  options.sampling.temperature = 0;
+  options.max_tokens = chat.captions->max_tokens;
+  options.max_tokens_field = "caption_max_tokens";
+  options.adapter = chat.options.adapter;
+  options.cache_salt = chat.options.cache_salt;
   std::vector<PreparedPrompt> prompts;
   std::vector<Told> told;
   const std::vector<ContentPart*> videos = videos_of(chat.conversation);
   for (ContentPart* video : videos) {
-    const Status status = prepare_frames(call, chat, *video, prompts, told);
+    const Status status = prepare_frames(call, *chat.captions, options, *video, prompts, told);
     if (!status.ok()) return status.param().empty() ? status.with_param(video->param) : status;
   }
   if (prompts.empty()) return {};
-  GenerationOptions options;  // the likeliest words
-  options.sampling.temperature = 0;
-  options.adapter = chat.options.adapter;
-  options.cache_salt = chat.options.cache_salt;
   auto generation = Generation::start(call.service, call.admission, std::move(prompts), options);
   if (!generation) return generation.status();
   const auto captions = collect(**generation, call.client);

@@ -29,7 +29,7 @@ std::vector<ChatChoice> make_choices(const Generation& generation, const ChatReq
                                      const AnswerSyntax& syntax) {
   std::vector<ChatChoice> choices;
   for (int i = 0; i < generation.choices(); ++i) {
-    choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel, chat.include_reasoning);
+    choices.emplace_back(syntax, chat.tools.functions, chat.tools.parallel);
   }
   return choices;
 }
@@ -58,9 +58,9 @@ class ChatFormat {
   // The chunk of a piece of them.
   Json thought(const std::string& text) const {
     Json delta = Json::object();
-    add_reasoning(text, delta);
+    append_reasoning(text, delta);
     return chunk({{"index", 0},
-                  {"delta", std::move(delta)},
+                  {"delta", shown(std::move(delta))},
                   {"logprobs", nullptr},
                   {"finish_reason", nullptr}});
   }
@@ -80,7 +80,7 @@ class ChatFormat {
     for (const ChoiceDelta& answer : answers) {
       const ChatChoice& taken = choices_[answer.choice];
       Json choice = {{"index", answer.choice},
-                     {"message", message(taken)},
+                     {"message", shown(taken.message(echoed_, steps_.text))},
                      {"logprobs", logprobs(answer)},
                      {"finish_reason", taken.finish_name(*answer.finish)},
                      {"stop_reason", stop_reason_json(answer)}};
@@ -114,7 +114,7 @@ class ChatFormat {
   // What a piece of the answer brings, and in a chunk of its own, as OpenAI has it, that it ends.
   std::vector<Json> delta(const ChoiceDelta& delta) {
     ChatChoice& taken = choices_[delta.choice];
-    Json content = taken.take(delta);
+    Json content = shown(taken.take(delta));
     std::vector<Json> chunks;
     const bool tokens = (with_logprobs_ || with_token_ids_) && !delta.logprobs.empty();
     const bool counted = continuous_usage_ && !delta.finish;
@@ -189,16 +189,9 @@ class ChatFormat {
     return usage;
   }
 
-  // Under the names that vLLM's clients read.
-  void add_reasoning(const std::string& text, Json& message) const {
-    if (text.empty() || !with_reasoning_) return;
-    message["reasoning_content"] = text;
-    message["reasoning"] = text;
-  }
-
-  Json message(const ChatChoice& taken) const {
-    Json message = taken.message(echoed_);
-    add_reasoning(steps_.text, message);
+  // Of a message or delta what the client wants to see.
+  Json shown(Json message) const {
+    if (!with_reasoning_) remove_reasoning(message);
     return message;
   }
 

@@ -7,6 +7,9 @@ namespace {
 
 using Kind = AnswerSegment::Kind;
 
+// Reasoning, under the names that vLLM's clients read.
+constexpr const char* kReasoningNames[] = {"reasoning_content", "reasoning"};
+
 void append(Json& object, const char* name, const std::string& text) {
   if (!object.contains(name)) {
     object[name] = text;
@@ -33,9 +36,7 @@ void ChatChoice::add(const SegmentStep& step, Json& delta) {
   if (segment.kind == Kind::kCall) return add_call(step, segment, delta);
   if (step.kind == SegmentStep::Kind::kBegin) return;
   if (segment.kind == Kind::kText) return append(delta, "content", step.text);
-  if (!with_reasoning_) return;
-  append(delta, "reasoning_content", step.text);  // under the names that vLLM's clients read
-  append(delta, "reasoning", step.text);
+  append_reasoning(step.text, delta);
 }
 
 void ChatChoice::add_call(const SegmentStep& step, const AnswerSegment& call, Json& delta) {
@@ -61,16 +62,12 @@ void ChatChoice::add_call(const SegmentStep& step, const AnswerSegment& call, Js
   append(list.back()["function"], "arguments", step.text);
 }
 
-Json ChatChoice::message(const std::string& echoed) const {
+Json ChatChoice::message(const std::string& echoed, const std::string& thought) const {
   const std::string content = echoed + answer_.joined(Kind::kText);
-  const std::string reasoning = answer_.joined(Kind::kReasoning);
   Json message = {{"role", "assistant"},
                   {"content", call_ids_.empty() || !content.empty() ? Json(content) : Json()},
                   {"refusal", nullptr}};
-  if (!reasoning.empty() && with_reasoning_) {
-    message["reasoning_content"] = reasoning;
-    message["reasoning"] = reasoning;
-  }
+  append_reasoning(thought + answer_.joined(Kind::kReasoning), message);
   for (const AnswerSegment& segment : answer_.all()) {
     if (segment.kind != Kind::kCall) continue;
     if (functions_) {
@@ -87,6 +84,15 @@ Json ChatChoice::message(const std::string& echoed) const {
 const char* ChatChoice::finish_name(FinishReason reason) const {
   if (reason != FinishReason::kStop || call_ids_.empty()) return api::finish_name(reason);
   return functions_ ? "function_call" : "tool_calls";
+}
+
+void append_reasoning(const std::string& text, Json& message) {
+  if (text.empty()) return;
+  for (const char* name : kReasoningNames) append(message, name, text);
+}
+
+void remove_reasoning(Json& message) {
+  for (const char* name : kReasoningNames) message.erase(name);
 }
 
 Json completion_details(const std::vector<ChatChoice>& choices) {

@@ -12,15 +12,16 @@ namespace saccade::api {
 class ChatChoice {
  public:
   // `functions`: calls in the older form, `function_call`. `parallel` false: the first call alone.
-  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel, bool with_reasoning)
-      : answer_(syntax, parallel), functions_(functions), with_reasoning_(with_reasoning) {}
+  ChatChoice(const AnswerSyntax& syntax, bool functions, bool parallel)
+      : answer_(syntax, parallel), functions_(functions) {}
 
   // Takes what the choice has gained, and gives the `delta` of a chunk: {} while all of it is held
   // back. A call's first appearance has its id, type and name, what follows only more arguments.
   Json take(const ChoiceDelta& delta);
 
-  // Of all that was taken: the `message` of a whole answer, after `echoed` words of the request.
-  Json message(const std::string& echoed = {}) const;
+  // Of all that was taken: the `message` of a whole answer, after `echoed` words of the request and
+  // what was `thought` before.
+  Json message(const std::string& echoed, const std::string& thought) const;
 
   // "tool_calls" or "function_call" where the model called and stopped of its own accord.
   const char* finish_name(FinishReason reason) const;
@@ -33,9 +34,12 @@ class ChatChoice {
 
   AnswerSegments answer_;
   const bool functions_;
-  const bool with_reasoning_;
   std::vector<std::string> call_ids_;
 };
+
+// Adds a piece of reasoning to a message or delta, or takes all of it away.
+void append_reasoning(const std::string& text, Json& message);
+void remove_reasoning(Json& message);
 
 // usage.completion_tokens_details
 Json completion_details(const std::vector<ChatChoice>& choices);

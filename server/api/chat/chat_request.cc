@@ -23,12 +23,13 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
   const Json* url = part.find("image_url");
   content.kind = ContentPart::Kind::kImage;
   content.param = part.path("image_url");
+  std::string detail;
   if (url != nullptr && url->is_string()) {  // as Ollama's documentation has it
+    Fields flat(part.object(), {kImageDetailFields}, limits, part.path());
     content.text = url->get<std::string>();
-    const Json* detail = part.find("detail");
-    if (detail != nullptr && detail->is_string()) {
-      content.detail = image_detail(detail->get_ref<const std::string&>());
-    }
+    flat.read("detail", detail);
+    content.detail = image_detail(detail);
+    fields.adopt(flat);
     return;
   }
   Fields checked(part.object(), {kImagePartFields}, limits, part.path());
@@ -36,7 +37,6 @@ void read_image_url(Fields& fields, const Fields& part, ContentPart& content,
   Fields inner(*url, content.param);
   content.param = inner.path("url");
   inner.read("url", content.text);
-  std::string detail;
   inner.read("detail", detail);
   content.detail = image_detail(detail);
 }
@@ -61,8 +61,9 @@ void read_part(Fields& fields, const Json& value, const std::string& path, ChatM
     if (!fields.adopt(text)) return;
   } else if (name == "refusal" && message.role == "assistant") {  // what it said instead
     content.param = part.path("refusal");
-    part.read("refusal", content.text);
-    if (!fields.adopt(part)) return;
+    Fields refusal(value, {kRefusalPartFields}, limits, path);
+    refusal.read("refusal", content.text);
+    if (!fields.adopt(refusal)) return;
   } else if (name == "image_url" || name == "input_image") {  // the second as in responses
     read_image_url(fields, part, content, limits);
   } else if (name == "image_file") {
@@ -208,6 +209,24 @@ void read_logprobs(Fields& fields, SamplingParams& sampling) {
   if (wanted) sampling.logprobs = top.value_or(0);
 }
 
+// A text, or parts of it, that is not used.
+void check_prediction(Fields& fields) {
+  const Json* prediction = fields.ok() ? fields.find("prediction") : nullptr;
+  if (prediction == nullptr) return;
+  const Fields member(*prediction, "prediction");
+  const Json* content = member.find("content");
+  const std::string path = member.path("content");
+  if (content->is_string()) return;
+  if (!content->is_array() || content->empty()) {
+    return fields.fail(path, path + " must be a string or an array of text parts");
+  }
+  for (size_t i = 0; i < content->size(); ++i) {
+    const std::string where = element_path(path, i);
+    if (!(*content)[i].is_object()) return fields.fail(where, where + " must be an object");
+    fields.adopt(Fields((*content)[i], {kTextPartFields}, fields.limits(), where));
+  }
+}
+
 // What an OpenAI client may ask to get back: text is all there is.
 void read_modalities(Fields& fields) {
   const Json* modalities = fields.ok() ? fields.find("modalities") : nullptr;
@@ -341,6 +360,7 @@ Result<ChatRequest> parse_chat_request(const Json& body, const ModelLimits& limi
   request.options = read_generation_options(fields);
   read_logprobs(fields, request.options.sampling);
   read_modalities(fields);
+  check_prediction(fields);
   request.format = read_structured_output(fields);
   fields.read("echo", request.echo);
   fields.read("include_reasoning", request.include_reasoning);

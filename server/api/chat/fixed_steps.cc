@@ -36,6 +36,8 @@ StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
   options_.sampling.logprobs.reset();
   options_.sampling.prompt_logprobs.reset();
   options_.sampling.min_tokens = 0;
+  options_.max_tokens = chat.steps->max_tokens;
+  options_.max_tokens_field = "reasoning.step_max_tokens";
   options_.seed = chat.options.seed;
   options_.adapter = chat.options.adapter;
   options_.cache_salt = chat.options.cache_salt;
@@ -50,9 +52,7 @@ Result<std::unique_ptr<Generation>> StepChain::next() {
   }
   prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
   said() += prefix_;
-  PromptOptions options{chat_.steps->max_tokens, std::nullopt, "reasoning.step_max_tokens"};
-  options.cache_salt = options_.cache_salt;
-  auto prompt = prepare_chat(call_.service, chat_.conversation, options, call_.admission.get());
+  auto prompt = prepare_chat(call_.service, chat_.conversation, options_, call_.admission.get());
   if (!prompt) return prompt.status();
   if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());
   std::vector<PreparedPrompt> prompts;

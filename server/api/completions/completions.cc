@@ -19,12 +19,8 @@ Result<std::vector<PreparedPrompt>> prepare(const Service& service,
     std::vector<TokenId> ids =
         text != nullptr ? service.prompts.build_text(*text, request.add_special_tokens).ids
                         : std::get<std::vector<int32_t>>(prompt);
-    const GenerationOptions& options = request.options;
     Result<PreparedPrompt> prepared =
-        prepare_text(service, std::move(ids),
-                     {options.max_tokens, options.truncate_prompt, options.max_tokens_field,
-                      options.truncate_right},
-                     request.max_tokens);
+        prepare_text(service, std::move(ids), request.options, request.max_tokens);
     if (!prepared) return prepared.status();
     prompts.push_back(*std::move(prepared));
   }

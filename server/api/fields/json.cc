@@ -120,6 +120,17 @@ Result<Json> parse_body(std::string_view body) {
   }
 }
 
+size_t memory_of(const Json& value) {
+  size_t bytes = sizeof(Json);
+  if (value.is_string()) bytes += value.get_ref<const std::string&>().size();
+  if (!value.is_structured()) return bytes;
+  for (auto member = value.begin(); member != value.end(); ++member) {
+    if (value.is_object()) bytes += sizeof(std::string) + member.key().size();
+    bytes += memory_of(*member);
+  }
+  return bytes;
+}
+
 std::string to_text(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -14,6 +14,9 @@ using Json = nlohmann::ordered_json;
 // of server/json_limits.h; with the path of the value in which the mistake is, where it is in one.
 Result<Json> parse_body(std::string_view body);
 
+// About what the value takes in memory.
+size_t memory_of(const Json& value);
+
 // Compact text; bytes that are no UTF-8 become U+FFFD instead of an exception.
 std::string to_text(const Json& value);
 

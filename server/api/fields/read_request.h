@@ -10,8 +10,8 @@ namespace saccade::api {
 
 // The body in the route's native types, with the text of the files it holds or names. Empties the
 // body: it is as large as its pictures, and not needed any more. kInvalidArgument with the field's
-// path; kNotFound for a model not served here. `complete` (null: nothing) puts into the body what
-// stands elsewhere, before it is parsed.
+// path; kModelNotFound for a model not served here. `complete` (null: nothing) puts into the body
+// what stands elsewhere, before it is parsed.
 template <typename T>
 Result<T> read_request(Service& service, http::HttpRequest& request,
                        Result<T> (*parse)(const Json& body, const ModelLimits& limits),

@@ -129,6 +129,13 @@ constexpr Field kPromptCache[] = {
     string("comparison_response_id", kMaxLabelBytes),
 };
 
+constexpr Field kPromptCacheMark[] = {
+    required(one_of("mode", "explicit")),
+    one_of("ttl", "30m|12h"),
+};
+constexpr Field kCacheBreakpoint =
+    object("prompt_cache_breakpoint", kPromptCacheMark, "accepted; prefixes are cached by content");
+
 constexpr Field kPrediction[] = {
     required(one_of("type", "content")),
     required(custom("content")),
@@ -270,9 +277,13 @@ constexpr Field kResponsesItem[] = {
 constexpr const char* kDetails = "auto|low|high|original";
 
 constexpr Field kResponsesPart[] = {
-    required(string("type", kNoMaximum)), string("text", kNoMaximum),
-    string("refusal", kNoMaximum),        string("image_url", kNoMaximum),
-    string("file_id", kNoMaximum),        one_of("detail", kDetails),
+    required(string("type", kNoMaximum)),
+    string("text", kNoMaximum),
+    string("refusal", kNoMaximum),
+    string("image_url", kNoMaximum),
+    string("file_id", kNoMaximum),
+    one_of("detail", kDetails),
+    kCacheBreakpoint,
 };
 
 constexpr Field kFile[] = {
@@ -281,7 +292,7 @@ constexpr Field kFile[] = {
     string("file_url", kNoMaximum, "refused"),
     string("filename", kMaxLabelBytes, "stands above the text"),
 };
-constexpr Field kFileContentPart[] = {required(object("file", kFile))};
+constexpr Field kFileContentPart[] = {required(object("file", kFile)), kCacheBreakpoint};
 
 constexpr Field kTextFormat[] = {
     required(one_of("type", "text|json_object|json_schema")),
@@ -323,14 +334,22 @@ constexpr Field kFilePart[] = {required(object("image_file", kFileOfPart))};
 
 constexpr Field kTextPart[] = {
     required(string("text", kNoMaximum)),
+    kCacheBreakpoint,
 };
 
+constexpr Field kRefusalPart[] = {
+    required(string("refusal", kNoMaximum)),
+};
+
+constexpr Field kDetail = one_of("detail", kDetails);
+constexpr Field kImageDetail[] = {kDetail};
 constexpr Field kImageUrl[] = {
     required(string("url", kNoMaximum, "data:image/...;base64,...")),
-    one_of("detail", kDetails),
+    kDetail,
 };
 constexpr Field kImagePart[] = {
     required(object("image_url", kImageUrl)),
+    kCacheBreakpoint,
 };
 
 }  // namespace
@@ -348,7 +367,9 @@ const FieldTable kResponsesItemFields = kResponsesItem;
 const FieldTable kResponsesPartFields = kResponsesPart;
 const FieldTable kTextFormatFields = kTextFormat;
 const FieldTable kTextPartFields = kTextPart;
+const FieldTable kRefusalPartFields = kRefusalPart;
 const FieldTable kImagePartFields = kImagePart;
+const FieldTable kImageDetailFields = kImageDetail;
 const FieldTable kFilePartFields = kFilePart;
 const FieldTable kChatMessageFields = kChatMessage;
 const FieldTable kToolCallFields = kToolCall;

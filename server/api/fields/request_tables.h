@@ -31,8 +31,10 @@ extern const FieldTable kChatMessageFields;
 extern const FieldTable kToolCallFields;
 extern const FieldTable kToolFields;
 extern const FieldTable kTextPartFields;
+extern const FieldTable kRefusalPartFields;
 extern const FieldTable kImagePartFields;
-extern const FieldTable kFilePartFields;  // {"image_file": {"file_id"}}
+extern const FieldTable kImageDetailFields;  // beside a URL that is a plain string
+extern const FieldTable kFilePartFields;     // {"image_file": {"file_id"}}
 extern const FieldTable kFileFields;
 extern const FieldTable kFileContentPartFields;  // {"file": ...}
 

@@ -2,6 +2,7 @@
 
 #include "server/api/fields/request_tables.h"
 #include "server/api/request/tool_call_ids.h"
+#include "server/media/media_loader.h"
 
 namespace saccade::api {
 namespace {
@@ -32,11 +33,19 @@ void read_source(const Json& source, const std::string& path, const ModelLimits&
   if (media_type == nullptr) {
     return fields.fail(checked.path("media_type"), checked.path("media_type") + " is missing");
   }
+  if (!is_picture_type(media_type->get_ref<const std::string&>())) {
+    return fields.fail(checked.path("media_type"),
+                       checked.path("media_type") + " must be one of " + kPictureTypes);
+  }
   content.text = "data:" + media_type->get<std::string>() + ";base64," + value->get<std::string>();
 }
 
 void read_text(const Fields& block, Fields& fields, ChatMessage& message) {
   const Json* text = block.find("text");
+  const Json* citations = block.find("citations");  // of an earlier answer
+  if (citations != nullptr && !citations->is_array()) {
+    return fields.fail(block.path("citations"), block.path("citations") + " must be an array");
+  }
   const std::string path = block.path("text");
   if (text == nullptr) return fields.fail(path, path + " is missing");
   message.parts.push_back({ContentPart::Kind::kText, text->get<std::string>(), path});
@@ -125,10 +134,15 @@ void read_document_source(const Json& value, const std::string& path, const Mode
 
 void refuse_citations(const Fields& block, Fields& fields) {
   const Json* citations = block.find("citations");
-  const bool cites = citations != nullptr && citations->is_object();
-  if (!cites || citations->value("enabled", Json()) != true) return;
-  const std::string path = block.path("citations.enabled");
-  fields.fail(path, path + ": citations are not supported");
+  if (citations == nullptr) return;
+  const std::string path = block.path("citations");
+  if (!citations->is_object()) return fields.fail(path, path + " must be an object");
+  Fields wish(*citations, path);
+  bool cites = false;
+  wish.read("enabled", cites);
+  if (cites)
+    wish.fail(wish.path("enabled"), wish.path("enabled") + ": citations are not supported");
+  fields.adopt(wish);
 }
 
 void append_line(const Fields& block, const char* name, ChatMessage& message) {
@@ -303,10 +317,12 @@ void read_thinking_wish(Fields& fields, Conversation& conversation) {
   }
   const Json* thinking = fields.find("thinking");
   if (thinking == nullptr) return;
-  if ((*thinking)["type"] == "enabled" && !thinking->contains("budget_tokens")) {
+  const Fields wish(*thinking, "thinking");
+  const Json& type = *wish.find("type");
+  if (type == "enabled" && wish.find("budget_tokens") == nullptr) {
     return fields.fail("thinking.budget_tokens", "thinking.budget_tokens is missing");
   }
-  if ((*thinking)["type"] == "disabled") {
+  if (type == "disabled") {
     conversation.reasoning_effort = "none";
   } else if (conversation.reasoning_effort.empty()) {
     conversation.reasoning_effort = "medium";

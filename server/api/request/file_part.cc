@@ -1,5 +1,6 @@
 #include "server/api/request/file_part.h"
 
+#include "server/ascii_case.h"
 #include "server/media/media_loader.h"
 #include "server/prompt/prompt_builder.h"
 #include "server/prompt/template/unicode.h"
@@ -41,14 +42,15 @@ Status load_stored(FileStore& files, int owner, ContentPart& part) {
 // What the declared type says is a picture or a PDF; of the rest the bytes decide.
 Status load_sent(ContentPart& part) {
   std::string_view data = part.text;
-  if (data.starts_with("data:")) {
+  if (is_data_url(data)) {
     const Result<DataUrl> parts = split_data_url(data);
     if (!parts) return parts.status();
-    if (parts->header.starts_with("image/")) {
+    const std::string header = lower_case(parts->header);
+    if (header.starts_with("image/")) {
       part.kind = ContentPart::Kind::kImage;
       return {};
     }
-    if (!parts->header.ends_with(";base64")) {
+    if (!header.ends_with(";base64")) {
       return invalid_argument("a file's data: URL must be base64 encoded");
     }
     data = parts->data;

@@ -27,6 +27,26 @@ void check_callers(Fields& fields, const Fields& function) {
   if (!direct) fields.fail(path, path + " must be an array that holds direct");
 }
 
+// What templates read of a schema; the rest counts where the schema is enforced.
+void check_parameters(const Fields& schema, Fields& fields) {
+  const Json* type = schema.find("type");
+  if (type != nullptr && *type != "object") {
+    return fields.fail(schema.path("type"), schema.path("type") + " must be object");
+  }
+  const Json* properties = schema.find("properties");
+  if (properties != nullptr && !properties->is_object()) {
+    return fields.fail(schema.path("properties"), schema.path("properties") + " must be an object");
+  }
+  const Json* required = schema.find("required");
+  if (required == nullptr) return;
+  const std::string path = schema.path("required");
+  if (!required->is_array()) return fields.fail(path, path + " must be an array of strings");
+  for (size_t i = 0; i < required->size(); ++i) {
+    if ((*required)[i].is_string()) continue;
+    return fields.fail(element_path(path, i), element_path(path, i) + " must be a string");
+  }
+}
+
 void read_function(Fields& fields, const Json& value, const std::string& path, ToolForm form,
                    ToolOptions& options) {
   const char* schema_name = schema_name_of(form);
@@ -53,10 +73,7 @@ void read_function(Fields& fields, const Json& value, const std::string& path, T
       return fields.fail(tool.path, tool.path + " must be a JSON schema, not " +
                                         std::string(kind_of(*parameters)));
     }
-    const auto type = parameters->find("type");
-    if (type != parameters->end() && *type != "object") {
-      return fields.fail(tool.path + ".type", tool.path + ".type must be object");
-    }
+    check_parameters(Fields(*parameters, tool.path), fields);
     tool.parameters = *parameters;
   }
   options.tools.push_back(std::move(tool));

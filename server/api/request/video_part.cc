@@ -121,12 +121,16 @@ Status read_url(const Json& part, const std::string& path, const char* name, Con
 }
 
 // A processor's other settings (min_pixels, size, ...) are the checkpoint's.
-Status refuse_others(const Json& kwargs, const std::string& path) {
+Status check_settings(const Json& kwargs, const std::string& path) {
   constexpr std::array<std::string_view, 5> kKnown = {"num_frames", "fps", "start", "end",
                                                       "do_sample_frames"};
   for (const auto& [name, value] : kwargs.items()) {
     if (value.is_null() || std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
     return wrong(path + "." + name.substr(0, 64), "is not supported");
+  }
+  const Json* sample = find(kwargs, "do_sample_frames");  // num_frames and fps decide
+  if (sample != nullptr && !sample->is_boolean()) {
+    return wrong(path + ".do_sample_frames", "must be a boolean");
   }
   return {};
 }
@@ -143,7 +147,7 @@ Status read_video_defaults(const Json& body, Conversation& conversation) {
   FrameRequest defaults;
   if (const Json* kwargs = find(body, "mm_processor_kwargs")) {
     if (!kwargs->is_object()) return wrong("mm_processor_kwargs", "must be an object");
-    if (Status status = refuse_others(*kwargs, "mm_processor_kwargs"); !status.ok()) return status;
+    if (Status status = check_settings(*kwargs, "mm_processor_kwargs"); !status.ok()) return status;
     const Status status = read_sampling(*kwargs, "mm_processor_kwargs", true, defaults);
     if (!status.ok()) return status;
   }

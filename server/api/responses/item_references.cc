@@ -31,7 +31,7 @@ Status put_referred_items(ResponseStore& store, int owner, Json& body) {
     const std::string path = element_path("input", i) + ".id";
     Result<Json> item = store.find_item(*id, owner);
     if (!item) return item.status().with_param(path);
-    bytes += to_text(*item).size();
+    bytes += memory_of(*item);
     if (bytes > kMaxReferredBytes) {
       return invalid_argument("the items that the input refers to hold more than " +
                                   std::to_string(kMaxReferredBytes) + " bytes",

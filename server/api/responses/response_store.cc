@@ -22,10 +22,10 @@ void for_items(const StoredResponse& response, See see) {
 std::string item_key(const std::string& id, int owner) { return std::to_string(owner) + "/" + id; }
 
 size_t cost(const StoredResponse& response) {
-  size_t bytes = 1024 + to_text(response.response).size() + to_text(response.input).size();
+  size_t bytes = 1024 + memory_of(response.response) + memory_of(response.input);
   bytes += kIndexBytes * (response.response.at("output").size() + response.input.size());
   for (const ChatMessage& message : response.conversation.messages) {
-    bytes += 256 + to_text(message.extra).size();
+    bytes += 256 + memory_of(message.extra);
     for (const ContentPart& part : message.parts) bytes += 128 + part.text.size();
   }
   return bytes;

@@ -178,7 +178,10 @@ Result<Conversation> whole_conversation(Service& service, const ResponsesRequest
     return status.ok() ? Result<Conversation>(request.conversation) : status;
   }
   auto previous = service.responses.find(request.previous_response_id, owner);
-  if (!previous) return previous.status().with_param("previous_response_id");
+  if (!previous) {
+    return Status(StatusCode::kPreviousNotFound, previous.status().message(),
+                  "previous_response_id");
+  }
   Conversation conversation = request.conversation;
   const auto& before = previous->conversation.messages;
   if (const Status status = check_outputs(request, before); !status.ok()) return status;

@@ -47,7 +47,9 @@ void read_part(const Json& value, const std::string& path, const ModelLimits& li
     content.text = text->get<std::string>();
   } else if (type == "refusal") {
     const Json* text = part.find("refusal");
-    if (text != nullptr) content.text = text->get<std::string>();
+    content.param = part.path("refusal");
+    if (text == nullptr) return fields.fail(content.param, content.param + " is missing");
+    content.text = text->get<std::string>();
   } else if (type == "input_file") {
     const Fields file(value, {kFileFields}, limits, path);
     fields.fail(file.status());
@@ -171,11 +173,11 @@ class InputReader {
     const std::string path = item.path("content");
     if (!content->is_array()) return fail(path, path + " must be an array of parts");
     for (size_t i = 0; i < content->size(); ++i) {
-      const Json& part = (*content)[i];
-      const bool text = part.is_object() && part.contains("text") && part["text"].is_string();
-      if (!text)
-        return fail(element_path(path, i), element_path(path, i) + ".text must be a string");
-      reasoning_ += part["text"].get_ref<const std::string&>();
+      const std::string where = element_path(path, i);
+      if (!(*content)[i].is_object()) return fail(where, where + " must be an object");
+      const Fields part((*content)[i], {kTextPartFields}, limits_, where);
+      if (!fields_.adopt(part)) return;
+      reasoning_ += part.find("text")->get_ref<const std::string&>();
     }
   }
 

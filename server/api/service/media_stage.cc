@@ -64,7 +64,11 @@ MediaStage::MediaStage(const MediaProcessors& processors, MediaLimits image_limi
       budget_(limits.decode_memory) {}
 
 bool MediaStage::lies_elsewhere(const std::string& url) const {
-  return is_file_reference(url) || (!fetch_.domains.empty() && !url.starts_with("data:"));
+  return is_file_reference(url) || may_be_fetched(url);
+}
+
+bool MediaStage::may_be_fetched(const std::string& url) const {
+  return !fetch_.domains.empty() && !is_data_url(url);
 }
 
 Result<std::string> MediaStage::load(const std::string& url, int owner) const {
@@ -73,7 +77,7 @@ Result<std::string> MediaStage::load(const std::string& url, int owner) const {
     if (!file) return file.status();
     return *file->bytes;
   }
-  if (!fetch_.domains.empty() && !url.starts_with("data:")) return fetch_media(url, fetch_);
+  if (may_be_fetched(url)) return fetch_media(url, fetch_);
   return decode_data_url(url, image_limits_);
 }
 

@@ -101,6 +101,7 @@ class MediaStage {
   Status takes(bool video) const;
   // Whether a URL names a stored file or an address that may be fetched.
   bool lies_elsewhere(const std::string& url) const;
+  bool may_be_fetched(const std::string& url) const;
   // The encoded file behind a data: URL, a reference to a stored file, or an http(s) URL.
   Result<std::string> load(const std::string& url, int owner) const;
   Result<VideoData> load_video_data(const ContentPart& part, int owner) const;

@@ -85,7 +85,7 @@ Status Service::check_model(const std::string& model) const {
   const auto& names = options.names;
   if (model.empty() || std::find(names.begin(), names.end(), model) != names.end()) return {};
   if (adapter_of(model) > 0) return {};
-  return Status(StatusCode::kNotFound,
+  return Status(StatusCode::kModelNotFound,
                 "the model '" + model.substr(0, 256) + "' is not served here", "model");
 }
 

@@ -101,7 +101,7 @@ class Service {
   Service(ServiceOptions options, ModelInfo info, TextSide text, EngineConfig engine_config,
           std::unique_ptr<ModelExecutor> executor);
 
-  // kNotFound unless `model` is empty, one of the served names or an adapter's.
+  // kModelNotFound unless `model` is empty, one of the served names or an adapter's.
   Status check_model(const std::string& model) const;
   // Request::adapter for that model.
   int adapter_of(const std::string& model) const;

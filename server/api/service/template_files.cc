@@ -1,8 +1,7 @@
 #include "server/api/service/template_files.h"
 
-#include <cstdlib>
-
 #include "engine/weights/file_exists.h"
+#include "engine/weights/library_version.h"
 #include "server/api/service/folder_files.h"
 
 namespace saccade::api {
@@ -39,7 +38,8 @@ TemplateFile in_file(const fs::path& file) {
 
 bool written_by_fifth(const fs::path& folder) {
   const Json version = read_json(folder / "config.json").value("transformers_version", Json());
-  return version.is_string() && std::atoi(version.get_ref<const std::string&>().c_str()) >= 5;
+  return version.is_string() &&
+         parse_library_version(version.get_ref<const std::string&>()).first >= 5;
 }
 
 // The folder's, in the order of a processor.

@@ -152,7 +152,8 @@ class SchemaReader {
     const auto [known, is_new] = references_.try_emplace(&target, -1);
     if (!is_new) return rule(known->second);
     const int id = known->second = grammar_.add_rule();
-    const std::string name = schema["$ref"].get<std::string>();
+    std::string name = schema["$ref"].get<std::string>();
+    std::replace(name.begin(), name.end(), '/', '.');
     grammar_.define(id, value(target, name == "#" ? "" : name.substr(2) + "."));
     return rule(id);
   }

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <initializer_list>
 #include <string_view>
 #include <utility>
 
 #include "engine/weights/file_exists.h"
+#include "engine/weights/library_version.h"
 
 namespace saccade {
 namespace {
@@ -139,7 +139,7 @@ std::string class_of_model_type(std::string_view type) {
 // The same of transformers 5: `named` is the class that the files name. Some models have none of
 // their own, and what the files of some say does not count.
 std::string pipeline_class_of_fifth(const std::string& named, std::string_view type,
-                                    std::pair<int, int> version) {
+                                    LibraryVersion version) {
   if (is_one_of(type, {"mistral", "mistral3", "llava", "llava_next", "phi3", "smolvlm"})) return {};
   if (type == "qwen2" && version >= std::pair(5, 8)) return "Qwen2Tokenizer";
   if (!named.empty()) return named;
@@ -154,11 +154,9 @@ void read_model(TokenizerConfig& config, const JsonNode& node) {
     config.tokenizer_class = without_fast(node.string_or("tokenizer_class", ""));
   }
   const std::string type = node.string_or("model_type", "");
-  int major = 0, minor = 0;
-  std::sscanf(node.string_or("transformers_version", "").c_str(), "%4d.%4d", &major, &minor);
-  config.of_fifth = major >= 5;
+  const LibraryVersion version = parse_library_version(node.string_or("transformers_version", ""));
+  config.of_fifth = version.first >= 5;
   if (config.of_fifth) {
-    const std::pair version(major, minor);
     config.pipeline_class = pipeline_class_of_fifth(config.tokenizer_class, type, version);
     // Llama 3's files name LlamaTokenizer.
     const bool named = config.pipeline_class == config.tokenizer_class;

@@ -16,6 +16,8 @@ TEST_CASE("each failure has one status and OpenAI's error body") {
       {StatusCode::kInvalidArgument, 400, "invalid_request_error", false},
       {StatusCode::kTooLong, 400, "invalid_request_error", false},
       {StatusCode::kNotFound, 404, "invalid_request_error", false},
+      {StatusCode::kModelNotFound, 404, "invalid_request_error", false},
+      {StatusCode::kPreviousNotFound, 400, "invalid_request_error", false},
       {StatusCode::kPayloadTooLarge, 413, "invalid_request_error", false},
       {StatusCode::kResourceExhausted, 429, "rate_limit_error", true},
       {StatusCode::kRateLimited, 429, "rate_limit_error", true},
@@ -48,4 +50,11 @@ TEST_CASE("server-sent events") {
   CHECK(http::sse_done() == "data: [DONE]\n\n");
   CHECK(http::sse_keepalive().front() == ':');
   CHECK(http::sse_keepalive().ends_with("\n\n"));
+}
+
+TEST_CASE("the memory of a value is mostly that of its texts") {
+  const std::string text(1000, 'a');
+  const api::Json value = {{text, {text, text}}, {"b", nullptr}};
+  CHECK(api::memory_of(value) >= 3000);
+  CHECK(api::memory_of(value) < 3300);
 }

@@ -3,7 +3,6 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "server/media/exif.h"
-#include "server/media/media_budget.h"
 #include "test_pictures.h"
 
 namespace saccade {
@@ -168,30 +167,6 @@ TEST_CASE("XMP counts only where EXIF has no orientation") {
   CHECK(media::find_orientation(std::nullopt, "tiff:Orientation tiff:Orientation=\"x\"") == 1);
   CHECK(media::find_orientation(std::nullopt, "tiff:Orientation=\"") == 1);
   CHECK(media::find_orientation(std::nullopt, std::nullopt) == 1);
-}
-
-TEST_CASE("a request's pictures share a budget") {
-  MediaLimits limits;
-  limits.max_request_images = 3;
-  limits.max_request_pixels = 1000;
-  const auto picture = [](int width, int height) {
-    ImageHeader header;
-    header.width = width;
-    header.height = height;
-    return header;
-  };
-  MediaBudget pixels(limits);
-  CHECK(pixels.admit(picture(20, 30)).ok());
-  CHECK(!pixels.admit(picture(20, 21)).ok());
-  CHECK(pixels.admit(picture(20, 20)).ok());
-  CHECK(!pixels.admit(picture(1, 1)).ok());
-  CHECK(pixels.pixels() == 1000);
-  CHECK(pixels.images() == 2);
-  MediaBudget images(limits);
-  for (int i = 0; i < 3; ++i) CHECK(images.admit(picture(1, 1)).ok());
-  const Status refused = images.admit(picture(1, 1));
-  CHECK(refused.code() == StatusCode::kInvalidArgument);
-  CHECK(refused.message() == "too many pictures; at most 3 are allowed in a request");
 }
 
 }  // namespace

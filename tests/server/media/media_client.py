@@ -66,7 +66,8 @@ class MediaTool:
         return np.frombuffer(answer, np.uint8).reshape(height, width, 3)
 
     def process_sized(self, folder, image: np.ndarray, use: str = "") -> list:
-        """Parts of any size, each [3, height, width]. use: "low" for that detail, "many" for one of several pictures."""
+        """Parts of any size, each [3, height, width]. use: "low" for that detail, "many" for one of several
+        pictures."""
         size = struct.pack("<II", image.shape[1], image.shape[0])
         answer = self.call("i", str(folder), size, np.ascontiguousarray(image).tobytes(), use)
         count = struct.unpack("<I", answer[:4])[0]

@@ -1,7 +1,7 @@
 """Random JSON schemas of every supported keyword, small enough that a random text soon comes to its end."""
 
-PATTERNS = ["^[a-z]{1,4}$", "[0-9]{2}-[0-9]{2}", "^(foo|bar)+$", "^a.{0,3}z$", '^"q"$', r"^\\$", r"^\S\s\w$", "x?y{2,3}",
-            "^[^abc]{2}$", "^é{1,2}ü$", r"^\d+(\.\d{2})?$", "^(ab|c)?$", r"^\u00e4[\u4e00-\u4e10]$"]
+PATTERNS = ["^[a-z]{1,4}$", "[0-9]{2}-[0-9]{2}", "^(foo|bar)+$", "^a.{0,3}z$", '^"q"$', r"^\\$", r"^\S\s\w$",
+            "x?y{2,3}", "^[^abc]{2}$", "^é{1,2}ü$", r"^\d+(\.\d{2})?$", "^(ab|c)?$", r"^\u00e4[\u4e00-\u4e10]$"]
 FORMATS = ["date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"]
 NAMES = ["a", "name", "x y", 'quo"te', "naïve", "id", "b\\c", "日本"]
 

@@ -331,9 +331,16 @@ TEST_CASE("Arguments of earlier calls are objects where their text is JSON of a 
     return with_parsed_arguments(calls)[0]["function"]["arguments"];
   };
   CHECK(parsed(R"({"a":[1]})")["a"][0] == 1);
+  CHECK(parsed("") == nlohmann::ordered_json::object());
   for (const std::string& text :
        {std::string("{not json"), std::string("[1]"),
         "{\"a\":" + std::string(200'000, '[') + std::string(200'000, ']') + "}"}) {
     CHECK(parsed(text) == text);
   }
+}
+
+TEST_CASE("A call without arguments has none, as an object") {
+  const auto call = nlohmann::ordered_json::array({{{"function", {{"name", "f"}}}}});
+  CHECK(with_parsed_arguments(call)[0]["function"]["arguments"] ==
+        nlohmann::ordered_json::object());
 }

@@ -118,7 +118,8 @@ class Expressions:
             return f"[{self.any(depth - 1)}, {self.any(depth - 1)}]"
         if kind < 0.97:
             return f"{{'k': {self.any(depth - 1)}, {self.atom()}: {self.any(depth - 1)}}}"
-        return f"{self.atom()} {rng.choice(['<', '<=', '==', '!='])} {self.atom()} {rng.choice(['<', '>', '=='])} {self.atom()}"
+        return " ".join([self.atom(), rng.choice(["<", "<=", "==", "!="]), self.atom(),
+                         rng.choice(["<", ">", "=="]), self.atom()])
 
     def template(self) -> str:
         if self.rng.random() < 0.85:
