@@ -379,6 +379,13 @@ TOKENIZER = [
         "merge_with_one_piece", field("tokenizer.json", "model.merges.0", ["a"]), "merges"
     ),
     tokenizer_row(
+        "without_the_placeholder",
+        field("tokenizer.json", "model.vocab.<0x4A>", MISSING),
+        "399",
+        base="llava_v5",
+        file="config.json",
+    ),
+    tokenizer_row(
         "added_token_id_negative",
         field("tokenizer.json", "added_tokens.0.id", -3),
         "added_tokens",
