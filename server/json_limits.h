@@ -14,8 +14,9 @@ inline constexpr int kMaxJsonDepth = 100;       // arrays and objects inside one
 inline constexpr int kMaxJsonMembers = 2048;    // of one object
 inline constexpr int kMaxJsonValues = 300'000;  // in all
 
-// InvalidArgument when `text` is beyond these; `what` names it in the message. Walks it once,
-// without building anything; malformed text is the parser's to refuse.
+// InvalidArgument when `text` is beyond these; its param is the member of the outermost object that
+// is, if any. `what` names the text in the message. Walks it once, without building anything;
+// malformed text is the parser's to refuse.
 Status check_json_size(std::string_view text, const std::string& what);
 
 }  // namespace saccade

@@ -1,5 +1,7 @@
 #include "server/options.h"
 
+#include <arpa/inet.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
@@ -31,6 +33,24 @@ std::string check_number(const std::string& text) {
 
 std::string check_not_empty(const std::string& text) {
   return text.empty() ? "must not be empty" : std::string();
+}
+
+// What names no host would match none. An IPv6 address comes without the brackets that URLs have:
+// CLI11 takes them for those of a list.
+std::string read_domain(std::string& text) {
+  std::string_view host = text;
+  if (host.starts_with("*.")) host.remove_prefix(2);
+  in6_addr address;
+  const bool ipv6 = inet_pton(AF_INET6, text.c_str(), &address) == 1;
+  const bool right = ipv6 || std::all_of(host.begin(), host.end(), [](unsigned char c) {
+                       return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+                     });
+  if (!right || host.empty() || host.back() == '.') {
+    return "must be HOST or *.HOST, without a scheme, a port or a path, not " + text;
+  }
+  char written[INET6_ADDRSTRLEN];
+  if (ipv6) text = std::string("[") + inet_ntop(AF_INET6, &address, written, sizeof written) + "]";
+  return {};
 }
 
 // Every option goes through here, so that each has its environment variable.
@@ -215,7 +235,8 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "max-request-pixels", options.media.max_total_pixels,
       "all pictures of a request [pixels]");
   add(app, "allow-media-domain", options.fetch.domains,
-      "a host whose http(s) pictures are fetched, or *.HOST; may be repeated");
+      "a host whose http(s) pictures are fetched, or *.HOST; may be repeated")
+      ->transform(CLI::Validator(read_domain, ""));
   add(app, "allow-private-media-hosts", options.fetch.allow_private_addresses,
       "true: fetch from private addresses, too; for tests alone");
   add(app, "media-fetch-timeout", raw.fetch_timeout, "one picture's fetch [s]")
@@ -236,17 +257,23 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
 }
 
-constexpr size_t kMaxConfigBytes = size_t{1} << 20;
+// The text of an option's file, which may be a pipe.
+std::string read_option_file(const std::string& option, const std::string& path) {
+  constexpr size_t kMaxBytes = size_t{1} << 20;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kMaxBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.size() > kMaxBytes) throw CLI::ValidationError(option, path + " is too large");
+  return text;
+}
 
 // What neither the command line nor the environment has said is taken from the file.
 void apply_config_file(CLI::App& command, const std::string& path) {
   if (path.empty()) return;
-  std::ifstream file(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::string text = read_option_file("--config", path);
   const Status small = check_json_size(text, path);
-  if (text.size() > kMaxConfigBytes || !small.ok()) {
-    throw CLI::ValidationError("--config", small.ok() ? path + " is too large" : small.message());
-  }
+  if (!small.ok()) throw CLI::ValidationError("--config", small.message());
   const Json config = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (config.is_discarded()) throw CLI::ValidationError("--config", path + " is not valid JSON");
   if (!config.is_object())
@@ -317,7 +344,7 @@ void read_keys(const RawValues& raw, ServeOptions& options) {
   };
   if (!raw.api_key.empty()) add_key(raw.api_key);
   if (raw.api_key_file.empty()) return;
-  std::ifstream file(raw.api_key_file);
+  std::istringstream file(read_option_file("--api-key-file", raw.api_key_file));
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
     std::string word;

@@ -57,7 +57,12 @@ struct ModelInfo {
 
   MediaPlacement placement = MediaPlacement::kNone;
   TokenId image_token = -1;  // the placeholder's id, one per visual position (kBesidePrompt: one)
-  int max_images = 0;        // per request; 0: text, or videos, only
+  // Whether the text holds that token for each picture.
+  bool has_placeholders() const {
+    return placement == MediaPlacement::kAtPlaceholder ||
+           (placement == MediaPlacement::kBesidePrompt && image_token >= 0);
+  }
+  int max_images = 0;  // per request; 0: text, or videos, only
   // Visual tokens of a picture, all its parts together; negative: too large to be taken. Pure.
   std::function<int(const MediaLayout&)> image_tokens;
   // What a picture's placeholder becomes before the prompt is tokenised: a text that holds

@@ -381,6 +381,13 @@ TOKENIZER = [
         "merge_with_one_piece", field("tokenizer.json", "model.merges.0", ["a"]), "merges"
     ),
     tokenizer_row(
+        "without_the_placeholder",
+        field("tokenizer.json", "model.vocab.<0x4A>", MISSING),
+        "399",
+        base="llava_v5",
+        file="config.json",
+    ),
+    tokenizer_row(
         "added_token_id_negative",
         field("tokenizer.json", "added_tokens.0.id", -3),
         "added_tokens",
@@ -483,6 +490,8 @@ PROCESSOR = [
         "rescale_infinite", field("preprocessor_config.json", "rescale_factor", Literal("1e999"))
     ),
     processor_row("values_not_finite", field("preprocessor_config.json", "image_mean", [1e308, 0, 0]), "image_mean"),
+    processor_row("values_huge", field("preprocessor_config.json", "rescale_factor", 2**63), "rescale_factor"),
+    processor_row("spread_tiny", field("preprocessor_config.json", "image_std", [1e-30, 0.5, 0.5]), "image_std"),
     *(
         processor_row(
             f"{part}_patch_size_null",

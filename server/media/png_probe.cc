@@ -9,9 +9,12 @@ namespace saccade::media {
 namespace {
 
 constexpr size_t kMaxTextBytes = size_t{1} << 20;  // Pillow's MAX_TEXT_CHUNK
+// Of all texts of a picture together: a file that inflates to a thousand times its size is cheap.
+constexpr size_t kMaxTextMemory = 8 * kMaxTextBytes;
 
-// The zlib stream inflated, nothing when it is damaged. False when it is longer than the limit.
-bool inflate_text(std::string_view stream, std::string* out) {
+// The zlib stream inflated, nothing when it is damaged. False when it is longer than the limit, or
+// all streams together are.
+bool inflate_text(std::string_view stream, size_t* inflated_bytes, std::string* out) {
   z_stream z{};
   if (inflateInit(&z) != Z_OK) return false;
   z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(stream.data()));
@@ -23,7 +26,8 @@ bool inflate_text(std::string_view stream, std::string* out) {
   const size_t size = out->size() - z.avail_out;
   inflateEnd(&z);
   out->resize(code == Z_STREAM_END || code == Z_BUF_ERROR || code == Z_OK ? size : 0);
-  return size <= kMaxTextBytes;
+  *inflated_bytes += size;
+  return size <= kMaxTextBytes && *inflated_bytes <= kMaxTextMemory;
 }
 
 // Text chunks that may hold EXIF or XMP, as Pillow files them; the last of a kind wins.
@@ -31,6 +35,7 @@ struct TextMetadata {
   std::optional<std::string> exif;         // key "exif" of a tEXt chunk
   std::optional<std::string> raw_profile;  // "Raw profile type exif", ImageMagick's hex form
   std::optional<std::string> xmp;
+  size_t inflated_bytes = 0;  // so far, of every text
 };
 
 constexpr std::string_view kRawProfileKey = "Raw profile type exif";
@@ -46,7 +51,9 @@ bool read_text_chunk(std::string_view type, std::string_view data, TextMetadata*
   if (key != kRawProfileKey && key != kXmpKey && !(key == "exif" && type == "tEXt")) return true;
   if (type == "zTXt") {
     if (!value.empty() && value[0] != 0) return false;
-    if (!value.empty() && !inflate_text(value.substr(1), &inflated)) return false;
+    if (!value.empty() && !inflate_text(value.substr(1), &text->inflated_bytes, &inflated)) {
+      return false;
+    }
     value = inflated;
   } else if (type == "iTXt") {
     if (value.size() < 2) return true;
@@ -59,7 +66,7 @@ bool read_text_chunk(std::string_view type, std::string_view data, TextMetadata*
       value.remove_prefix(zero + 1);
     }
     if (compressed) {
-      if (!inflate_text(value, &inflated)) return false;
+      if (!inflate_text(value, &text->inflated_bytes, &inflated)) return false;
       value = inflated;
     }
   }

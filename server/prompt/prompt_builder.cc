@@ -121,7 +121,7 @@ PromptBuilder::PromptBuilder(ModelInfo info, std::shared_ptr<const Tokenizer> to
       tokenizer_(std::move(tokenizer)),
       connector_tokenizer_(std::move(connector_tokenizer)),
       globals_(std::move(globals)) {
-  if (has_placeholders()) {
+  if (info_.has_placeholders()) {
     placeholder_ = tokenizer_->token_text(info_.image_token);
   }
   if (info_.max_videos > 0) {
@@ -192,7 +192,7 @@ TemplateValue PromptBuilder::content_value(const ProbedTemplate& probed,
   std::vector<TextSegment> text;
   for (const ContentPart& part : message.parts) {
     if (part.kind == ContentPart::Kind::kText) continue;
-    if (!has_placeholders()) continue;  // nothing stands for it
+    if (!info_.has_placeholders()) continue;  // nothing stands for it
     const bool video = part.kind == ContentPart::Kind::kVideo;
     text.push_back({(video ? video_placeholder_ : placeholder_) + "\n", false});
   }
@@ -298,7 +298,7 @@ Result<Prompt> PromptBuilder::build(const Conversation& conversation,
   options.add_special_tokens = add_special_tokens && !info_.bos_as_text;
 
   Prompt prompt;
-  if (has_placeholders()) {
+  if (info_.has_placeholders()) {
     Result<std::vector<int>> shown = expand_placeholders(*text, media);
     if (!shown) return shown.status();
     if (add_special_tokens && info_.bos_as_text) {

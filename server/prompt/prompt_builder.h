@@ -82,10 +82,6 @@ class PromptBuilder {
                                                std::span<const MediaLayout> media) const;
   std::string item_text(const MediaLayout& item) const;
   TokenId visual_id(const MediaLayout& item) const;
-  bool has_placeholders() const {
-    return info_.placement == MediaPlacement::kAtPlaceholder ||
-           (info_.placement == MediaPlacement::kBesidePrompt && info_.image_token >= 0);
-  }
   Status find_looks(std::span<const int> shown, std::span<const MediaLayout> media,
                     Prompt& prompt) const;
   Status find_spans(std::span<const int> shown, std::span<const MediaLayout> media,

@@ -145,13 +145,25 @@ def test_ipv6():
 
 OPTIONS = [["--host", ""], ["--read-timeout", "nan"], ["--requests-per-minute", "NaN"], ["--max-video-seconds", "-1"],
            ["--max-body-size", "-1"], ["--max-responses", "-1"], ["--max-image-pixels", "0"],
-           ["--max-image-aspect", "-3"]]
+           ["--max-image-aspect", "-3"], ["--config", "/dev/zero"], ["--api-key-file", "/dev/zero"],
+           *(["--allow-media-domain", host] for host in ("", "*", "http://a.example", "a.example:80", "a.example/b",
+                                                         "a.example,b.example", "a.example.", "[]", "*.", "ä.example"))]
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: " ".join(option))
 def test_absurd_options_are_refused_by_name(option):
     result = run("serve", GOLDEN / "llama_gqa", "--port", "0", *option)
     assert result.returncode == 2 and option[0] in result.stderr, result.stderr
+
+
+def test_hosts_of_pictures_may_be_names_and_addresses():
+    """A host that is allowed is looked for: of these none is public."""
+    hosts = ("localhost", "127.0.0.1", "[::1]", "::ffff:7f00:1")
+    server = Server("llava", *[word for host in hosts for word in ("--allow-media-domain", host)])
+    for host in (*hosts[:3], "[0::0:1]", "[::ffff:127.0.0.1]", "localhost.", "LOCALHOST"):
+        response = server.chat([{"type": "image_url", "image_url": {"url": f"http://{host}:1/a.png"}}])
+        assert response.status_code == 400 and "not public" in response.json()["error"]["message"], (host, response.text)
+    assert server.stop() == 0
 
 
 def test_a_folder_without_a_name_or_with_lines_in_it():

@@ -123,6 +123,13 @@ SamplingDefaults read_defaults(const fs::path& path, const std::vector<TokenId>&
   return defaults;
 }
 
+// The configuration names the placeholder by its id, templates by its text.
+void check_placeholder(const fs::path& folder, const ModelInfo& info, const Tokenizer& tokenizer) {
+  if (!info.has_placeholders() || !tokenizer.token_text(info.image_token).empty()) return;
+  throw LoadError(folder.string() + ": the tokenizer has no token " +
+                  std::to_string(info.image_token) + ", which config.json names for pictures");
+}
+
 std::string text_of(ImageSize size) {
   return std::to_string(size.height) + "x" + std::to_string(size.width);
 }
@@ -217,6 +224,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
   TextSide side;
   const Json tokenizer_config = read_tokenizer_config(folder);
   side.tokenizer = Tokenizer::load(folder);
+  check_placeholder(folder, info, *side.tokenizer);
   if (info.instruction_to_connector) {
     side.connector_tokenizer = Tokenizer::load(folder / "qformer_tokenizer");
   }

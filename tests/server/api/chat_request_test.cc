@@ -202,6 +202,23 @@ TEST_CASE("a body that would cost quadratic time or many times its size is refus
   CHECK(parse_body("{\"a\":\"" + signs + "[{:\\\"{\"}").ok());
 }
 
+TEST_CASE("a body beyond a limit names the field that is") {
+  std::string members = "{\"a\":[{}],\"logit_bias\":{\"-1\":0";
+  for (int i = 0; i < kMaxJsonMembers; ++i) members += ",\"" + std::to_string(i) + "\":0";
+  std::string values = "{\"b\":\"c\",\"tokens\":[0";
+  for (int i = 0; i < kMaxJsonValues; ++i) values += ",0";
+  const std::string deep = "{\"a\":1,\"tools\":" + std::string(kMaxJsonDepth, '[');
+  for (const auto& [body, param] : {std::pair(members + "}}", "logit_bias"),
+                                    std::pair(values + "]}", "tokens"), std::pair(deep, "tools")}) {
+    const Status status = parse_body(body).status();
+    CHECK(status.param() == param);
+    CHECK(status.message().starts_with(std::string("the body: ") + param));
+  }
+  // No names that no field has.
+  const std::string odd = "{\"a\\n\":" + std::string(kMaxJsonDepth, '[');
+  CHECK(parse_body(odd).status().param().empty());
+}
+
 TEST_CASE("a schema that comes as text has the limits of a body") {
   for (const char* name : {"guided_json", "response_format"}) {
     const std::string deep(200'000, '[');

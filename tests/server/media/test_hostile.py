@@ -170,6 +170,17 @@ def test_deflate_bombs_in_metadata(tool):
     assert tool.peak_memory() - before < 8 * MIB
 
 
+def test_many_deflate_bombs_in_metadata(tool):
+    """Each within the limit of one, a thousandth of it in the file: together they would take seconds."""
+    text = zlib.compress(bytes(MIB))
+    samples = np.zeros((4, 4, 3), int)
+    for key, kind in ((b"Raw profile type exif\0\0", b"zTXt"), (b"XML:com.adobe.xmp\0\1\0\0\0", b"iTXt")):
+        chunk = raw.png_chunk(kind, key + text)
+        assert tool.decode(raw.png(samples, 8, 2, chunk * 8)).shape == (4, 4, 3)
+        with pytest.raises(MediaError, match="text chunk"):
+            tool.decode(raw.png(samples, 8, 2, chunk * 9))
+
+
 def test_memory_is_given_back():
     tool = MediaTool()
     file = FILES["jpeg-progressive-65x40"]
