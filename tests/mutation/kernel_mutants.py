@@ -87,8 +87,8 @@ KERNEL = (
         (
             "causal_off_by_one",
             "a query sees the key after it",
-            "distance < 0 ? hidden",
-            "distance < -1 ? hidden",
+            "distance < 0 ? hidden : load(scores_ + i)",
+            "distance < -1 ? hidden : load(scores_ + i)",
         ),
     )
     + _in(

@@ -21,12 +21,18 @@ inline constexpr int kTileVecs = kStripVecs > 2 && R > (kLanes == 8 ? 2 : 1) ? 2
 struct NoPrefetch {
   void step() {}
 };
-// How a strip is fetched as it streams in from memory. AVX-512 keeps up with more lines than the
-// first cache can wait for: into the second one (2 of __builtin_prefetch; 3 is the first), few rows
-// closely behind it, more rows, which have work to do meanwhile, further ahead.
-inline constexpr int kFetchInto = kLanes == 16 ? 2 : 3;
+// How a strip is fetched as it streams in from memory. AMD's AVX-512 cores take up more lines than
+// their first cache can wait for: into the second one, few rows closely behind it, more rows, which
+// have work to do meanwhile, further ahead. Elsewhere (cores with AMX or AVX2 alone) that was
+// slower.
+#if defined(__AVX512BF16__) && !defined(__AMX_BF16__)
+inline constexpr bool kFetchFar = true;
+#else
+inline constexpr bool kFetchFar = false;
+#endif
+inline constexpr int kFetchInto = kFetchFar ? 2 : 3;  // of __builtin_prefetch: which cache
 template <int R>
-inline constexpr int64_t kFetchSteps = kLanes == 16 && R > 2 ? 48 : 16;  // of k
+inline constexpr int64_t kFetchSteps = kFetchFar&& R > 2 ? 48 : 16;  // of k
 template <int R, int kLines>
 struct StreamAhead {
   StreamAhead(const char* b, int64_t b_stride)
