@@ -32,7 +32,7 @@ inline constexpr bool kFetchFar = false;
 #endif
 inline constexpr int kFetchInto = kFetchFar ? 2 : 3;  // of __builtin_prefetch: which cache
 template <int R>
-inline constexpr int64_t kFetchSteps = kFetchFar&& R > 2 ? 48 : 16;  // of k
+inline constexpr int64_t kFetchSteps = (kFetchFar && R > 2) ? 48 : 16;  // of k
 template <int R, int kLines>
 struct StreamAhead {
   StreamAhead(const char* b, int64_t b_stride)

@@ -244,10 +244,11 @@ static inline float reduce_add(Vec v) {
 static inline float reduce_max(Vec v) {
 #if defined(__AVX512F__)
   return _mm512_reduce_max_ps((__m512)v);
-#endif
+#else
   float best = v[0];
   for (int i = 1; i < kLanes; ++i) best = v[i] > best ? v[i] : best;
   return best;
+#endif
 }
 
 // Unrolled and inlined, so that the rows stay in registers.
