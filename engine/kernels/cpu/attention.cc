@@ -3,6 +3,7 @@
 #include "engine/kernels/cpu/attention_decode.h"
 #include "engine/kernels/cpu/attention_prefill.h"
 #include "engine/kernels/cpu/isa_functions.h"
+#include "engine/kernels/cpu/task_ranges.h"
 
 namespace saccade::kernels::SACCADE_ISA {
 namespace {
@@ -14,7 +15,8 @@ struct Plan {
   AttentionTask* tasks;
   int64_t count;
   int64_t partials;
-  int64_t work;  // multiplications of the scores
+  int64_t work;     // multiplications of the scores
+  int64_t decodes;  // tasks of decode
 };
 
 // Calls visit(begin, end) for the tasks that each kv head of a sequence has.
@@ -54,7 +56,7 @@ int64_t count_tasks(const PagedAttentionArgs& args, int tile_rows) {
 // Tasks of one (sequence, kv head) stand behind each other.
 Plan make_plan(const PagedAttentionArgs& args) {
   constexpr int kTasksPerThread = 4;  // enough that no thread waits long for the last one
-  Plan plan{nullptr, 0, 0, 0};
+  Plan plan{};
   int tile_rows = kTileRows;
   plan.count = count_tasks(args, tile_rows);
   if (plan.count < kTasksPerThread * omp_get_max_threads()) {
@@ -68,13 +70,20 @@ Plan make_plan(const PagedAttentionArgs& args) {
   plan.tasks = static_cast<AttentionTask*>(
       thread_scratch(ScratchSlot::kTasks, sizeof(AttentionTask) * (plan.count + 1)));
   AttentionTask* next = plan.tasks;
+  AttentionTask* before = nullptr;  // of decode
   for (int s = 0; s < args.num_sequences; ++s) {
     const bool decode = uses_decode_path(args, args.sequences[s]);
     for (int head = 0; head < args.kv_heads; ++head) {
       AttentionTask* first = next;
       for_each_range(args, args.sequences[s], tile_rows, [&](int begin, int end) {
-        *next++ = AttentionTask{s, head, begin, end, -1};
+        *next++ = AttentionTask{s, head, begin, end, -1, nullptr};
       });
+      if (decode) {
+        plan.decodes += next - first;
+        for (AttentionTask* task = first; task < next; before = task++) {
+          if (before != nullptr) before->next = task;
+        }
+      }
       if (decode && next - first > 1) {
         for (AttentionTask* task = first; task < next; ++task) task->partial = plan.partials++;
       }
@@ -102,8 +111,14 @@ void run_plan(const PagedAttentionArgs& args, const Plan& plan) {
   const bool parallel = plan.work > kParallelWork;
   auto* partials = static_cast<float*>(thread_scratch(
       ScratchSlot::kPartials, sizeof(float) * (plan.partials * partial_floats(args) + 1)));
-#pragma omp parallel for schedule(dynamic) if (parallel)
-  for (int64_t i = 0; i < plan.count; ++i) run_task<T, K>(args, plan.tasks[i], partials);
+  // Decode tasks in a row, so that a thread knows what to fetch for the next one; of tiles the one
+  // with the most keys that is left, so that no thread waits long for the last one.
+  const int owners = parallel && 2 * plan.decodes > plan.count ? omp_get_max_threads() : 1;
+  TaskRanges ranges(plan.count, owners);
+#pragma omp parallel if (parallel)
+  for (int64_t i; (i = ranges.next(omp_get_thread_num() % owners)) >= 0;) {
+    run_task<T, K>(args, plan.tasks[i], partials);
+  }
   if (plan.partials == 0) return;
 #pragma omp parallel for schedule(static) if (parallel)
   for (int64_t i = 0; i < plan.count; ++i) {

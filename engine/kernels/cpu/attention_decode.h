@@ -144,18 +144,23 @@ static inline void for_heads(int group, const Visit& visit) {
   }
 }
 
+// The run of keys or values, whichever `run_at` gives, that lies `behind` positions behind the
+// first one of a task; none where there is no such task or run.
+template <typename K, class RunAt>
+static inline KeyRun<K> run_behind(const PagedAttentionArgs& args, const RunAt& run_at,
+                                   const AttentionTask* task, int behind) {
+  if (task == nullptr) return {nullptr, 0};
+  const int position = task->begin + behind / args.block_size * args.block_size;
+  if (position >= task->end) return {nullptr, 0};
+  return run_at(args, args.sequences[task->sequence], task->kv_head, position, task->end);
+}
+
 // scores [group][kSplitKeys] of all keys of a task. q [group][pieces], scales [group].
 template <typename K, int kDim>
 static inline void score_task(const PagedAttentionArgs& args, const PagedSequence& sequence,
                               const AttentionTask& task, const QueryPiece<K>* q,
                               const float* scales, int pieces, int group, float* scores) {
   float* to = scores;
-  // The run of values that lies `behind` positions behind their first one.
-  const auto first_values = [&](int behind) {
-    const int position = task.begin + behind / args.block_size * args.block_size;
-    return position < task.end ? values_at<K>(args, sequence, task.kv_head, position, task.end)
-                               : KeyRun<K>{nullptr, 0};
-  };
   for (int key = task.begin; key < task.end;) {
     const KeyRun<K> run = keys_at<K>(args, sequence, task.kv_head, key, task.end);
     if constexpr (kScaled<K>) {
@@ -166,7 +171,7 @@ static inline void score_task(const PagedAttentionArgs& args, const PagedSequenc
     const int ahead = key + args.block_size;
     const KeyRun<K> next = ahead < task.end
                                ? keys_at<K>(args, sequence, task.kv_head, ahead, task.end)
-                               : first_values(ahead - task.end);
+                               : run_behind<K>(args, values_at<K>, &task, ahead - task.end);
     if constexpr (kScaled<K>) __builtin_prefetch(next.scales);
     for_heads(group, [&](auto heads, int head) {
       score_run<K, kDim, heads>(q + head * pieces, scales + head, run,
@@ -197,9 +202,11 @@ static inline void add_values(const PagedAttentionArgs& args, const PagedSequenc
   for (int key = task.begin; key < task.end;) {
     const KeyRun<K> run = values_at<K>(args, sequence, task.kv_head, key, task.end);
     const int behind = key + run.count, ahead = behind + args.block_size;
-    const KeyRun<K> next = fetches && ahead < task.end
-                               ? values_at<K>(args, sequence, task.kv_head, ahead, task.end)
-                               : KeyRun<K>{run.data, 0};
+    KeyRun<K> next = {run.data, 0};
+    if (fetches) {
+      next = ahead < task.end ? values_at<K>(args, sequence, task.kv_head, ahead, task.end)
+                              : run_behind<K>(args, keys_at<K>, task.next, ahead - task.end);
+    }
     const auto* weight = weights + (key - task.begin);
     const auto add = [&](int i, int keys) {
       fetch(next, i, i + keys, d);

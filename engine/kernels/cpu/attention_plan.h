@@ -18,9 +18,10 @@ inline constexpr int kTileRows = 192, kFewTileRows = 96;
 struct AttentionTask {
   int32_t sequence;
   int32_t kv_head;
-  int32_t begin;    // decode: first key; prefill: first query of the chunk
-  int32_t end;      // decode: end of keys; prefill: end of queries
-  int64_t partial;  // decode: index of the split's partial result; -1: the only split
+  int32_t begin;              // decode: first key; prefill: first query of the chunk
+  int32_t end;                // decode: end of keys; prefill: end of queries
+  int64_t partial;            // decode: index of the split's partial result; -1: the only split
+  const AttentionTask* next;  // decode: whose keys the thread needs after this one's, or nullptr
 };
 
 // A partial result of decode: for each head of the group [maximum, sum, weighted values].
