@@ -36,8 +36,8 @@ BATCHES = [1, 8, 16]
 THREADS = os.cpu_count()
 
 
-def command_output(command) -> str:
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+def command_output(command, environment=None) -> str:
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stderr[-2000:]}")
     return done.stdout
@@ -188,10 +188,21 @@ def measure_server(options):
 # ---------------------------------------------------------------------- Hugging Face transformers
 
 
-def transformers_generate(dtype):
+def transformers_5():
+    """The folder of a release whose continuous batching runs on a CPU, beside the pinned one."""
+    folder = ROOT / ".cache" / "transformers-5.24.0"
+    if not folder.is_dir():
+        command_output([sys.executable, "-m", "pip", "install", "-q", "--target", folder,
+                        "transformers==5.24.0"])
+    return folder
+
+
+def transformers_generate(*options, packages=None):
+    """Tokens/s of transformers_generate.py with 16 prompts, of the library in `packages`."""
     script = ROOT / "scripts" / "bench" / "transformers_generate.py"
-    return json_lines(command_output([sys.executable, script, MODEL, "--batch", 16, "--threads", THREADS,
-                                      "--dtype", dtype]))[0]["tokens_per_s"]
+    command = [sys.executable, script, MODEL, "--batch", 16, "--threads", THREADS, *options]
+    environment = dict(os.environ, PYTHONPATH=str(packages)) if packages else None
+    return json_lines(command_output(command, environment))[0]["tokens_per_s"]
 
 
 def saccade_at_16():
@@ -201,11 +212,20 @@ def saccade_at_16():
 
 
 def measure_transformers(options):
-    """A static batch of 16 beside 16 clients of the server. generate runs in the dtype that this
-    machine is faster in."""
-    dtype = max(["float32", "bfloat16"], key=transformers_generate) if has_bf16() else "float32"
-    pairs = [(saccade_at_16(), transformers_generate(dtype)) for _ in range(options.rounds)]
-    return {"dtype": dtype, "saccade": [ours for ours, _ in pairs], "transformers": [theirs for _, theirs in pairs]}
+    """16 clients of the server beside 16 prompts of the library's: a static batch with either
+    attention, and its continuous batching. All in the dtype that this machine is faster in."""
+    dtype = "float32"
+    if has_bf16():
+        dtype = max(["float32", "bfloat16"], key=lambda name: transformers_generate("--dtype", name))
+    packages = transformers_5()
+    runs = {
+        "saccade": saccade_at_16,
+        "generate": lambda: transformers_generate("--dtype", dtype),
+        "generate, attention eager": lambda: transformers_generate("--dtype", dtype, "--attention", "eager"),
+        "generate_batch": lambda: transformers_generate("--dtype", dtype, "--continuous", packages=packages),
+    }
+    rounds = [{name: run() for name, run in runs.items()} for _ in range(options.rounds)]
+    return {"dtype": dtype, **{name: [found[name] for found in rounds] for name in runs}}
 
 
 # --------------------------------------------------------------------------------------------------
