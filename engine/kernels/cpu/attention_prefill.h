@@ -74,10 +74,15 @@ class QueryTile {
     return static_cast<Element*>(thread_scratch(slot, static_cast<size_t>(bytes)));
   }
 
-  // Steps of k that hold n elements; whole AMX tiles where those are used.
+  // Steps of k that hold n elements.
+  static int steps_for(int n) { return (n + Unit::kPerStep - 1) / Unit::kPerStep; }
+  // The same in whole AMX tiles where those are used.
   static int whole_steps(int n) {
-    const int steps = (n + Unit::kPerStep - 1) / Unit::kPerStep;
-    return kTiles ? (steps + 15) / 16 * 16 : steps;
+    const int steps = steps_for(n);
+#if defined(__AMX_BF16__)
+    if constexpr (kTiles) return (steps + kTileDepth - 1) / kTileDepth * kTileDepth;
+#endif
+    return steps;
   }
 
   // c [m, columns] (+)= a [m, depth] b [depth, columns]; rows of a `a_steps` apart, of b and c 32.
@@ -124,9 +129,10 @@ class QueryTile {
       }
     }
     uint32_t* packed = queries_ + static_cast<int64_t>(strip) * depth_ * kStrip;
-    std::memset(packed, 0, static_cast<size_t>(depth_) * kStrip * 4);
-    transpose_words(kStrip, (d + Unit::kPerStep - 1) / Unit::kPerStep, packed, kStrip,
+    const int steps = steps_for(d);
+    transpose_words(kStrip, steps, packed, kStrip,
                     [&](int i, int step) { return Unit::steps_of(queries[i], step, d); });
+    for (int64_t i = int64_t{steps} * kStrip; i < int64_t{depth_} * kStrip; ++i) packed[i] = 0;
     float* output = output_of(strip);
     for (int64_t i = 0; i < static_cast<int64_t>(d) * kStrip; ++i) output[i] = 0;
   }

@@ -23,12 +23,11 @@ static inline float step_of(const T* x, int n, float limit) {
 // x factor to the nearest integer, ties to even, |x factor| < 2^22. The product is rounded before
 // it meets a sum: a half must not depend on whether the instruction set multiplies and adds in one.
 static inline IVec round_product(Vec x, Vec factor) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   Vec product = x * factor;
 #if defined(__x86_64__)
   __asm__("" : "+x"(product));
 #endif
-  return (IVec)(product + kMagic) - (IVec)splat(kMagic);
+  return (IVec)(product + kRounding) - (IVec)splat(kRounding);
 }
 
 // out[i] = x[i] / step to the nearest integer, ties to even, |x[i] / step| < 2^22. 0 for steps that

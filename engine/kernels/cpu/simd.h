@@ -276,6 +276,10 @@ template <int Distance>
   if constexpr (kLanes > 8) transpose_pairs<8>(rows);
 }
 
+// 1.5 * 2^23: a number below 2^22 that it is added to becomes an integer, the nearest, ties to
+// even.
+inline constexpr float kRounding = 12582912.0f;
+
 // A number as n + r, n an integer and r at most 1/2 away from 0, and what 2^n is needed for.
 struct Rounded {
   Vec n;
@@ -287,9 +291,8 @@ static inline Rounded round_to_integer(Vec x) {
 #if defined(__AVX512F__)
   return {(Vec)_mm512_roundscale_ps((__m512)x, 0)};
 #else
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const Vec shifted = x + kMagic;
-  return {shifted - kMagic, (IVec)shifted};
+  const Vec shifted = x + kRounding;
+  return {shifted - kRounding, (IVec)shifted};
 #endif
 }
 // y * 2^n, y from about 0.7 to 1.5.
