@@ -1,5 +1,7 @@
 #include "server/api/answer/prepare.h"
 
+#include <algorithm>
+
 #include "server/media/sha256.h"
 
 namespace saccade::api {
@@ -24,13 +26,14 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   if (silent ? length > limit : length >= limit) {
     return Status(StatusCode::kTooLong, most, prompt_field);
   }
-  if (max_tokens && length + *max_tokens > limit) {
+  if (max_tokens && length + *max_tokens > limit && !asked.max_tokens_shrinks) {
     return Status(StatusCode::kTooLong,
                   most + " and " + asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
                       ", together " + std::to_string(length + *max_tokens),
                   asked.max_tokens_field);
   }
-  return max_tokens.value_or(static_cast<int>(limit - length));
+  const int left = static_cast<int>(limit - length);
+  return std::min(max_tokens.value_or(left), left);
 }
 
 // Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that

@@ -119,7 +119,7 @@ constexpr Field kChatReasoning[] = {
     not_empty(string("step_prefix", max_stop_bytes, "of each step; {n} is its number")),
     string("answer_prefix", max_stop_bytes),
     not_empty(string("step_stop", max_stop_bytes, "ends a step")),
-    integer("step_max_tokens", 1, kMaxInt, "of one step"),
+    integer("step_max_tokens", 1, kMaxInt, "of one step; without: 200, or what fits"),
 };
 
 constexpr Field kPromptCache[] = {
