@@ -52,7 +52,7 @@ ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullpt
     auto ticket = service.in_flight.enter();
     if (!ticket) return refusal(kShuttingDown, request, error_body);
     Account& account = service.account(request.key);
-    Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key),
+    Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key, client),
               request, client};
     const Status status = call.admission->take(Account::kRequests, 1);
     http::HttpReply reply = status.ok() ? handler(call) : refusal(status, request, error_body);

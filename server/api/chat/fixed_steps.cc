@@ -50,7 +50,7 @@ StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
 Status StepChain::fit() {
   const Service& service = call_.service;
   const FixedSteps& asked = *chat_.steps;
-  const auto first = count_chat(call_.service, chat_.conversation, call_.request.key);
+  const auto first = count_chat(call_.service, chat_.conversation, call_.admission->media_client());
   if (!first) return first.status();
   const auto length_of = [&](const std::string& text) {
     return static_cast<int64_t>(

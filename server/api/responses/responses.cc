@@ -288,7 +288,7 @@ http::HttpReply count_response_tokens(Call& call) {
   auto told = told_conversation(call, *request, *conversation);
   if (!told) return error_response(told.status());
   show_tools(call.service, request->tools, *told);
-  const auto prompt = count_chat(call.service, *told, call.request.key);
+  const auto prompt = count_chat(call.service, *told, call.admission->media_client());
   if (!prompt) return error_response(named_as_here(prompt.status()));
   return http::json_reply(
       to_text({{"object", "response.input_tokens"}, {"input_tokens", prompt->ids.size()}}));
