@@ -80,6 +80,7 @@ class ResponseFormat {
     const bool cut = finish_ == FinishReason::kLength;
     Json made = response(cut ? "incomplete" : "completed", items_.output());
     if (cut) made["incomplete_details"] = {{"reason", "max_output_tokens"}};
+    if (!cut) made["completed_at"] = unix_time();
     made["usage"] = response_usage(generation_.usage(), items_.reasoning_tokens());
     if (request_.options.timings) made["timings"] = timings_json(generation_);
     if (request_.store) keep(made);
