@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -58,7 +59,8 @@ template <typename T>
 CLI::Option* add(CLI::App& app, const std::string& name, T& value, const std::string& help) {
   CLI::Option* option = app.add_option("--" + name, value, help)
                             ->envname(environment_name(name))
-                            ->capture_default_str();
+                            ->capture_default_str()
+                            ->check(check_not_empty);
   if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) option->check(check_number);
   return option;
 }
@@ -148,7 +150,7 @@ void add_model_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
 }
 
 void add_serve_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
-  add(app, "host", options.host, "address to listen on")->check(check_not_empty);
+  add(app, "host", options.host, "address to listen on");
   add(app, "port", options.port, "port to listen on; 0: any free one")->check(CLI::Range(0, 65535));
   add(app, "served-model-name", options.served_model_names, "name in /v1/models; may be repeated")
       ->default_str("the folder's name");
@@ -268,6 +270,16 @@ std::string read_option_file(const std::string& option, const std::string& path)
   return text;
 }
 
+// A variable that is set to nothing says no less than the same words on the command line: what was
+// to be a key must not open the server. CLI11 takes it for one that is not set.
+void refuse_empty_environment(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    const char* value = std::getenv(option->get_envname().c_str());
+    if (option->count() > 0 || value == nullptr || *value != '\0') continue;
+    throw CLI::ValidationError(option->get_envname(), check_not_empty(value));
+  }
+}
+
 // What neither the command line nor the environment has said is taken from the file.
 void apply_config_file(CLI::App& command, const std::string& path) {
   if (path.empty()) return;
@@ -380,6 +392,7 @@ std::chrono::milliseconds to_milliseconds(double seconds) {
 }
 
 void finish(CLI::App& command, RawValues& raw, ServeOptions& options) {
+  refuse_empty_environment(command);
   apply_config_file(command, raw.config_file);
   read_kv_cache_memory(raw.kv_cache_memory, options.model);
   read_keys(raw, options);

@@ -90,7 +90,8 @@ struct StepOutput {
   // Failures of single requests (by index into entries); the rest of the batch goes on. When an
   // item cannot be encoded, every entry that splices it fails; the scheduler then forgets the item.
   std::vector<std::pair<int, Status>> failures;
-  std::vector<double> encode_seconds;  // [encode] time per encoded item
+  std::vector<double> encode_seconds;        // [encode] time per encoded item
+  std::vector<std::string> encode_failures;  // for the log: why an item could not be encoded
 };
 
 }  // namespace saccade

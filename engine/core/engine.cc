@@ -108,6 +108,9 @@ std::optional<StepOutput> Engine::execute(const Batch& batch) {
 // What the model could not do for one request is the server's fault: its operator is told, too.
 void Engine::log_failures(const StepOutput& output) const {
   if (!config_.log_error) return;
+  for (const std::string& reason : output.encode_failures) {
+    config_.log_error("a picture could not be encoded: " + reason);
+  }
   for (const auto& [entry, status] : output.failures) {
     if (status.code() == StatusCode::kInternal) {
       config_.log_error("a request failed: " + status.message());

@@ -1,27 +1,41 @@
 #include "engine/runtime/encoder_outputs.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 
 namespace saccade {
+namespace {
 
-std::vector<double> EncoderOutputs::update(const Batch& batch, VisionLanguageModel& model) {
+// The library's own errors carry a backtrace.
+std::string reason(const std::exception& error) {
+  const auto* of_library = dynamic_cast<const c10::Error*>(&error);
+  return of_library != nullptr ? of_library->what_without_backtrace() : error.what();
+}
+
+}  // namespace
+
+EncoderOutputs::Report EncoderOutputs::update(const Batch& batch, VisionLanguageModel& model) {
   for (const ContentHash& key : batch.evict) outputs_.erase(key);
   for (const ContentHash& picture : batch.evict_towers) towers_.erase(picture);
   if (batch.encode.empty()) return {};
   const TimePoint start = Clock::now();
+  Report report;
   try {
     run(batch.encode, model);
   } catch (const std::exception&) {
     for (const EncodeTask& task : batch.encode) {
       try {
         run({&task, 1}, model);
-      } catch (const std::exception&) {
+      } catch (const std::exception& error) {
+        report.failures.push_back(reason(error));
         outputs_.erase(task.input->key);
       }
     }
   }
   const auto count = static_cast<double>(batch.encode.size());
-  return std::vector<double>(batch.encode.size(), seconds_since(start) / count);
+  report.seconds.assign(batch.encode.size(), seconds_since(start) / count);
+  return report;
 }
 
 const at::Tensor* EncoderOutputs::find(const ContentHash& key) const {

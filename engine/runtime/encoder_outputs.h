@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -15,9 +16,14 @@ namespace saccade {
 // its tower has where another instruction will want that. Policy is the scheduler's.
 class EncoderOutputs {
  public:
-  // Drops, then makes what the batch says. Seconds of each task. Tasks of one step run together;
-  // when that fails, one by one, so that only those who splice a bad one fail: they find nothing.
-  std::vector<double> update(const Batch& batch, VisionLanguageModel& model);
+  struct Report {
+    std::vector<double> seconds;        // [encode]
+    std::vector<std::string> failures;  // why each item that could not be encoded could not
+  };
+
+  // Drops, then makes what the batch says. Tasks of one step run together; when that fails, one by
+  // one, so that only those who splice a bad one fail: they find nothing.
+  Report update(const Batch& batch, VisionLanguageModel& model);
 
   // Visual tokens [len, H] (or what layers look at, [len, width]); null: not there.
   const at::Tensor* find(const ContentHash& key) const;

@@ -62,7 +62,9 @@ StepOutput TorchExecutor::execute(const Batch& batch) {
   }
   StepOutput output;
   output.samples.resize(batch.entries.size());
-  output.encode_seconds = encoded_.update(batch, *model_);
+  EncoderOutputs::Report encoded = encoded_.update(batch, *model_);
+  output.encode_seconds = std::move(encoded.seconds);
+  output.encode_failures = std::move(encoded.failures);
   if (batch.entries.empty()) return output;
 
   AttentionInput input = layout(batch);

@@ -57,9 +57,9 @@ http::HttpReply list_models(const Service& service, const http::HttpRequest& req
 }
 
 http::HttpReply get_model(const Service& service, const http::HttpRequest& request) {
-  const Status status = service.check_model(request.suffix);
+  const Status status = service.check_model(request.id_in_path);
   if (!status.ok()) return error_response(request, status.with_param("model"));
-  return http::json_reply(to_text(model_json(service, request.suffix)));
+  return http::json_reply(to_text(model_json(service, request.id_in_path)));
 }
 
 }  // namespace saccade::api

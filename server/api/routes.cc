@@ -52,7 +52,7 @@ ServiceHandler admitted(CallHandler handler, http::ErrorBody error_body = nullpt
     auto ticket = service.in_flight.enter();
     if (!ticket) return refusal(kShuttingDown, request, error_body);
     Account& account = service.account(request.key);
-    Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key),
+    Call call{service, std::make_shared<Admission>(std::move(ticket), account, request.key, client),
               request, client};
     const Status status = call.admission->take(Account::kRequests, 1);
     http::HttpReply reply = status.ok() ? handler(call) : refusal(status, request, error_body);
@@ -198,14 +198,16 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   };
   add("POST", "/v1/chat/completions", admitted(chat_completions));
   for (const char* method : {"GET", "POST", "DELETE"}) {
-    add(method, "/v1/chat/completions/*", stored_chat);
+    add(method, "/v1/chat/completions/{id}", stored_chat);
   }
+  add("GET", "/v1/chat/completions/{id}/messages", stored_chat);
   add("POST", "/v1/completions", admitted(completions));
   add("POST", "/v1/responses", admitted(create_response));
   add("POST", "/v1/responses/input_tokens", admitted(count_response_tokens));
-  add("GET", "/v1/responses/*", get_response);
-  add("DELETE", "/v1/responses/*", delete_response);
-  add("POST", "/v1/responses/*", cancel_response);
+  add("GET", "/v1/responses/{id}", get_response);
+  add("DELETE", "/v1/responses/{id}", delete_response);
+  add("GET", "/v1/responses/{id}/input_items", list_input_items);
+  add("POST", "/v1/responses/{id}/cancel", cancel_response);
   add("POST", "/v1/messages", admitted(create_message, message_error_body), message_error_body);
   add("POST", "/v1/messages/count_tokens", admitted(count_message_tokens, message_error_body),
       message_error_body);
@@ -213,8 +215,9 @@ std::vector<http::Route> make_routes(const ServiceSlot& slot) {
   add("POST", "/v1/score", admitted(score));
   add("POST", "/v1/files", admitted(upload_file));
   add("GET", "/v1/files", admitted(list_files));
-  add("GET", "/v1/files/*", admitted(get_file));
-  add("DELETE", "/v1/files/*", admitted(delete_file));
+  add("GET", "/v1/files/{id}", admitted(get_file));
+  add("DELETE", "/v1/files/{id}", admitted(delete_file));
+  add("GET", "/v1/files/{id}/content", admitted(get_file_content));
   add("POST", "/tokenize", admitted(tokenize));
   add("POST", "/detokenize", admitted(detokenize));
   add("GET", "/v1/models", models);

@@ -88,21 +88,23 @@ Json part_counts(const Service& service, const Conversation& conversation, const
   return counts;
 }
 
-Result<Prompt> prompt_of(Service& service, const TokenizeRequest& wanted, int owner) {
+Result<Prompt> prompt_of(Service& service, const TokenizeRequest& wanted,
+                         const MediaClient& client) {
   if (!wanted.conversation) {
     return service.prompts.build_text(wanted.prompt, wanted.add_special_tokens.value_or(true));
   }
   Conversation shown = *wanted.conversation;  // parts are counted as they came
   show_tools(service, wanted.tools, shown);
-  return count_chat(service, shown, owner);
+  return count_chat(service, shown, client);
 }
 
 }  // namespace
 
-http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Client&) {
+http::HttpReply tokenize(Service& service, http::HttpRequest& request, http::Client& client) {
   const auto wanted = read_request(service, request, parse_tokenize);
   if (!wanted) return error_response(wanted.status());
-  const Result<Prompt> prompt = prompt_of(service, *wanted, request.key);
+  const Result<Prompt> prompt =
+      prompt_of(service, *wanted, {request.key, [&client] { return client.gone(); }});
   if (!prompt) return error_response(prompt.status());
   Json strings;
   if (wanted->with_strings) {

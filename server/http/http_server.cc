@@ -18,6 +18,7 @@
 #include "server/http/gunzip.h"
 #include "server/http/head_text.h"
 #include "server/http/receive_body.h"
+#include "server/http/route_path.h"
 
 // What httplib 0.11.4 does with hostile input, and what is done about it here:
 // - It reads the request line and each header line into memory without a bound, does not bound how
@@ -284,15 +285,14 @@ class HttpServer::Impl : public httplib::Server {
   const Route* find_route(Exchange& exchange, std::string& allowed) const {
     const std::string& path = exchange.request.path;
     for (const Route& route : routes_) {
-      const bool prefix = route.path.ends_with("/*");
-      const std::string_view base(route.path.data(), route.path.size() - (prefix ? 1 : 0));
-      if (prefix ? !(path.starts_with(base) && path.size() > base.size()) : path != base) continue;
+      const auto id = match_path(route.path, path);
+      if (!id) continue;
       const std::string& method = exchange.request.method;
       if (method == route.method || (method == "HEAD" && route.method == "GET")) {
-        if (prefix) exchange.request.suffix = path.substr(base.size());
+        exchange.request.id_in_path = *id;
         return &route;
       }
-      if (allowed.find(route.method) != std::string::npos) continue;  // of "/a/*" beside "/a/b"
+      if (allowed.find(route.method) != std::string::npos) continue;  // of "/a/{id}" beside "/a/b"
       allowed += (allowed.empty() ? "" : ", ") + route.method;
       if (route.method == "GET") allowed += ", HEAD";
     }

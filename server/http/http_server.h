@@ -16,7 +16,7 @@ namespace saccade::http {
 struct HttpRequest {
   std::string method;
   std::string path;          // percent-decoded, without the query
-  std::string suffix;        // what follows a prefix route's path
+  std::string id_in_path;    // what stands for the "{id}" or "*" of the route's path
   std::string query;         // behind the path's "?", as sent
   std::string content_type;  // of the body, as sent
   std::string body;
@@ -73,7 +73,7 @@ using ErrorBody = std::string (*)(int status, const std::string& message, const 
 
 struct Route {
   std::string method;  // "GET" (HEAD comes with it), "POST" or "DELETE"
-  std::string path;    // one that ends in "/*" takes every path below
+  std::string path;    // "{id}" in it takes any one segment, "*" at its end all that follows
   Handler handler;
   bool needs_key = true;
   ErrorBody error_body = nullptr;  // the shape of refusals on this route; null: OpenAI's

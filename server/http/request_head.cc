@@ -87,6 +87,10 @@ int parse_framing(RequestHead& head, std::string& why) {
       }
       head.content_length = length;
     } else if (equals_ignoring_case(name, "Transfer-Encoding")) {
+      if (head.http_1_0) {  // RFC 9112 section 6.1: who sent it on may have framed it otherwise
+        why = "HTTP/1.0 has no Transfer-Encoding";
+        return 400;
+      }
       if (head.chunked || !equals_ignoring_case(value, "chunked")) {
         why = "the only Transfer-Encoding understood is chunked";
         return 501;

@@ -30,9 +30,16 @@ size_t receive(char* data, size_t, size_t size, void* target) {
   return size;
 }
 
+// Who waits for a transfer: the server as long as it is not told to stop, and its client.
+struct Waiting {
+  const FetchPolicy& policy;
+  const MediaClient& client;
+};
+
 // Asked about once a second, and when bytes come: not 0 ends the transfer.
-int look_whether_wanted(void* policy, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return *static_cast<const FetchPolicy*>(policy)->stopped ? 1 : 0;
+int look_whether_wanted(void* waiting, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  const auto& [policy, client] = *static_cast<const Waiting*>(waiting);
+  return *policy.stopped || client.left() ? 1 : 0;
 }
 
 struct Hop {
@@ -40,8 +47,9 @@ struct Hop {
   std::string redirect;  // where to go on; empty: `bytes` are the picture
 };
 
-Result<Hop> fetch_hop(const MediaUrl& url, const std::string& address, const FetchPolicy& policy,
+Result<Hop> fetch_hop(const MediaUrl& url, const std::string& address, Waiting waiting,
                       int timeout_ms) {
+  const FetchPolicy& policy = waiting.policy;
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (!curl) return Status(StatusCode::kInternal, "no memory for a transfer");
   const std::string pin = url.host() + ":" + url.port() + ":" + address;
@@ -67,10 +75,11 @@ Result<Hop> fetch_hop(const MediaUrl& url, const std::string& address, const Fet
   set(CURLOPT_WRITEDATA, static_cast<void*>(&download));
   set(CURLOPT_NOPROGRESS, 0L);
   set(CURLOPT_XFERINFOFUNCTION, look_whether_wanted);
-  set(CURLOPT_XFERINFODATA, const_cast<void*>(static_cast<const void*>(&policy)));
+  set(CURLOPT_XFERINFODATA, static_cast<void*>(&waiting));
   const CURLcode code = curl_easy_perform(curl.get());
   if (code == CURLE_ABORTED_BY_CALLBACK) {
-    return Status(StatusCode::kUnavailable, "the server is shutting down");
+    return *policy.stopped ? Status(StatusCode::kUnavailable, "the server is shutting down")
+                           : Status(StatusCode::kCancelled, "the client left");
   }
   if (download.too_large || code == CURLE_FILESIZE_EXCEEDED) {
     return invalid_argument("the picture is larger than " + std::to_string(policy.max_bytes) +
@@ -96,7 +105,8 @@ Result<Hop> fetch_hop(const MediaUrl& url, const std::string& address, const Fet
 
 }  // namespace
 
-Result<std::string> fetch_media(const std::string& text, const FetchPolicy& policy) {
+Result<std::string> fetch_media(const std::string& text, const FetchPolicy& policy,
+                                const MediaClient& client) {
   initialise_library();
   const auto deadline = Clock::now() + std::chrono::milliseconds(policy.total_timeout_ms);
   std::string next = text;
@@ -108,7 +118,7 @@ Result<std::string> fetch_media(const std::string& text, const FetchPolicy& poli
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0) return invalid_argument("the picture could not be fetched in time");
-    Result<Hop> got = fetch_hop(*url, *address, policy, static_cast<int>(left));
+    Result<Hop> got = fetch_hop(*url, *address, {policy, client}, static_cast<int>(left));
     if (!got) return got.status();
     if (got->redirect.empty()) return std::move(got->bytes);
     next = std::move(got->redirect);

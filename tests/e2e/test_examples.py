@@ -167,18 +167,52 @@ def test_fixed_steps_are_streamed_as_they_are_written(tmp_path, llama):
     whole = server.chat("Is it?", **FIXED).json()
     assert events[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
     assert server.stop() == 0
-    # Who leaves within a step leaves nothing behind; what is wrong with a later one is told in the stream.
+    # Who leaves within a step leaves nothing behind.
     long = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "ignore_eos": True, "temperature": 0,
-            "reasoning": {"mode": "fixed", "steps": 3, "step_stop": "\0", "step_max_tokens": 100}, "max_tokens": 5}
+            "reasoning": {"mode": "fixed", "steps": 1, "step_stop": "\0", "step_max_tokens": 190}, "max_tokens": 5}
     before = llama.metric("saccade_generation_tokens_total")
     with llama.connect() as connection:
         connection.sendall(request_bytes("/v1/chat/completions", long))
         data = b""
         while b"reasoning_content" not in data:
             data += connection.recv(4096)
-    assert llama.wait_idle() and llama.metric("saccade_generation_tokens_total") - before < 290
-    last = json.loads(llama.events("/v1/chat/completions", long)[-1])  # no [DONE]: 256 tokens are all there are
-    assert last["error"]["param"] == "reasoning.step_max_tokens"
+    assert llama.wait_idle() and llama.metric("saccade_generation_tokens_total") - before < 180
+
+
+def test_fixed_steps_have_room_or_are_refused_at_once(llama, tmp_path):
+    """256 tokens are all there are."""
+    ask = {"ignore_eos": True, "temperature": 0, "max_tokens": 5}
+    for stream in (False, True):
+        steps = {"mode": "fixed", "steps": 3, "step_stop": "\0", "step_max_tokens": 100}
+        refused = llama.chat("hi", reasoning=steps, stream=stream, **ask)
+        error = refused.json()["error"]
+        assert refused.status_code == 400 and error["code"] == "context_length_exceeded", refused.text
+        assert error["param"] == "reasoning.step_max_tokens" and "is 256 tokens" in error["message"]
+        assert "the steps take up to 300" in error["message"]
+        refused = llama.chat("hi", reasoning={"mode": "fixed"}, stream=stream, max_tokens=250)
+        assert refused.status_code == 400 and refused.json()["error"]["param"] == "max_tokens", refused.text
+    # Without a length of their own the steps share what is left.
+    fits = llama.chat("hi", reasoning={"mode": "fixed", "steps": 4, "step_stop": "\0"}, **ask)
+    assert fits.status_code == 200 and 4 < fits.json()["usage"]["completion_tokens"] < 256
+    # A lone byte is one token when it is written, and three when it is read again as U+FFFD.
+    server = Server(scripted.make(tmp_path, {"": ""}, scripted.PLAIN), "--max-model-len", "300")
+    byte = scripted.make_tokenizer(scripted.SPECIAL).token_to_id("\u0122")  # 0x80 in a byte-level alphabet
+    lone = {"logit_bias": {str(byte): 100}, "ignore_eos": True, "timings": True, "return_token_ids": True,
+            "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, "logprobs": True,
+            "reasoning": {"mode": "fixed", "steps": 2, "step_max_tokens": 90}}
+    whole = server.post("/v1/chat/completions", lone).json()
+    choice = whole["choices"][0]
+    assert choice["finish_reason"] == "length" and choice["message"]["content"] == ""
+    assert choice["message"]["reasoning_content"].startswith("Step 1:\ufffd")
+    assert whole["usage"]["completion_tokens"] == whole["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+    for usage in (False, True):
+        events = server.events("/v1/chat/completions", {**lone, "stream": True,
+                                                        "stream_options": {"include_usage": usage}})
+        assert events[-1] == "[DONE]"
+        chunks = [json.loads(event) for event in events[:-1]]
+        assert [c["choices"][0]["finish_reason"] for c in chunks if c["choices"]][-2:] == [None, "length"]
+        assert not usage or chunks[-1]["usage"] == whole["usage"]
+    assert server.stop() == 0
 
 
 def test_fixed_steps_that_cannot_be(llama):

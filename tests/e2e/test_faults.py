@@ -143,7 +143,9 @@ def test_ipv6():
     assert server.stop() == 0
 
 
-OPTIONS = [["--host", ""], ["--read-timeout", "nan"], ["--requests-per-minute", "NaN"], ["--max-video-seconds", "-1"],
+OPTIONS = [*([name, ""] for name in ("--host", "--api-key", "--served-model-name", "--max-messages", "--cors-origin",
+                                     "--dtype", "--kv-cache-memory", "--trust-request-chat-template")),
+           ["--read-timeout", "nan"], ["--requests-per-minute", "NaN"], ["--max-video-seconds", "-1"],
            ["--max-body-size", "-1"], ["--max-responses", "-1"], ["--max-image-pixels", "0"],
            ["--max-image-aspect", "-3"], ["--config", "/dev/zero"], ["--api-key-file", "/dev/zero"],
            *(["--allow-media-domain", host] for host in ("", "*", "http://a.example", "a.example:80", "a.example/b",
@@ -154,6 +156,19 @@ OPTIONS = [["--host", ""], ["--read-timeout", "nan"], ["--requests-per-minute", 
 def test_absurd_options_are_refused_by_name(option):
     result = run("serve", GOLDEN / "llama_gqa", "--port", "0", *option)
     assert result.returncode == 2 and option[0] in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("name", ["api-key", "api-key-file", "served-model-name", "port"])
+def test_nothing_as_a_value_is_refused_wherever_it_stands(name, tmp_path):
+    """What was to be a key, and got lost on its way, must not open the server."""
+    variable = "SACCADE_" + name.upper().replace("-", "_")
+    result = run("serve", GOLDEN / "llama_gqa", env={**os.environ, variable: ""})
+    assert result.returncode == 2 and f"{variable}: must not be empty" in result.stderr, result.stderr
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({name: ""}))
+    result = run("serve", GOLDEN / "llama_gqa", "--config", config)
+    assert result.returncode == 2 and f"--{name}: must not be empty" in result.stderr, result.stderr
+    assert run("inspect", GOLDEN / "llama_gqa", env={**os.environ, variable: ""}).returncode == 0
 
 
 def test_hosts_of_pictures_may_be_names_and_addresses():

@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from server_process import GOLDEN, Server, golden
+from server_process import GOLDEN, Server, golden, request_bytes, wait_for
 
 CASE = golden("llava")["cases"][0]
 PICTURE = GOLDEN / CASE["images"][0]
@@ -341,6 +341,19 @@ def test_what_goes_wrong_is_the_requests_own(fetching, host, path):
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"].endswith("image_url.url")
     assert "/etc" not in response.text and time.monotonic() - start < 20
+
+
+def test_nothing_is_fetched_for_a_client_that_left(host):
+    """Six seconds each: neither the first is waited for, nor the next one asked for."""
+    server = Server("llava", "--allow-media-domain", "127.0.0.1", "--allow-private-media-hosts", "true")
+    Pictures.seen.clear()
+    parts = [{"type": "image_url", "image_url": {"url": f"{host}/slow-{i}"}} for i in range(3)]
+    with server.connect() as connection:
+        connection.sendall(request_bytes("/v1/chat/completions", {"messages": [{"role": "user", "content": parts}]}))
+        wait_for(lambda: Pictures.seen)
+    wait_for(lambda: 'status="499"' in server.get("/metrics").text, 4)
+    assert [path for path, _ in Pictures.seen] == ["/slow-0"]
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("url", [

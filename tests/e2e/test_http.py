@@ -87,6 +87,22 @@ def test_methods_are_told(server):
     assert head.headers["content-length"] == str(len(get.content))
 
 
+def test_what_is_below_a_route_is_none(llama):
+    for path in ("/v1/responses/resp_1/x", "/v1/responses/resp_1/cancel/x", "/v1/responses//input_items",
+                 "/v1/files/file-1/x", "/v1/files/file-1/content/x", "/v1/chat/completions/chatcmpl-1/x"):
+        for method in ("GET", "POST", "DELETE"):
+            refused = httpx.request(method, llama.url + path)
+            assert refused.status_code == 404, (method, path, refused.text)
+            assert refused.json()["error"]["message"] == "there is no such route"
+    for method, path, allowed in (("POST", "/v1/responses/resp_1", "GET, HEAD, DELETE"),
+                                  ("GET", "/v1/responses/resp_1/cancel", "POST"),
+                                  ("DELETE", "/v1/responses/resp_1/input_items", "GET, HEAD"),
+                                  ("DELETE", "/v1/files/file-1/content", "GET, HEAD"),
+                                  ("POST", "/v1/files/file-1", "GET, HEAD, DELETE")):
+        refused = httpx.request(method, llama.url + path)
+        assert refused.status_code == 405 and refused.headers["allow"] == allowed, (method, path, refused.text)
+
+
 def test_who_speaks_tls_is_told_at_once(llama):
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32, 64)) * 15
     for begun in (hello, b"\x80", b"\x00" * 10, b" GET /health HTTP/1.1\r\n"):

@@ -34,7 +34,49 @@ def allowed(tools):
     return {**tool(CHAT), "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}}
 
 
+def block(kind, **members):
+    return {"messages": [USER, {"role": "assistant", "content": [{"type": kind, **members}]}, USER]}
+
+
+def item(kind, **members):
+    return {"input": [{"type": kind, **members}, USER]}
+
+
+def said(**members):
+    return item("message", role="assistant", content=[{"type": "output_text", "text": "a", **members}])
+
+
+def answered(**members):
+    return {"messages": [USER, {"role": "assistant", "content": "a", **members}, USER]}
+
+
+CALL_ITEM = {"call_id": "c", "name": "f", "arguments": "{}"}
+
+# Known and not used: of the right type all the same.
+UNUSED = [
+    (MESSAGES, block("thinking", thinking="a", signature=5), "messages[1].content[0].signature"),
+    (MESSAGES, block("redacted_thinking", data=[]), "messages[1].content[0].data"),
+    (MESSAGES, block("tool_use", id="c", name="f", input={}, caller="direct"), "messages[1].content[0].caller"),
+    (MESSAGES, block("tool_use", id="c", name="f", input={}, toolset_name=1), "messages[1].content[0].toolset_name"),
+    (MESSAGES, block("text", text="a", citations={}), "messages[1].content[0].citations"),
+    (MESSAGES, message([{"type": "image", "source": {}, "transformations": {"oversized_image": "error"}}], MESSAGES),
+     "messages[0].content[0].transformations.oversized_image"),
+    (RESPONSES, item("reasoning", summary="a"), "input[0].summary"),
+    (RESPONSES, item("reasoning", summary=["a"]), "input[0].summary[0]"),
+    (RESPONSES, item("reasoning", summary=[{"type": "summary_text"}]), "input[0].summary[0].text"),
+    (RESPONSES, item("reasoning", summary=[], encrypted_content={}), "input[0].encrypted_content"),
+    (RESPONSES, item("function_call", **CALL_ITEM, namespace=1), "input[0].namespace"),
+    (RESPONSES, item("function_call", **CALL_ITEM, caller="x"), "input[0].caller"),
+    (RESPONSES, said(annotations={}), "input[0].content[0].annotations"),
+    (RESPONSES, said(annotations=[1]), "input[0].content[0].annotations[0]"),
+    (RESPONSES, said(logprobs="a"), "input[0].content[0].logprobs"),
+    (CHAT, answered(refusal=5), "messages[1].refusal"), (CHAT, answered(annotations="a"), "messages[1].annotations"),
+    *[(path, tool(path, input_examples=5), f"tools[0].{'function.' if path == CHAT else ''}input_examples")
+      for path in (CHAT, RESPONSES, MESSAGES)],
+]
+
 REFUSED = [
+    *UNUSED,
     (CHAT, {"messages": [USER, {"role": "assistant", "content": "a", "audio": {"id": "x"}}]}, "messages[1].audio"),
     (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": [
         {**CALL, "function": {"name": "f", "arguments": 5}}]}]}, "messages[1].tool_calls[0].function.arguments"),
@@ -93,6 +135,12 @@ REFUSED = [
     (MESSAGES, tool(MESSAGES, cache_control={"type": "x"}), "tools[0].cache_control.type"),
 ]
 TAKEN = [
+    (MESSAGES, block("thinking", thinking="a", signature="s")), (MESSAGES, block("redacted_thinking", data="d")),
+    (MESSAGES, message([{"type": "text", "text": "a", "transformations": {"oversized_image": "downsize"}}], MESSAGES)),
+    (RESPONSES, item("reasoning", summary=[{"type": "summary_text", "text": "a"}], encrypted_content="e")),
+    (RESPONSES, said(annotations=[{"type": "url_citation"}], logprobs=[])),
+    (RESPONSES, item("reasoning", summary=[], encrypted_content=None)),
+    (CHAT, answered(refusal=None, annotations=[])),
     (CHAT, {"prediction": {"type": "content", "content": [{"type": "text", "text": "a"}]}}),
     (CHAT, {"metadata": {"a" * 64: "b"}}), (CHAT, {"messages": [{**USER, "audio": None}]}),
     (CHAT, {"messages": [USER, {"role": "assistant", "tool_calls": [

@@ -27,10 +27,12 @@ def test_a_response_is_the_chats_answer(client):
     assert response.output[0].role == "assistant" and response.output[0].content[0].annotations == []
     assert response.usage.input_tokens == len(CASE["input_ids"]) and response.usage.output_tokens == 16
     assert response.usage.total_tokens == response.usage.input_tokens + 16
+    assert response.completed_at is None
     assert response.usage.output_tokens_details.reasoning_tokens == 0
     whole = client.responses.create(model="tiny", input=QUESTION, max_output_tokens=20, temperature=0,
                                     extra_body={"stop": [CASE["text"][4:6]]}, metadata={"a": "b"}, instructions=None)
     assert whole.status == "completed" and whole.incomplete_details is None and whole.metadata == {"a": "b"}
+    assert whole.created_at <= whole.completed_at <= whole.created_at + 60
 
 
 EVENTS = ["response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",

@@ -1,5 +1,7 @@
 #include "server/api/answer/prepare.h"
 
+#include <algorithm>
+
 #include "server/media/sha256.h"
 
 namespace saccade::api {
@@ -24,13 +26,14 @@ Result<int> room_for_answer(const Service& service, size_t prompt_tokens,
   if (silent ? length > limit : length >= limit) {
     return Status(StatusCode::kTooLong, most, prompt_field);
   }
-  if (max_tokens && length + *max_tokens > limit) {
+  if (max_tokens && length + *max_tokens > limit && !asked.max_tokens_shrinks) {
     return Status(StatusCode::kTooLong,
                   most + " and " + asked.max_tokens_field + " is " + std::to_string(*max_tokens) +
                       ", together " + std::to_string(length + *max_tokens),
                   asked.max_tokens_field);
   }
-  return max_tokens.value_or(static_cast<int>(limit - length));
+  const int left = static_cast<int>(limit - length);
+  return std::min(max_tokens.value_or(left), left);
 }
 
 // Keeps the last tokens, or the first ones, as vLLM does. A picture is never cut: a prompt that
@@ -61,6 +64,10 @@ ContentHash encoder_key(const ContentHash& media, const std::vector<TokenId>& in
                                          instruction.size() * sizeof(TokenId))});
 }
 
+MediaClient client_of(const Admission* admission) {
+  return admission != nullptr ? admission->media_client() : MediaClient();
+}
+
 Status pay_for(const std::vector<ProbedMedia>& media, Admission* admission) {
   if (admission == nullptr) return {};
   double pixels = 0;
@@ -84,7 +91,7 @@ Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
                                     const GenerationOptions& options, Admission* admission) {
   Result<std::vector<ProbedMedia>> media =
-      service.media.probe(conversation.media(), admission != nullptr ? admission->key() : -1);
+      service.media.probe(conversation.media(), client_of(admission));
   if (!media) return media.status();
   return prepare_chat(service, conversation, *std::move(media), options, admission);
 }
@@ -106,8 +113,8 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
   PreparedPrompt prepared;
   for (ProbedMedia& one : media) {
     Result<std::shared_ptr<const MediaItem>> item =
-        service.media.decode(std::move(one), options.cache_salt, prepared.media_decode_seconds,
-                             prepared.media_preprocess_seconds);
+        service.media.decode(std::move(one), options.cache_salt, client_of(admission),
+                             prepared.media_decode_seconds, prepared.media_preprocess_seconds);
     if (!item) return item.status();
     const ContentHash key = encoder_key((*item)->hash, prompt->instruction);
     prepared.media.push_back({*std::move(item), prompt->instruction, key});
@@ -136,8 +143,9 @@ Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId>
   return prepared;
 }
 
-Result<Prompt> count_chat(Service& service, const Conversation& conversation, int owner) {
-  const Result<std::vector<ProbedMedia>> media = service.media.probe(conversation.media(), owner);
+Result<Prompt> count_chat(Service& service, const Conversation& conversation,
+                          const MediaClient& client) {
+  const Result<std::vector<ProbedMedia>> media = service.media.probe(conversation.media(), client);
   if (!media) return media.status();
   return build_prompt(service, conversation, *media);
 }

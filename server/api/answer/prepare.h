@@ -43,7 +43,7 @@ Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId>
                                     const GenerationOptions& options, int default_max_tokens);
 
 // Counts only: what /tokenize needs. No pixel is decoded.
-// `owner`: the API key whose stored files may be referred to.
-Result<Prompt> count_chat(Service& service, const Conversation& conversation, int owner);
+Result<Prompt> count_chat(Service& service, const Conversation& conversation,
+                          const MediaClient& client);
 
 }  // namespace saccade::api

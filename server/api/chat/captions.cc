@@ -55,7 +55,7 @@ Status prepare_frames(Call& call, const CaptionOptions& captions, const Generati
                       ContentPart& video, std::vector<PreparedPrompt>& prompts,
                       std::vector<Told>& told) {
   MediaStage& stage = call.service.media;
-  Result<std::vector<VideoFrame>> frames = stage.frames(video, call.request.key);
+  Result<std::vector<VideoFrame>> frames = stage.frames(video, call.admission->media_client());
   if (!frames) return frames.status();
   const Conversation question = question_about(captions.prompt, video.param);
   for (VideoFrame& frame : *frames) {

@@ -71,11 +71,18 @@ class ChatFormat {
     choices_ = make_choices(*generation_, chat, started.syntax);
   }
 
+  // Instead: what was thought leaves no room for an answer, which ends before it has begun.
+  void cut(const ChatRequest& chat) {
+    choices_.emplace_back(AnswerSyntax(), chat.tools.functions, chat.tools.parallel);
+    cut_ = true;
+  }
+
   // A piece of a whole answer: piece by piece, so that each token counts where it belongs.
   void take(const ChoiceDelta& delta) { choices_[delta.choice].take(delta); }
 
   // All pieces have been taken; `answers` are they put together.
-  Json whole(const std::vector<ChoiceDelta>& answers) {
+  Json whole(std::vector<ChoiceDelta> answers) {
+    if (cut_) answers = {ended()};
     Json choices = Json::array();
     for (const ChoiceDelta& answer : answers) {
       const ChatChoice& taken = choices_[answer.choice];
@@ -94,6 +101,7 @@ class ChatFormat {
       body["prompt_logprobs"] = prompt_logprobs_json(*service_.tokenizer, generation_->prompt(0),
                                                      answers.front().prompt_logprobs);
     }
+    if (cut_) return body;
     if (with_token_ids_) body["prompt_token_ids"] = generation_->prompt(0).ids;
     if (with_timings_) body["timings"] = timings_json(*generation_);
     return body;
@@ -133,23 +141,32 @@ class ChatFormat {
                               {"finish_reason", taken.finish_name(*delta.finish)},
                               {"stop_reason", stop_reason_json(delta)}}));
     }
-    if (!chunks.empty()) add_prompt(chunks.front());
-    if (with_timings_ && !with_usage_ && generation_->done()) {
+    if (!chunks.empty() && generation_ != nullptr) add_prompt(chunks.front());
+    if (with_timings_ && !with_usage_ && generation_ != nullptr && generation_->done()) {
       chunks.back()["timings"] = timings_json(*generation_);
     }
     return chunks;
   }
 
-  std::vector<Json> last() const {
-    if (!with_usage_) return {};
+  std::vector<Json> last() {
+    std::vector<Json> chunks;
+    if (cut_) chunks = delta(ended());
+    if (!with_usage_) return chunks;
     Json chunk = object("chat.completion.chunk");
     chunk["choices"] = Json::array();
     chunk["usage"] = usage();
-    if (with_timings_) chunk["timings"] = timings_json(*generation_);
-    return {std::move(chunk)};
+    if (with_timings_ && generation_ != nullptr) chunk["timings"] = timings_json(*generation_);
+    chunks.push_back(std::move(chunk));
+    return chunks;
   }
 
  private:
+  static ChoiceDelta ended() {
+    ChoiceDelta delta;
+    delta.finish = FinishReason::kLength;
+    return delta;
+  }
+
   // What every chunk of a stream, and a whole answer, begin with.
   Json object(const char* kind) const {
     Json object = {{"id", id_}, {"object", kind}, {"created", created_}, {"model", model_}};
@@ -205,6 +222,7 @@ class ChatFormat {
   Steps steps_;
   const Generation* generation_ = nullptr;  // of the answer; null while steps are written
   bool prompt_told_ = false;
+  bool cut_ = false;
   std::vector<ChatChoice> choices_;
   const std::string id_ = response_id("chatcmpl-");
   const int64_t created_ = unix_time();
@@ -234,19 +252,14 @@ class ChatRun {
 
   ChatFormat& format() { return format_; }
 
-  // The next generation; null: the last one was the answer.
+  // The next generation; null: the last one was the answer, or nothing more has room.
   Result<std::unique_ptr<Generation>> next() {
     if (answering_) return std::unique_ptr<Generation>();
-    if (steps_) {
-      auto step = steps_->next();
-      if (!step || *step) return step;
-    }
-    auto started =
-        start_answer(call_, chat_.conversation, chat_.tools, chat_.format, chat_.options);
-    if (!started) return started.status();
-    format_.begin(*started, chat_);
-    answering_ = true;
-    return std::move(started->generation);
+    auto following = begin();
+    const bool full = !following && following.status().code() == StatusCode::kTooLong;
+    if (!full || !steps_ || steps_->written().tokens == 0) return following;
+    format_.cut(chat_);
+    return std::unique_ptr<Generation>();
   }
 
   void take(const ChoiceDelta& delta) {
@@ -263,6 +276,19 @@ class ChatRun {
   }
 
  private:
+  Result<std::unique_ptr<Generation>> begin() {
+    if (steps_) {
+      auto step = steps_->next();
+      if (!step || *step) return step;
+    }
+    auto started =
+        start_answer(call_, chat_.conversation, chat_.tools, chat_.format, chat_.options);
+    if (!started) return started.status();
+    format_.begin(*started, chat_);
+    answering_ = true;
+    return std::move(started->generation);
+  }
+
   Call call_;
   ChatRequest chat_;
   ChatFormat format_;

@@ -296,7 +296,7 @@ std::optional<FixedSteps> read_steps(const Fields& fields) {
   inner.read("answer_prefix", steps.answer_prefix);
   inner.read("step_stop", steps.stop);
   if (const Json* count = inner.find("steps")) steps.steps = count->get<int>();
-  if (const Json* most = inner.find("step_max_tokens")) steps.max_tokens = most->get<int>();
+  inner.read("step_max_tokens", steps.max_tokens);
   if (mode == "fixed") return steps;
   return std::nullopt;
 }

@@ -22,7 +22,8 @@ struct FixedSteps {
   std::string step_prefix = "Step {n}:";  // each begins with it, {n} being its number
   std::string answer_prefix = "Answer:";
   std::string stop = "\n";  // ends a step
-  int max_tokens = 200;     // of one step
+  // Of one step. None: 200, or what leaves room for the others and the answer.
+  std::optional<int> max_tokens;
 };
 
 // POST /v1/chat/completions in native types.

@@ -1,11 +1,14 @@
 #include "server/api/chat/fixed_steps.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/api/answer/prepare.h"
 
 namespace saccade::api {
 namespace {
+
+constexpr int64_t kStepTokens = 200;  // of a step whose request does not say
 
 // "Step {n}:" with the number in its place.
 std::string prefix_of(const std::string& pattern, int step) {
@@ -36,13 +39,44 @@ StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
   options_.sampling.logprobs.reset();
   options_.sampling.prompt_logprobs.reset();
   options_.sampling.min_tokens = 0;
-  options_.max_tokens = chat.steps->max_tokens;
-  options_.max_tokens_field = "reasoning.step_max_tokens";
+  options_.max_tokens_shrinks = chat.options.max_tokens_shrinks = true;  // fit() has counted
   options_.seed = chat.options.seed;
   options_.adapter = chat.options.adapter;
   options_.cache_salt = chat.options.cache_salt;
   options_.stream = chat.options.stream;
   options_.stop = {chat.steps->stop};
+}
+
+Status StepChain::fit() {
+  const Service& service = call_.service;
+  const FixedSteps& asked = *chat_.steps;
+  const auto first = count_chat(call_.service, chat_.conversation, call_.admission->media_client());
+  if (!first) return first.status();
+  const auto length_of = [&](const std::string& text) {
+    return static_cast<int64_t>(
+        service.tokenizer->encode(text, {.add_special_tokens = false}).size());
+  };
+  int64_t between = length_of("\n" + asked.answer_prefix);
+  for (int step = 2; step <= asked.steps; ++step) {
+    between += length_of("\n" + prefix_of(asked.step_prefix, step));
+  }
+  const int64_t limit = service.limits.max_model_len;
+  const auto prompt = static_cast<int64_t>(first->ids.size());
+  const int64_t answer = chat_.options.max_tokens.value_or(1);
+  const int64_t room = (limit - prompt - between - answer) / asked.steps;  // of each step
+  const int64_t most = asked.max_tokens.value_or(std::clamp<int64_t>(room, 1, kStepTokens));
+  options_.max_tokens = static_cast<int>(most);
+  if (most <= room) return {};
+  const auto number = [](int64_t value) { return std::to_string(value); };
+  return Status(StatusCode::kTooLong,
+                "this model's maximum context length is " + number(limit) +
+                    " tokens, for prompt and answer together; the prompt has " + number(prompt) +
+                    ", the steps take up to " + number(asked.steps * most) + ", their prefixes " +
+                    number(between) + ", the answer " + number(answer) + ", together " +
+                    number(prompt + between + asked.steps * most + answer),
+                asked.max_tokens           ? "reasoning.step_max_tokens"
+                : chat_.options.max_tokens ? chat_.options.max_tokens_field
+                                           : "messages");
 }
 
 Result<std::unique_ptr<Generation>> StepChain::next() {
@@ -52,6 +86,9 @@ Result<std::unique_ptr<Generation>> StepChain::next() {
   }
   prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
   said() += prefix_;
+  if (begun_ == 1) {
+    if (const Status status = fit(); !status.ok()) return status;
+  }
   auto prompt = prepare_chat(call_.service, chat_.conversation, options_, call_.admission.get());
   if (!prompt) return prompt.status();
   if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());

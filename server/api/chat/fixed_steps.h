@@ -25,7 +25,8 @@ class StepChain {
   StepChain(Call& call, ChatRequest& chat);
 
   // Begins the next step. Null: all are written, and the chat's conversation is left so that the
-  // answer follows behind the last prefix.
+  // answer follows behind the last prefix. kTooLong behind the first: what was written has more
+  // tokens when it is read than it had when it was written, and leaves no room.
   Result<std::unique_ptr<Generation>> next();
   // Takes a piece of the step that was begun last: its text, with the step's prefix in front of the
   // first and a line end behind the last.
@@ -34,6 +35,9 @@ class StepChain {
   const Steps& written() const { return steps_; }
 
  private:
+  // Before the first step, its prefix told: whether steps and answer have room, however long each
+  // gets. Sets what a step may take.
+  Status fit();
   std::string& said() { return chat_.conversation.messages.back().parts.front().text; }
 
   Call& call_;

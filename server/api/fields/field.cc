@@ -176,6 +176,16 @@ Status check_object(const Field& field, const Json& value, const std::string& pa
   return {};
 }
 
+Status check_objects(const Field& field, const Json& value, const std::string& path,
+                     const ModelLimits& limits) {
+  if (!value.is_array()) return wrong_kind(path, "an array", value);
+  Status status;
+  for (size_t i = 0; i < value.size() && status.ok(); ++i) {
+    status = check_object(field, value[i], element_path(path, i), limits);
+  }
+  return status;
+}
+
 }  // namespace
 
 std::vector<std::string> choices_of(const Field& field) {
@@ -235,6 +245,8 @@ Status check_field(const Field& field, const Json& value, const std::string& pat
       return check_biases(field, value, path, limits);
     case FieldType::kObject:
       return check_object(field, value, path, limits);
+    case FieldType::kObjects:
+      return check_objects(field, value, path, limits);
     case FieldType::kRefused:
       return check_refused(field, value, path);
     case FieldType::kCustom:

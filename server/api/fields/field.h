@@ -40,6 +40,7 @@ enum class FieldType {
   kTokenIds,   // an array of ids below the vocabulary's size
   kBiases,     // {"id": number}
   kObject,     // of `members`; of anything when there are none
+  kObjects,    // an array of such objects
   kCustom,     // checked by the route's own reader
   kRefused,    // not done here: takes null, and of `choices`, JSON texts, what asks for nothing
 };

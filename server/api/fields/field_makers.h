@@ -67,6 +67,12 @@ constexpr Field object(const char* name, FieldTable members, const char* note = 
   field.note = note;
   return field;
 }
+constexpr Field objects(const char* name, FieldTable members, const char* note = "") {
+  Field field{name, FieldType::kObjects};
+  field.members = members;
+  field.note = note;
+  return field;
+}
 constexpr Field custom(const char* name, const char* note = "") {
   Field field{name, FieldType::kCustom};
   field.note = note;

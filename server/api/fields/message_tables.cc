@@ -58,14 +58,23 @@ constexpr Field kMessage[] = {
     required(custom("content", "a text, or blocks")),
 };
 
+constexpr Field kTransformations[] = {
+    one_of("oversized_image", "downsize", "every picture is scaled to what the model takes"),
+};
+
 constexpr Field kMessageBlock[] = {
     required(string("type", kNoMaximum)),
     string("text", kNoMaximum),
     string("thinking", kNoMaximum),
+    string("signature", kNoMaximum, "of thinking: accepted and not checked"),
+    string("data", kNoMaximum, "of redacted_thinking: accepted; nothing of it can be read"),
     custom("source", "an object; of a search result where it was found"),
     string("id", kMaxLabelBytes),
     string("name", kMaxLabelBytes),
     object("input", {}),
+    object("caller", {}, "accepted and not used"),
+    string("toolset_name", kMaxLabelBytes, "accepted and not used"),
+    object("transformations", kTransformations),
     string("tool_use_id", kMaxLabelBytes),
     custom("content"),
     flag("is_error"),

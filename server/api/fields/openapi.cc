@@ -77,6 +77,8 @@ Json field_schema(const Field& field, const ModelLimits& limits) {
       return schema;
     case FieldType::kObject:
       return object_schema(field.members, limits);
+    case FieldType::kObjects:
+      return {{"type", "array"}, {"items", object_schema(field.members, limits)}};
     case FieldType::kRefused:
       schema["enum"] = Json::array();
       for (const std::string& choice : choices_of(field)) {

@@ -119,7 +119,7 @@ constexpr Field kChatReasoning[] = {
     not_empty(string("step_prefix", max_stop_bytes, "of each step; {n} is its number")),
     string("answer_prefix", max_stop_bytes),
     not_empty(string("step_stop", max_stop_bytes, "ends a step")),
-    integer("step_max_tokens", 1, kMaxInt, "of one step"),
+    integer("step_max_tokens", 1, kMaxInt, "of one step; without: 200, or what fits"),
 };
 
 constexpr Field kPromptCache[] = {
@@ -260,6 +260,11 @@ constexpr Field kResponses[] = {
     string("prompt_cache_key", kMaxLabelBytes, "accepted; prefixes are cached by content"),
 };
 
+constexpr Field kSummaryPart[] = {
+    one_of("type", "summary_text"),
+    required(string("text", kNoMaximum)),
+};
+
 constexpr Field kResponsesItem[] = {
     string("type", kNoMaximum, "absent: message"),
     string("id", kMaxLabelBytes),
@@ -269,6 +274,10 @@ constexpr Field kResponsesItem[] = {
     string("name", kMaxLabelBytes),
     string("arguments", kNoMaximum),
     custom("output"),
+    objects("summary", kSummaryPart, "of reasoning: accepted and not shown"),
+    string("encrypted_content", kNoMaximum, "of reasoning: accepted; nothing of it can be read"),
+    string("namespace", kMaxLabelBytes, "accepted and not used"),
+    object("caller", {}, "accepted and not used"),
     one_of("status", "in_progress|completed|incomplete"),
     one_of("phase", "commentary|final_answer", "accepted"),
     refused_field("async", "false"),
@@ -283,6 +292,8 @@ constexpr Field kResponsesPart[] = {
     string("image_url", kNoMaximum),
     string("file_id", kNoMaximum),
     one_of("detail", kDetails),
+    objects("annotations", {}, "of an earlier answer"),
+    objects("logprobs", {}, "of an earlier answer"),
     kCacheBreakpoint,
 };
 
@@ -307,6 +318,8 @@ constexpr Field kChatMessage[] = {
     string("role", kNoMaximum),
     string("name", kNoMaximum),
     string("tool_call_id", kNoMaximum),
+    string("refusal", kNoMaximum),
+    objects("annotations", {}, "of an earlier answer"),
     string("reasoning_content", kNoMaximum),
     string("reasoning", kNoMaximum, "vLLM's name of reasoning_content"),
     refused_field("audio", nullptr, "earlier answers are text"),
@@ -327,7 +340,7 @@ constexpr Field kTool[] = {
     object("output_schema", {}, "accepted and not used"),
     object("cache_control", kCacheControl, "accepted; prefixes are cached by content"),
     flag("eager_input_streaming", "accepted; arguments are streamed in any case"),
-    custom("input_examples", "accepted and not shown"),
+    objects("input_examples", {}, "accepted and not shown"),
 };
 
 constexpr Field kFilePart[] = {required(object("image_file", kFileOfPart))};

@@ -106,13 +106,14 @@ http::HttpReply list_files(Service& service, http::HttpRequest& request, http::C
 }
 
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client&) {
-  constexpr std::string_view kContent = "/content";
-  std::string id = request.suffix;
-  const bool content = id.ends_with(kContent);
-  if (content) id.resize(id.size() - kContent.size());
-  const auto file = service.files.find(id, request.key);
+  const auto file = service.files.find(request.id_in_path, request.key);
   if (!file) return error_response(request, file.status().with_param("file_id"));
-  if (!content) return http::json_reply(to_text(file_format(request).described(*file)));
+  return http::json_reply(to_text(file_format(request).described(*file)));
+}
+
+http::HttpReply get_file_content(Service& service, http::HttpRequest& request, http::Client&) {
+  const auto file = service.files.find(request.id_in_path, request.key);
+  if (!file) return error_response(request, file.status().with_param("file_id"));
   http::HttpReply reply = http::json_reply(*file->bytes);
   reply.content_type = "application/octet-stream";
   reply.headers.emplace_back("X-Content-Type-Options", "nosniff");
@@ -120,9 +121,9 @@ http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Cli
 }
 
 http::HttpReply delete_file(Service& service, http::HttpRequest& request, http::Client&) {
-  const Status status = service.files.remove(request.suffix, request.key);
+  const Status status = service.files.remove(request.id_in_path, request.key);
   if (!status.ok()) return error_response(request, status.with_param("file_id"));
-  return http::json_reply(to_text(file_format(request).deleted(request.suffix)));
+  return http::json_reply(to_text(file_format(request).deleted(request.id_in_path)));
 }
 
 }  // namespace saccade::api

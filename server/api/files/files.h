@@ -13,8 +13,11 @@ namespace saccade::api {
 http::HttpReply upload_file(Service& service, http::HttpRequest& request, http::Client& client);
 // GET /v1/files
 http::HttpReply list_files(Service& service, http::HttpRequest& request, http::Client& client);
-// GET /v1/files/{id} and /v1/files/{id}/content
+// GET /v1/files/{id}
 http::HttpReply get_file(Service& service, http::HttpRequest& request, http::Client& client);
+// GET /v1/files/{id}/content
+http::HttpReply get_file_content(Service& service, http::HttpRequest& request,
+                                 http::Client& client);
 // DELETE /v1/files/{id}
 http::HttpReply delete_file(Service& service, http::HttpRequest& request, http::Client& client);
 

@@ -162,7 +162,8 @@ http::HttpReply count_message_tokens(Call& call) {
   auto request = read_request(call.service, call.request, parse_count_request);
   if (!request) return failure(call.request, request.status());
   show_tools(call.service, request->tools, request->conversation);
-  const auto prompt = count_chat(call.service, request->conversation, call.request.key);
+  const auto prompt =
+      count_chat(call.service, request->conversation, call.admission->media_client());
   if (!prompt) return failure(call.request, prompt.status());
   return http::json_reply(to_text({{"input_tokens", prompt->ids.size()}}));
 }

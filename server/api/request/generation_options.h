@@ -41,6 +41,7 @@ struct GenerationOptions {
   SamplingParams sampling;        // max_tokens is set from `max_tokens` once the prompt is known
   std::optional<int> max_tokens;  // none: what the model's length leaves
   const char* max_tokens_field = "max_tokens";  // the field it came from
+  bool max_tokens_shrinks = false;              // where the model's length leaves less
   std::optional<int64_t> seed;
   Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
   int n = 1;                         // choices that are generated for each prompt

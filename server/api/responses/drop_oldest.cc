@@ -84,7 +84,7 @@ class Dropper {
 Status drop_oldest(Call& call, const ToolOptions& tools, const GenerationOptions& options,
                    Conversation& conversation) {
   Service& service = call.service;
-  const auto media = service.media.probe(conversation.media(), call.request.key);
+  const auto media = service.media.probe(conversation.media(), call.admission->media_client());
   if (!media) return media.status();
   const Dropper dropper(service, tools, conversation, *media);
   const int answer = std::max(options.max_tokens.value_or(1), 1);

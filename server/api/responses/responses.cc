@@ -80,6 +80,7 @@ class ResponseFormat {
     const bool cut = finish_ == FinishReason::kLength;
     Json made = response(cut ? "incomplete" : "completed", items_.output());
     if (cut) made["incomplete_details"] = {{"reason", "max_output_tokens"}};
+    if (!cut) made["completed_at"] = unix_time();
     made["usage"] = response_usage(generation_.usage(), items_.reasoning_tokens());
     if (request_.options.timings) made["timings"] = timings_json(generation_);
     if (request_.store) keep(made);
@@ -243,20 +244,19 @@ http::HttpReply create_response(Call& call) {
 }
 
 http::HttpReply get_response(Service& service, http::HttpRequest& request, http::Client&) {
-  constexpr std::string_view kItems = "/input_items";
-  constexpr int64_t kItemsOfAPage = 20, kMostItems = 100;  // OpenAI's
-  std::string id = request.suffix;
-  const bool items = id.ends_with(kItems);
-  if (items) id.resize(id.size() - kItems.size());
-  const auto stored = service.responses.find(id, request.key);
+  const auto stored = service.responses.find(request.id_in_path, request.key);
   if (!stored) return error_response(stored.status().with_param("response_id"));
-  if (!items) {
-    if (http::query_value(request.query, "stream") != "true") {
-      return http::json_reply(to_text(stored->response));
-    }
-    return error_response(invalid_argument(
-        "only a response that was made in the background can be streamed again", "stream"));
+  if (http::query_value(request.query, "stream") != "true") {
+    return http::json_reply(to_text(stored->response));
   }
+  return error_response(invalid_argument(
+      "only a response that was made in the background can be streamed again", "stream"));
+}
+
+http::HttpReply list_input_items(Service& service, http::HttpRequest& request, http::Client&) {
+  constexpr int64_t kItemsOfAPage = 20, kMostItems = 100;  // OpenAI's
+  const auto stored = service.responses.find(request.id_in_path, request.key);
+  if (!stored) return error_response(stored.status().with_param("response_id"));
   const auto query = read_list_query(request, {{}, {}, false, kItemsOfAPage}, kMostItems);
   if (!query) return error_response(query.status());
   Json data = stored->input;
@@ -266,20 +266,15 @@ http::HttpReply get_response(Service& service, http::HttpRequest& request, http:
 }
 
 http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client&) {
-  const Status status = service.responses.remove(request.suffix, request.key);
+  const Status status = service.responses.remove(request.id_in_path, request.key);
   if (!status.ok()) return error_response(status.with_param("response_id"));
   return http::json_reply(
-      to_text({{"id", request.suffix}, {"object", "response"}, {"deleted", true}}));
+      to_text({{"id", request.id_in_path}, {"object", "response"}, {"deleted", true}}));
 }
 
 // As OpenAI has it: only what was made in the background can be cancelled, and nothing is here.
 http::HttpReply cancel_response(Service& service, http::HttpRequest& request, http::Client&) {
-  constexpr std::string_view kCancel = "/cancel";
-  if (!request.suffix.ends_with(kCancel)) {
-    return error_response(Status(StatusCode::kNotFound, "there is no such route"));
-  }
-  const std::string id = request.suffix.substr(0, request.suffix.size() - kCancel.size());
-  const auto stored = service.responses.find(id, request.key);
+  const auto stored = service.responses.find(request.id_in_path, request.key);
   if (!stored) return error_response(stored.status().with_param("response_id"));
   return error_response(invalid_argument(
       "a response that was not made in the background cannot be cancelled; close its connection",
@@ -294,7 +289,7 @@ http::HttpReply count_response_tokens(Call& call) {
   auto told = told_conversation(call, *request, *conversation);
   if (!told) return error_response(told.status());
   show_tools(call.service, request->tools, *told);
-  const auto prompt = count_chat(call.service, *told, call.request.key);
+  const auto prompt = count_chat(call.service, *told, call.admission->media_client());
   if (!prompt) return error_response(named_as_here(prompt.status()));
   return http::json_reply(
       to_text({{"object", "response.input_tokens"}, {"input_tokens", prompt->ids.size()}}));

@@ -8,8 +8,11 @@ namespace saccade::api {
 http::HttpReply create_response(Call& call);
 // POST /v1/responses/input_tokens
 http::HttpReply count_response_tokens(Call& call);
-// GET /v1/responses/{id} and /v1/responses/{id}/input_items
+// GET /v1/responses/{id}
 http::HttpReply get_response(Service& service, http::HttpRequest& request, http::Client& client);
+// GET /v1/responses/{id}/input_items
+http::HttpReply list_input_items(Service& service, http::HttpRequest& request,
+                                 http::Client& client);
 // DELETE /v1/responses/{id}
 http::HttpReply delete_response(Service& service, http::HttpRequest& request, http::Client& client);
 // POST /v1/responses/{id}/cancel

@@ -11,9 +11,10 @@ namespace saccade::api {
 // it uses is on its key's account.
 class Admission {
  public:
-  // `key`: which API key the request brought; -1: none.
-  Admission(std::shared_ptr<InFlight::Ticket> ticket, Account& account, int key)
-      : ticket_(std::move(ticket)), account_(account), key_(key) {}
+  // `key`: which API key the request brought; -1: none. `client` outlives this.
+  Admission(std::shared_ptr<InFlight::Ticket> ticket, Account& account, int key,
+            http::Client& client)
+      : ticket_(std::move(ticket)), account_(account), key_(key), client_(client) {}
   ~Admission() {
     if (streams_) account_.close_stream();
   }
@@ -34,13 +35,16 @@ class Admission {
   }
 
   Account& account() const { return account_; }
-  int key() const { return key_; }
+  MediaClient media_client() const {
+    return {key_, [this] { return client_.gone(); }};
+  }
   double retry_after() const { return retry_after_; }  // seconds, after a kRateLimited
 
  private:
   const std::shared_ptr<InFlight::Ticket> ticket_;
   Account& account_;
   const int key_;
+  http::Client& client_;
   double retry_after_ = 1;
   bool streams_ = false;
 };

@@ -11,6 +11,8 @@
 namespace saccade::api {
 namespace {
 
+const Status kClientLeft(StatusCode::kCancelled, "the client left");
+
 // What decoding one picture may take: three RGB copies, and the coefficients of a progressive JPEG.
 int64_t decode_cost(const ProbedMedia& image) {
   const int64_t pixels = int64_t{image.header.stored_width} * image.header.stored_height;
@@ -71,25 +73,26 @@ bool MediaStage::may_be_fetched(const std::string& url) const {
   return !fetch_.domains.empty() && !is_data_url(url);
 }
 
-Result<std::string> MediaStage::load(const std::string& url, int owner) const {
+Result<std::string> MediaStage::load(const std::string& url, const MediaClient& client) const {
   if (is_file_reference(url)) {
-    const Result<StoredFile> file = files_.find(url, owner);
+    const Result<StoredFile> file = files_.find(url, client.key);
     if (!file) return file.status();
     return *file->bytes;
   }
-  if (may_be_fetched(url)) return fetch_media(url, fetch_);
+  if (may_be_fetched(url)) return fetch_media(url, fetch_, client);
   return decode_data_url(url, image_limits_);
 }
 
 Result<std::vector<ProbedMedia>> MediaStage::probe(std::span<const ContentPart* const> parts,
-                                                   int owner) const {
+                                                   const MediaClient& client) const {
   if (Status status = check_count(parts); !status.ok()) return status;
   const auto pictures = std::count_if(parts.begin(), parts.end(), [](const ContentPart* part) {
     return part->kind == ContentPart::Kind::kImage;
   });
   std::vector<ProbedMedia> probed;
   for (const ContentPart* part : parts) {
-    Result<ProbedMedia> one = probe_part(*part, /*alone=*/pictures == 1, owner);
+    if (client.left()) return kClientLeft;
+    Result<ProbedMedia> one = probe_part(*part, /*alone=*/pictures == 1, client);
     if (!one)
       return one.status().param().empty() ? one.status().with_param(part->param) : one.status();
     probed.push_back(*std::move(one));
@@ -145,28 +148,31 @@ Status MediaStage::check_sum(std::span<const ProbedMedia> media) const {
   return {};
 }
 
-Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone, int owner) const {
+Result<ProbedMedia> MediaStage::probe_part(const ContentPart& part, bool alone,
+                                           const MediaClient& client) const {
   if (part.kind == ContentPart::Kind::kImage) {
-    Result<std::string> bytes = load(part.text, owner);
+    Result<std::string> bytes = load(part.text, client);
     if (!bytes) return bytes.status();
     return probe_picture(*std::move(bytes), {part.detail, alone}, part.param);
   }
-  Result<VideoData> data = load_video_data(part, owner);
+  Result<VideoData> data = load_video_data(part, client);
   if (!data) return data.status();
   return probe_video(*std::move(data), part);
 }
 
-Result<std::vector<VideoFrame>> MediaStage::frames(const ContentPart& part, int owner) const {
-  Result<VideoData> data = load_video_data(part, owner);
+Result<std::vector<VideoFrame>> MediaStage::frames(const ContentPart& part,
+                                                   const MediaClient& client) const {
+  Result<VideoData> data = load_video_data(part, client);
   if (!data) return data.status();
   const FrameBudget budget{limits_.max_images, limits_.max_total_pixels};
   return frames_of(*std::move(data), part.list_fps, part.sampling, video_limits_, budget);
 }
 
-Result<VideoData> MediaStage::load_video_data(const ContentPart& part, int owner) const {
+Result<VideoData> MediaStage::load_video_data(const ContentPart& part,
+                                              const MediaClient& client) const {
   VideoData data;
   if (part.frames.empty() && lies_elsewhere(part.text)) {
-    Result<std::string> bytes = load(part.text, owner);
+    Result<std::string> bytes = load(part.text, client);
     if (!bytes) return bytes.status();
     data.file = *std::move(bytes);
   } else if (part.frames.empty()) {
@@ -175,7 +181,8 @@ Result<VideoData> MediaStage::load_video_data(const ContentPart& part, int owner
     data = *std::move(decoded);
   }
   for (size_t i = 0; i < part.frames.size(); ++i) {
-    Result<std::string> bytes = load(part.frames[i], owner);
+    if (client.left()) return kClientLeft;
+    Result<std::string> bytes = load(part.frames[i], client);
     if (!bytes) return bytes.status().with_param(element_path(part.param, i));
     data.frames.push_back(*std::move(bytes));
   }
@@ -210,20 +217,22 @@ Result<ProbedMedia> MediaStage::probe_video(VideoData data, const ContentPart& p
 
 Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedMedia media,
                                                             std::string_view salt,
+                                                            const MediaClient& client,
                                                             double& decode_seconds,
                                                             double& preprocess_seconds) {
   const std::string param = media.param;
   Result<MediaItem> item =
-      media.video ? decode_video(*media.video, decode_seconds)
-                  : decode_picture(std::move(media), decode_seconds, preprocess_seconds);
+      media.video ? decode_video(*media.video, client, decode_seconds)
+                  : decode_picture(std::move(media), client, decode_seconds, preprocess_seconds);
   if (!item) return item.status().with_param(param);
   if (!salt.empty()) item->hash = sha256({as_bytes(item->hash), salt});
   return std::make_shared<const MediaItem>(*std::move(item));
 }
 
-Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, double& decode_seconds,
-                                             double& preprocess_seconds) {
+Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, const MediaClient& client,
+                                             double& decode_seconds, double& preprocess_seconds) {
   const MemoryBudget::Share memory(budget_, decode_cost(media));
+  if (client.left()) return kClientLeft;  // it may have waited long
   const Stopwatch decode_time;
   const ContentHash file_hash = sha256(media.bytes);
   const Result<RgbImage> pixels = decode_image(media.bytes, media.header);
@@ -231,6 +240,7 @@ Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, double& decode_s
   decode_seconds += decode_time.seconds();
   metrics_.media_decode(decode_time.seconds());
   media.bytes = {};
+  if (client.left()) return kClientLeft;
   const Stopwatch preprocess_time;
   Result<MediaItem> item = processors_.pictures->process(*pixels, file_hash, media.use);
   preprocess_seconds += preprocess_time.seconds();
@@ -239,8 +249,10 @@ Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, double& decode_s
 }
 
 // Frames are resized as they are decoded: both times are one.
-Result<MediaItem> MediaStage::decode_video(const ProbedVideo& video, double& decode_seconds) {
+Result<MediaItem> MediaStage::decode_video(const ProbedVideo& video, const MediaClient& client,
+                                           double& decode_seconds) {
   const MemoryBudget::Share memory(budget_, decode_cost(video));
+  if (client.left()) return kClientLeft;
   const Stopwatch decode_time;
   Result<MediaItem> item = load_video(video, video_limits_, *processors_.frames);
   decode_seconds += decode_time.seconds();

@@ -15,6 +15,7 @@
 #include "server/media/file_store.h"
 #include "server/media/image_probe.h"
 #include "server/media/image_processor.h"
+#include "server/media/media_client.h"
 #include "server/media/media_limits.h"
 #include "server/media/url_guard.h"
 #include "server/media/video_frames.h"
@@ -74,26 +75,25 @@ class MemoryBudget {
 };
 
 // Pictures and videos of a request: first all headers, later (when the request is known to fit) the
-// pixels. Runs on HTTP workers. Errors name the URL in `param`.
+// pixels. Runs on HTTP workers. Errors name the URL in `param`; kCancelled: the client left.
 class MediaStage {
  public:
   MediaStage(const MediaProcessors& processors, MediaLimits image_limits, VideoLimits video_limits,
              RequestMediaLimits limits, FetchPolicy fetch, FileStore& files, Metrics& metrics);
 
-  // `owner`: the API key whose stored files may be referred to.
   Result<std::vector<ProbedMedia>> probe(std::span<const ContentPart* const> parts,
-                                         int owner) const;
+                                         const MediaClient& client) const;
   // The same for a file's bytes, which need no URL.
   Result<ProbedMedia> probe_picture(std::string bytes, const PictureUse& use,
                                     const std::string& param) const;
   Result<ProbedMedia> probe_video(VideoData data, const ContentPart& part) const;
   // The frames of a video, each as a picture of its own, for models that take no videos.
-  Result<std::vector<VideoFrame>> frames(const ContentPart& part, int owner) const;
+  Result<std::vector<VideoFrame>> frames(const ContentPart& part, const MediaClient& client) const;
 
   // Takes the encoded bytes; a picture's are freed before pixels are normalised. With a `salt` the
   // item's hash is shared with those of the same salt alone. Adds the seconds it took.
   Result<std::shared_ptr<const MediaItem>> decode(ProbedMedia media, std::string_view salt,
-                                                  double& decode_seconds,
+                                                  const MediaClient& client, double& decode_seconds,
                                                   double& preprocess_seconds);
 
  private:
@@ -103,14 +103,16 @@ class MediaStage {
   bool lies_elsewhere(const std::string& url) const;
   bool may_be_fetched(const std::string& url) const;
   // The encoded file behind a data: URL, a reference to a stored file, or an http(s) URL.
-  Result<std::string> load(const std::string& url, int owner) const;
-  Result<VideoData> load_video_data(const ContentPart& part, int owner) const;
-  Result<ProbedMedia> probe_part(const ContentPart& part, bool alone, int owner) const;
+  Result<std::string> load(const std::string& url, const MediaClient& client) const;
+  Result<VideoData> load_video_data(const ContentPart& part, const MediaClient& client) const;
+  Result<ProbedMedia> probe_part(const ContentPart& part, bool alone,
+                                 const MediaClient& client) const;
   Status check_count(std::span<const ContentPart* const> parts) const;
   Status check_sum(std::span<const ProbedMedia> media) const;
-  Result<MediaItem> decode_picture(ProbedMedia media, double& decode_seconds,
-                                   double& preprocess_seconds);
-  Result<MediaItem> decode_video(const ProbedVideo& video, double& decode_seconds);
+  Result<MediaItem> decode_picture(ProbedMedia media, const MediaClient& client,
+                                   double& decode_seconds, double& preprocess_seconds);
+  Result<MediaItem> decode_video(const ProbedVideo& video, const MediaClient& client,
+                                 double& decode_seconds);
 
   const MediaProcessors processors_;
   const MediaLimits image_limits_;

@@ -220,6 +220,17 @@ TEST_CASE("a throwing step fails its requests, is logged, and the engine goes on
   CHECK(running.errors == std::vector<std::string>{"a step failed: 0xdeadbeef out of memory"});
 }
 
+TEST_CASE("why a picture could not be encoded is told to the operator") {
+  Faults faults;
+  faults.encode_failures = 1000;  // always
+  Running running(roomy(), 256, faults);
+  Request request = make_request(1, ids(10, 9), 2);
+  add_picture(request, 1, picture(1, 3));
+  CHECK(answer_of(read_all(*running.submit(std::move(request)))).finish == FinishReason::kError);
+  running.engine->stop();
+  CHECK(running.errors == std::vector<std::string>{"a picture could not be encoded: injected"});
+}
+
 TEST_CASE("something thrown that is no exception fails the batch as well") {
   Running running(roomy(), 256, {}, [](const Batch&) { throw 42; });
   auto stream = running.submit(make_request(1, ids(10, 3), 2));

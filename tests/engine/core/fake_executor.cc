@@ -137,6 +137,7 @@ StepOutput FakeExecutor::execute(const Batch& batch) try {
   output.encode_seconds.assign(batch.encode.size(), 0.001);
   for (const EncodeTask& task : batch.encode) {
     if (!happens(faults_.encode_failures)) continue;
+    output.encode_failures.push_back("injected");
     resident_.erase(task.input->key);
     towers_.erase(task.input->media->hash);
     for (size_t i = 0; i < batch.entries.size(); ++i) {

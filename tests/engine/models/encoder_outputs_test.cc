@@ -85,7 +85,10 @@ TEST_CASE("a picture that cannot be encoded leaves the others of its step") {
   bad.media = std::make_shared<const MediaItem>(std::move(item));
 
   EncoderOutputs outputs;
-  outputs.update(tasks({{&bad, Tower::kKept}, {&good, Tower::kKept}}), *model);
+  const auto report = outputs.update(tasks({{&bad, Tower::kKept}, {&good, Tower::kKept}}), *model);
+  REQUIRE(report.failures.size() == 1);
+  CHECK(report.failures[0].find("the preprocessed picture is ") == 0);
+  CHECK(report.seconds.size() == 2);
   CHECK(outputs.find(bad.key) == nullptr);
   CHECK(max_abs(*outputs.find(good.key), model->encode({&good})[0]) == 0);
 }

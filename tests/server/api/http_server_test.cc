@@ -38,7 +38,7 @@ class TestServer {
   std::vector<Route> routes() {
     const auto echo = [](HttpRequest& request, Client&) {
       HttpReply reply;
-      reply.body = request.body + "|" + request.suffix;
+      reply.body = request.body + "|" + request.id_in_path;
       return reply;
     };
     const auto stream = [](HttpRequest&, Client&) {
@@ -68,9 +68,10 @@ class TestServer {
       };
       return reply;
     };
-    return {{"POST", "/echo", echo}, {"GET", "/stream", stream},    {"GET", "/below/*", echo},
-            {"GET", "/fail", fail},  {"GET", "/open", echo, false}, {"GET", "/wait", wait_gone},
-            {"GET", "/flood", flood}};
+    return {
+        {"POST", "/echo", echo},       {"GET", "/stream", stream},      {"GET", "/below/*", echo},
+        {"GET", "/one/{id}", echo},    {"POST", "/one/{id}/end", echo}, {"GET", "/fail", fail},
+        {"GET", "/open", echo, false}, {"GET", "/wait", wait_gone},     {"GET", "/flood", flood}};
   }
 
   std::atomic<int> waits_ = 0;
@@ -139,6 +140,15 @@ TEST_CASE("routes, prefixes and bodies") {
   CHECK(echoed.ends_with("\r\n\r\nabc|"));
   CHECK(ask(server.port(), "POST /echo HTTP/1.1\r\n" + kClose).ends_with("\r\n\r\n|"));
   CHECK(ask(server.port(), "GET /below/a/b%20c?q HTTP/1.1\r\n" + kClose).ends_with("|a/b c"));
+  CHECK(ask(server.port(), "GET /one/a%20b HTTP/1.1\r\n" + kClose).ends_with("|a b"));
+  CHECK(ask(server.port(), "POST /one/a/end HTTP/1.1\r\n" + kClose).ends_with("|a"));
+  for (const char* path : {"/below/", "/one/", "/one/a/b", "/one//end", "/one/a/b/end"}) {
+    const std::string refused =
+        ask(server.port(), "GET " + std::string(path) + " HTTP/1.1\r\n" + kClose);
+    CHECK(status_line(refused) == "HTTP/1.1 404 Not Found");
+  }
+  CHECK(ask(server.port(), "POST /one/a HTTP/1.1\r\n" + kClose).find("\r\nAllow: GET, HEAD\r\n") !=
+        std::string::npos);
   const std::string chunked =
       ask(server.port(), "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + kClose +
                              "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");

@@ -96,7 +96,7 @@ TEST_CASE("a fetch whose host is not found in time is refused in time") {
   policy.domains = {"pictures.example"};
   policy.total_timeout_ms = 50;
   policy.resolver = std::make_shared<Resolver>(of(server));
-  const auto got = fetch_media("http://pictures.example/a.png", policy);
+  const auto got = fetch_media("http://pictures.example/a.png", policy, {});
   REQUIRE_FALSE(got.ok());
   CHECK(got.status().code() == StatusCode::kInvalidArgument);
   CHECK(got.status().message().find("in time") != std::string::npos);
