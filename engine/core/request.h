@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/core/generation_rules.h"
 #include "engine/core/media.h"
 #include "engine/core/types.h"
 
@@ -36,8 +37,9 @@ struct TokenRules {
   std::vector<std::vector<TokenId>> bad_words;
 };
 
-// How the next token is chosen. Order: penalties, logit_bias, the masks of rules, constraint and
-// min_tokens, temperature, top_k, top_p, min_p. Logprobs are of the raw logits, before all of it.
+// How the next token is chosen. Order: biases of model_rules, penalties, the rest of model_rules,
+// logit_bias, the masks of rules, constraint and min_tokens, temperature, top_k, top_p, min_p.
+// Logprobs are of the raw logits, before all of it.
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy
   float top_p = 1.0f;        // (0, 1]
@@ -62,6 +64,7 @@ struct SamplingParams {
   int prompt_logprobs_from = 1;
   std::shared_ptr<TokenConstraint> constraint;  // may be null
   std::shared_ptr<const TokenRules> rules;      // may be null; shared by the choices of a request
+  std::shared_ptr<const GenerationRules> model_rules;  // may be null; shared by all requests
   // Guesses of the next tokens in one step, at most, by prompt lookup; 0: none. The answer is the
   // same with and without. Not with a constraint.
   int draft_tokens = 0;

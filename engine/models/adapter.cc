@@ -7,7 +7,7 @@
 namespace saccade {
 
 std::vector<Rename> adapter_renames(const std::vector<Rename>& base) {
-  const std::string prefix = "base_model.model.";  // PEFT's own, before the base model's names
+  const std::string prefix(kPeftPrefix);
   std::vector<Rename> renames;
   for (const Rename& rule : base) renames.push_back({prefix + rule.from, rule.to});
   renames.push_back({prefix, ""});

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/layers/attention_prompts.h"
@@ -13,6 +14,8 @@
 #include "engine/weights/weight_map.h"
 
 namespace saccade {
+
+inline constexpr std::string_view kPeftPrefix = "base_model.model.";  // before a module's name
 
 // The attention of one decoder layer, as an adapter sees it.
 struct AttentionParts {

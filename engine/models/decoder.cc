@@ -208,6 +208,21 @@ Decoder::RopeTables Decoder::rope_tables(const AttentionInput& input) const {
   return tables;
 }
 
+// [T, 1] in the run's dtype, as the reference rounds it; undefined where every factor is 1.
+at::Tensor Decoder::query_growth(const AttentionInput& input, const at::Tensor& h) const {
+  const auto steps = [&](const RopePosition& place) { return place.index / config_.growth_period; };
+  const bool grows = config_.query_growth != 0 &&
+                     std::any_of(input.positions.begin(), input.positions.end(), steps);
+  if (!grows) return {};
+  at::Tensor factors = at::empty({static_cast<int64_t>(input.positions.size()), 1}, at::kFloat);
+  std::transform(input.positions.begin(), input.positions.end(), factors.data_ptr<float>(),
+                 [&](const RopePosition& place) {
+                   const auto count = static_cast<float>(1 + steps(place));
+                   return 1 + static_cast<float>(config_.query_growth) * std::log(count);
+                 });
+  return factors.to(h.options());
+}
+
 void Decoder::normalize_queries_and_keys(const Layer& layer, at::Tensor& qkv) const {
   if (layer.query_norm) {
     layer.query_norm->normalize_heads(qkv, 0, config_.num_heads);
@@ -229,6 +244,9 @@ at::Tensor Decoder::attend(int index, const at::Tensor& x, const RopeTables& rop
       layer.qkv(layer.before_attention ? (*layer.before_attention)(x, input) : x, input.adapters);
   if (config_.qkv_clip > 0) qkv.clamp_(-config_.qkv_clip, config_.qkv_clip);
   normalize_queries_and_keys(layer, qkv);
+  if (rope.query_growth.defined()) {
+    qkv.narrow(1, 0, int64_t{config_.num_heads} * config_.head_dim).mul_(rope.query_growth);
+  }
   const at::Tensor& table = config_.slides[index] ? rope.sliding : rope.full;
   const AttentionShape shape = attention_shape(config_, index, alibi_slopes_);
   at::Tensor mixed = paged_attention(qkv, shape, table, input, cache);
@@ -250,7 +268,8 @@ at::Tensor Decoder::mlp(const Layer& layer, const at::Tensor& x,
 }
 
 at::Tensor Decoder::forward(at::Tensor h, const AttentionInput& input, KVCache& cache) const {
-  const RopeTables rope = rope_tables(input);
+  RopeTables rope = rope_tables(input);
+  rope.query_growth = query_growth(input, h);
   h = enter(std::move(h), input);
   if (inserts_.front()) h = (*inserts_.front())(h, input);
   at::Tensor x = config_.norm_first ? layers_.front().attention_norm(h) : h;
@@ -286,7 +305,7 @@ bool Decoder::reads_layout_only() const {
                      std::all_of(layers_.begin(), layers_.end(), [&](const Layer& layer) {
                        return absent(layer.before_attention) && absent(layer.insert);
                      });
-  return plain && (!rope_ || rope_->made_of_axes()) &&
+  return plain && config_.query_growth == 0 && (!rope_ || rope_->made_of_axes()) &&
          (!sliding_rope_ || sliding_rope_->made_of_axes());
 }
 

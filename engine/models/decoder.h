@@ -94,11 +94,13 @@ class Decoder {
   struct RopeTables {
     at::Tensor full;
     at::Tensor sliding;
+    at::Tensor query_growth;  // [T, 1]; undefined where every factor is 1
   };
 
   void make_positions(const WeightScope& stem);
   at::Tensor enter(at::Tensor h, const AttentionInput& input) const;
   RopeTables rope_tables(const AttentionInput& input) const;
+  at::Tensor query_growth(const AttentionInput& input, const at::Tensor& h) const;
   void normalize_queries_and_keys(const Layer& layer, at::Tensor& qkv) const;
   at::Tensor attend(int layer, const at::Tensor& x, const RopeTables& rope,
                     const AttentionInput& input, const LayerCache& cache) const;

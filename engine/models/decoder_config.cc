@@ -154,6 +154,26 @@ DecoderConfig parse_mistral(const JsonView& config) {
   return mistral;
 }
 
+// Mistral's layers under queries that grow beyond the original length (modeling_ministral3.py).
+DecoderConfig parse_ministral3(const JsonView& config) {
+  const JsonView rope = config.required_object("rope_parameters");
+  DecoderConfig ministral = read_common(config, {.vocab_size = 131072,
+                                                 .hidden_size = 4096,
+                                                 .intermediate_size = 14336,
+                                                 .num_layers = 34,
+                                                 .num_heads = 32,
+                                                 .num_kv_heads = 8,
+                                                 .max_positions = 262144,
+                                                 .head_dim = 128,
+                                                 .norm_eps = 1e-5,
+                                                 .theta = 1e6});
+  ministral.sliding_window = read_window(config, 0);
+  ministral.slides.assign(ministral.num_layers, ministral.sliding_window > 0);
+  ministral.query_growth = rope.number("llama_4_scaling_beta");
+  ministral.growth_period = rope.positive_int("original_max_position_embeddings");
+  return ministral;
+}
+
 // Qwen 2 and 3: layers from max_window_layers on may slide.
 void read_qwen_window(DecoderConfig& qwen, const JsonView& config, int first_by_default = 28) {
   if (!config.boolean("use_sliding_window", false)) return;
@@ -355,6 +375,7 @@ struct DecoderType {
 constexpr std::array kTypes = {
     DecoderType{"llama", parse_llama, 2},
     DecoderType{"mistral", parse_mistral, 2},
+    DecoderType{"ministral3", parse_ministral3, 2},
     DecoderType{"qwen2", parse_qwen2, {}},
     DecoderType{"qwen2_vl_text", parse_qwen2_vl, {}, /*stands_alone=*/false},
     DecoderType{"qwen3", parse_qwen3, {}},

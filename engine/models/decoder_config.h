@@ -74,7 +74,10 @@ struct DecoderConfig {
   bool gated_mlp = true;
   Activation activation = Activation::kSilu;
 
-  double attention_scale = 0;     // of q k
+  double attention_scale = 0;  // of q k
+  // Queries grow with their place: by 1 + query_growth * log(1 + floor(index / growth_period)).
+  double query_growth = 0;
+  int growth_period = 1;
   double attention_soft_cap = 0;  // scores become cap * tanh(score / cap); 0: none
   double logit_soft_cap = 0;
   double logit_scale = 1;

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "engine/core/status.h"
 #include "engine/weights/json.h"
@@ -10,38 +12,38 @@
 namespace saccade {
 namespace {
 
-// rank_pattern and alpha_pattern: numbers by module name. PEFT takes the keys as regular
-// expressions; names, whole or from a dot on, are what is in use.
-std::vector<std::pair<std::string, double>> read_pattern(const JsonView& config, const char* key) {
-  std::vector<std::pair<std::string, double>> pattern;
-  const std::optional<JsonView> rows = config.object(key);
-  if (!rows) return pattern;
-  for (const JsonMember& row : rows->members()) {
-    if (row.key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                  "0123456789_.") != std::string::npos) {
-      rows->fail(row.key, "regular expressions are not supported here");
-    }
-    pattern.emplace_back(row.key, rows->number_in(row.key, 0, 1e-9, 1e9));
-  }
-  return pattern;
+constexpr std::string_view kDown = ".lora_A.weight";
+
+// Whether a field says anything.
+bool is_set(const Json* value) {
+  if (value == nullptr) return false;
+  if (const bool* flag = value->boolean()) return *flag;
+  if (const Json::Array* items = value->array()) return !items->empty();
+  if (const Json::Object* members = value->object()) return !members->empty();
+  return true;
 }
 
-std::optional<double> find_pattern(const std::vector<std::pair<std::string, double>>& pattern,
-                                   const std::string& module) {
-  for (const auto& [name, value] : pattern) {
-    if (module == name || module.ends_with("." + name)) return value;
-  }
-  return std::nullopt;
-}
-
-// Settings under which the tensors mean something else than what is computed here.
+// Settings under which the tensors mean something else than what is computed here. fan_in_fan_out
+// is none: it is for layers that no decoder here has, and peft drops it on all others.
 void refuse_unknown(const JsonView& config) {
-  for (const char* flag : {"use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"}) {
-    if (config.boolean(flag, false)) config.fail(flag, "is not supported");
+  for (const char* field : {"use_dora", "lora_bias", "use_qalora", "use_bdlora",
+                            "layer_replication", "alora_invocation_tokens", "target_parameters",
+                            "arrow_config", "kasa_config", "velora_config", "monteclora_config"}) {
+    if (is_set(config.find(field))) config.fail(field, "is not supported");
   }
-  const Json* saved = config.find("modules_to_save");
-  if (saved != nullptr && (saved->array() == nullptr || !saved->array()->empty())) {
+  if (is_set(config.find("modules_to_save"))) {
     config.fail("modules_to_save", "whole modules in an adapter are not supported");
+  }
+  const Json* const start = config.find("init_lora_weights");
+  const std::string* const name = start == nullptr ? nullptr : start->string();
+  if (name == nullptr) return;
+  for (const char* kind : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
+    if (name->starts_with(kind)) {
+      config.fail("init_lora_weights",
+                  printable(*name) +
+                      " changes the model's own weights too, which is not supported (peft converts "
+                      "such adapters: path_initial_model_for_weight_conversion)");
+    }
   }
 }
 
@@ -62,33 +64,44 @@ LoraAdapter::LoraAdapter(const JsonView& config, const std::filesystem::path& fo
     config.fail("bias", "expected \"none\", \"all\" or \"lora_only\", got " + printable(bias));
   }
   with_biases_ = bias != "none";
-  ranks_ = read_pattern(config, "rank_pattern");
-  alphas_ = read_pattern(config, "alpha_pattern");
+  ranks_ = ModulePattern(config, "rank_pattern");
+  alphas_ = ModulePattern(config, "alpha_pattern");
+  targets_ = TargetModules(config);
 }
 
 void LoraAdapter::fail(const std::string& tensor, const std::string& reason) const {
   throw LoadError(name_ + "/adapter_model.safetensors: " + tensor + ": " + reason);
 }
 
-double LoraAdapter::scale_of(const std::string& module, int64_t rank) const {
-  const double expected = find_pattern(ranks_, module).value_or(rank_);
-  if (static_cast<double>(rank) != expected) {
-    fail(module + ".lora_A.weight", "rank " + std::to_string(rank) + ", adapter_config.json says " +
-                                        std::to_string(static_cast<int64_t>(expected)));
+std::string LoraAdapter::module_of(const std::string& tensor) const {
+  std::string name = weights_.stored_name(tensor);
+  if (name.starts_with(kPeftPrefix)) name.erase(0, kPeftPrefix.size());
+  return name.substr(0, name.size() - std::min(name.size(), kDown.size()));
+}
+
+double LoraAdapter::scale_of(const std::string& tensor, int64_t rank) const {
+  const std::string module = module_of(tensor);
+  if (const char* const field = targets_.left_out_by(module)) {
+    fail(tensor, "adapter_config.json's " + std::string(field) + " leaves " + module + " out");
   }
-  const double alpha = find_pattern(alphas_, module).value_or(alpha_);
+  const double expected = ranks_.find(module).value_or(rank_);
+  if (static_cast<double>(rank) != expected) {
+    fail(tensor, "rank " + std::to_string(rank) + ", adapter_config.json says " +
+                     std::to_string(static_cast<int64_t>(expected)));
+  }
+  const double alpha = alphas_.find(module).value_or(alpha_);
   return alpha / (rank_stabilized_ ? std::sqrt(static_cast<double>(rank)) : rank);
 }
 
 void LoraAdapter::apply_to(Linear& linear, int adapter) {
   for (const Linear::Row& part : linear.rows()) {
-    const std::string a_name = part.name + ".lora_A.weight";
+    const std::string a_name = part.name + std::string(kDown);
     if (weights_.has(a_name)) {
       const at::Tensor a = weights_.tensor(a_name);
       if (a.dim() != 2) fail(a_name, "is no matrix");
       if (!weights_.has(part.name + ".lora_B.weight")) fail(a_name, "has no lora_B beside it");
       const int64_t rank = a.size(0);
-      const double scale = scale_of(part.name, rank);
+      const double scale = scale_of(a_name, rank);
       const at::Tensor down = weights_.tensor(a_name, {rank, linear.in_features()});
       const at::Tensor up = weights_.tensor(part.name + ".lora_B.weight", {part.out, rank});
       linear.add_update(adapter, part, down, up * scale);

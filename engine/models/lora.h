@@ -1,11 +1,10 @@
 #pragma once
 
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/models/adapter.h"
+#include "engine/models/lora_modules.h"
 #include "engine/weights/json.h"
 
 namespace saccade {
@@ -22,15 +21,18 @@ class LoraAdapter : public Adapter {
 
  private:
   [[noreturn]] void fail(const std::string& tensor, const std::string& reason) const;
-  double scale_of(const std::string& module, int64_t rank) const;
+  double scale_of(const std::string& tensor, int64_t rank) const;
+  // As adapter_config.json speaks of it: the file's name of the tensor without peft's own parts.
+  std::string module_of(const std::string& tensor) const;
 
   std::string name_;  // of the folder, for messages
   double alpha_ = 0;
   int rank_ = 0;
   bool rank_stabilized_ = false;
   bool with_biases_ = false;
-  std::vector<std::pair<std::string, double>> ranks_;   // by the end of a module's name
-  std::vector<std::pair<std::string, double>> alphas_;  // by the end of a module's name
+  ModulePattern ranks_;
+  ModulePattern alphas_;
+  TargetModules targets_;
   WeightMap weights_;
 };
 

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <unordered_map>
 
 #include "engine/core/constraint_error.h"
 #include "engine/kernels/sampling.h"
+#include "engine/runtime/generation_processors.h"
 
 namespace saccade {
 namespace {
-
-constexpr float kMasked = -std::numeric_limits<float>::infinity();
 
 // SplitMix64 (Steele et al. 2014): one well-mixed 64-bit word for each (seed, step).
 double uniform(uint64_t seed, uint64_t step) {
@@ -94,22 +92,30 @@ bool Sampler::takes_best(std::span<const TokenId> tokens, int prompt_length,
 bool Sampler::adjusts(const SamplingParams& params, int generated) const {
   return !params.logit_bias.empty() || params.repetition_penalty != 1.0f ||
          params.presence_penalty != 0 || params.frequency_penalty != 0 ||
-         generated < params.min_tokens || params.constraint != nullptr || params.rules != nullptr;
+         generated < params.min_tokens || params.constraint != nullptr || params.rules != nullptr ||
+         params.model_rules != nullptr;
 }
 
 void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
                      const SamplingParams& params) {
   const auto vocab = static_cast<TokenId>(adjusted_.size());
   const int generated = static_cast<int>(tokens.size()) - prompt_length;
+  const bool constrained = params.constraint != nullptr || params.rules != nullptr;
+  const TextSoFar text{tokens, prompt_length, params.max_tokens, constrained};
+  const GenerationRules* const model = params.model_rules.get();
+  if (model != nullptr) bias_sequences(*model, text, adjusted_);
   penalise(adjusted_, tokens, prompt_length, params);
+  if (model != nullptr) forbid_and_force(*model, text, eos_ids_, adjusted_);
   for (const auto& [id, bias] : params.logit_bias) {
     if (id >= 0 && id < vocab) adjusted_[id] += bias;
   }
   if (params.rules) mask_rules(*params.rules, tokens.subspan(prompt_length));
   if (params.constraint) mask_constraint(params);
   if (generated < params.min_tokens) mask_ends(params);
-  if (params.rules && !any_left()) {
-    throw ConstraintError("every token that may come next is forbidden by the request");
+  if ((params.rules || model != nullptr) && !any_left()) {
+    throw ConstraintError(
+        "every token that may come next is forbidden by the request or by the model's "
+        "generation_config.json");
   }
 }
 
@@ -140,7 +146,7 @@ void Sampler::mask_ends(const SamplingParams& params) {
       adjusted_[id] = kMasked;
     }
   }
-  if ((!params.constraint && !params.rules) || any_left()) return;
+  if ((!params.constraint && !params.rules && !params.model_rules) || any_left()) return;
   for (auto end = ends.rbegin(); end != ends.rend(); ++end) adjusted_[end->first] = end->second;
 }
 

@@ -40,6 +40,10 @@ class WeightMap {
   at::Device device() const { return device_; }
   Quantization quantization() const { return quantization_; }
   bool has(const std::string& name) const { return entries_.contains(name); }
+  // What the file calls it; only where it has it.
+  const std::string& stored_name(const std::string& name) const {
+    return entries_.at(name).view->name;
+  }
 
   // Throws LoadError naming the file's own tensor name when missing or of another shape.
   at::Tensor tensor(const std::string& name, at::IntArrayRef shape);

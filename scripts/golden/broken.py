@@ -15,13 +15,17 @@ import pathlib
 import shutil
 import sys
 
-from broken_config import CONFIG_TABLE
+from broken_decoders import DECODER_TABLE
+from broken_pictures import PICTURE_TABLE
 from broken_pixtral import PIXTRAL_TABLE
 from broken_special import SPECIAL_TABLE
+from broken_tokenizers import TOKENIZER_TABLE
+from broken_towers import TOWER_TABLE
 from broken_weights import WEIGHT_TABLE
 
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden"
-TABLE = [*WEIGHT_TABLE, *CONFIG_TABLE, *PIXTRAL_TABLE, *SPECIAL_TABLE]
+TABLE = [*WEIGHT_TABLE, *DECODER_TABLE, *TOWER_TABLE, *TOKENIZER_TABLE, *PICTURE_TABLE, *PIXTRAL_TABLE,
+         *SPECIAL_TABLE]
 
 
 def make(broken, folder):

@@ -114,4 +114,12 @@ def _vary_generation(rng, path):
         max_length=rng.one(20, 4096),
         length_penalty=1.0,
     )
+    rng = Draw(f"rules {path.parent.name}")
+    config |= rng.some(
+        0.3,
+        no_repeat_ngram_size=rng.one(1, 2, 3),
+        encoder_no_repeat_ngram_size=rng.one(2, 3),
+        sequence_bias=lambda: [[[token], rng.one(-4.0, 2.5)] for token in some()],
+        begin_suppress_tokens=some,
+    )
     path.write_text(json.dumps(config, indent=2) + "\n")

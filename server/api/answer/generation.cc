@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
 #include <utility>
 
 #include "server/api/request/token_rules.h"
@@ -111,9 +110,8 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
       request.adapter = options.adapter;
       request.cache_salt = options.cache_salt;
       request.sampling = options.sampling;
-      for (const TokenId id : service.limits.defaults.suppressed) {
-        request.sampling.logit_bias.emplace_back(id, -std::numeric_limits<float>::infinity());
-      }
+      const int missing = options.min_length - static_cast<int>(prompt.ids.size());
+      request.sampling.min_tokens = std::max(request.sampling.min_tokens, missing);
       request.sampling.max_tokens = prompt.max_tokens;
       request.sampling.prompt_logprobs_from = prompt.score_from;
       request.pooling = options.pooling;
@@ -122,6 +120,7 @@ Result<std::unique_ptr<Generation>> Generation::start(Service& service,
                                   ? static_cast<uint64_t>(*options.seed) + static_cast<uint64_t>(i)
                                   : service.seeds.next();
       request.sampling.rules = rules;
+      request.sampling.model_rules = service.limits.defaults.rules;
       if (options.constraint) request.sampling.constraint = options.constraint();
       request.stream = choice->stream;
       request.arrival = generation->arrival_;

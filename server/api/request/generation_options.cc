@@ -83,6 +83,7 @@ GenerationOptions read_generation_options(Fields& fields) {
   read_token_rules(fields, options);
   const SamplingParams& sampling = options.sampling;
   const bool asked = fields.find("min_tokens") != nullptr;  // the model's own default is no mistake
+  if (!asked) options.min_length = fields.limits().defaults.min_length;
   if (asked && options.max_tokens && sampling.min_tokens > *options.max_tokens) {
     fields.fail("min_tokens", "min_tokens is " + std::to_string(sampling.min_tokens) +
                                   ", more than max_tokens " + std::to_string(*options.max_tokens));

@@ -31,9 +31,9 @@ struct SamplingDefaults {
   float min_p = 0.0f;
   float repetition_penalty = 1.0f;
   int min_tokens = 0;             // min_new_tokens
+  int min_length = 0;             // of prompt and answer, where a request has no min_tokens
   std::vector<std::string> stop;  // stop_strings: end every answer, beside the request's own
-  // Never chosen, whatever a request says: suppress_tokens, and bad_words_ids of one token.
-  std::vector<TokenId> suppressed;
+  std::shared_ptr<const GenerationRules> rules;  // hold whatever a request says; may be null
 };
 
 // The fields that chat and completions share.
@@ -45,6 +45,7 @@ struct GenerationOptions {
   std::optional<int64_t> seed;
   Pooling pooling = Pooling::kNone;  // a vector for each prompt instead of an answer
   int n = 1;                         // choices that are generated for each prompt
+  int min_length = 0;                // SamplingDefaults::min_length, where it counts
   int adapter = 0;                   // Request::adapter, by the name of the model
   std::string cache_salt;            // Request::cache_salt
   std::vector<std::string> stop;

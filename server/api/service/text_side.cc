@@ -4,11 +4,12 @@
 #include "engine/weights/file_exists.h"
 #include "engine/weights/gguf.h"
 #include "server/api/service/folder_files.h"
+#include "server/api/service/generation_defaults.h"
 #include "server/api/service/service.h"
 #include "server/api/service/template_files.h"
 
-// Reads what the server itself needs of a checkpoint folder: tokenizers, template, image processor
-// and generation defaults.
+// Reads what the server itself needs of a checkpoint folder: tokenizers, template and image
+// processor.
 namespace saccade::api {
 namespace {
 
@@ -45,82 +46,6 @@ std::optional<ChatTemplate> parse_template(const TemplateFile& file) {
   Result<ChatTemplate> parsed = ChatTemplate::parse(file.text);
   if (!parsed) throw LoadError(file.origin + ": chat_template: " + parsed.status().message());
   return *std::move(parsed);
-}
-
-template <typename T>
-void read_default(const Json& config, const char* name, T min, T max, const fs::path& path,
-                  T& value) {
-  const auto member = config.find(name);
-  if (member == config.end() || member->is_null()) return;
-  if (!member->is_number() || !(member->get<double>() >= static_cast<double>(min)) ||
-      !(member->get<double>() <= static_cast<double>(max))) {
-    throw LoadError(path.string() + ": " + name + " is out of range");
-  }
-  value = member->get<T>();
-}
-
-// stop_strings: one string or a list.
-std::vector<std::string> read_stop_strings(const Json& config, const fs::path& path) {
-  constexpr size_t kMost = 16;
-  constexpr size_t kMostBytes = 1024;
-  const auto member = config.find("stop_strings");
-  if (member == config.end() || member->is_null()) return {};
-  std::vector<std::string> strings;
-  for (const Json& item : member->is_array() ? *member : Json::array({*member})) {
-    if (!item.is_string() || item.get_ref<const std::string&>().empty() ||
-        item.get_ref<const std::string&>().size() > kMostBytes || strings.size() == kMost) {
-      throw LoadError(path.string() +
-                      ": stop_strings: expected up to 16 strings of 1 to 1024 bytes");
-    }
-    strings.push_back(item);
-  }
-  return strings;
-}
-
-// suppress_tokens, and those of bad_words_ids that are one token and no end token, as generate()
-// has it. A longer list of bad_words_ids forbids its last token behind the others: not supported,
-// and passed over.
-std::vector<TokenId> read_suppressed(const Json& config, const fs::path& path,
-                                     const std::vector<TokenId>& eos_ids) {
-  const auto id_of = [&](const char* name, const Json& item) {
-    constexpr int64_t kMost = 1 << 30;
-    if (item.is_number_integer() && item >= 0 && item <= kMost) return item.get<TokenId>();
-    throw LoadError(path.string() + ": " + name + ": expected token ids");
-  };
-  const auto list_of = [&](const char* name) {
-    const auto member = config.find(name);
-    if (member == config.end() || member->is_null()) return Json::array();
-    if (!member->is_array()) throw LoadError(path.string() + ": " + name + ": expected a list");
-    return *member;
-  };
-  std::vector<TokenId> ids;
-  for (const Json& item : list_of("suppress_tokens")) {
-    ids.push_back(id_of("suppress_tokens", item));
-  }
-  for (const Json& word : list_of("bad_words_ids")) {
-    if (!word.is_array()) throw LoadError(path.string() + ": bad_words_ids: expected lists");
-    if (word.size() != 1) continue;
-    const TokenId id = id_of("bad_words_ids", word[0]);
-    if (std::find(eos_ids.begin(), eos_ids.end(), id) == eos_ids.end()) ids.push_back(id);
-  }
-  return ids;
-}
-
-SamplingDefaults read_defaults(const fs::path& path, const std::vector<TokenId>& eos_ids) {
-  const Json config = read_json(path);
-  SamplingDefaults defaults;
-  read_default(config, "temperature", 0.0f, 100.0f, path, defaults.temperature);
-  read_default(config, "top_p", 0.0f, 1.0f, path, defaults.top_p);
-  read_default(config, "top_k", 0, 1 << 30, path, defaults.top_k);
-  read_default(config, "min_p", 0.0f, 1.0f, path, defaults.min_p);
-  read_default(config, "repetition_penalty", 0.0f, 100.0f, path, defaults.repetition_penalty);
-  read_default(config, "min_new_tokens", 0, 1 << 30, path, defaults.min_tokens);
-  defaults.stop = read_stop_strings(config, path);
-  defaults.suppressed = read_suppressed(config, path, eos_ids);
-  if (defaults.repetition_penalty == 0 || defaults.top_p == 0) {
-    throw LoadError(path.string() + ": repetition_penalty and top_p must be greater than 0");
-  }
-  return defaults;
 }
 
 // The configuration names the placeholder by its id, templates by its text.
@@ -229,7 +154,7 @@ TextSide load_text_side(const fs::path& folder, const ModelInfo& info,
     side.connector_tokenizer = Tokenizer::load(folder / "qformer_tokenizer");
   }
   side.globals = {side.tokenizer->bos_token(), side.tokenizer->eos_token()};
-  side.defaults = read_defaults(folder / "generation_config.json", info.eos_ids);
+  side.defaults = read_generation_defaults(folder, info.eos_ids);
   const TemplateFiles files = find_templates(folder, tokenizer_config, info, template_file);
   side.templates = {parse_template(files.chat), parse_template(files.tool_use)};
   // Calls are written, and thoughts marked, as the template for chats with tools has them.

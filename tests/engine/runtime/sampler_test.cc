@@ -233,6 +233,20 @@ TEST_CASE("min_tokens gives way where only the end is allowed") {
   CHECK(greedy({1, 2, 3, 4, 5, 6, 7, 0}, {0}, 1, params) == 7);
 }
 
+TEST_CASE("ids of the model's rules beyond the head are passed over") {
+  auto rules = std::make_shared<GenerationRules>();
+  rules->sequence_bias = {{{9}, 5.0f}, {{0, 1}, 4.0f}};
+  rules->bad_words = {{9}, {2}};
+  rules->suppressed = {8};
+  rules->no_repeat_ngram_size = 1;
+  SamplingParams params;
+  params.model_rules = rules;
+  CHECK(greedy({1, 2, 9, 5}, {9, 0}, 1, params) == 1);
+  CHECK_FALSE(Sampler({}).takes_best(std::vector<TokenId>{0}, 1, params));
+  rules->suppressed = {1, 3};
+  CHECK_THROWS_AS(greedy({1, 2, 9, 5}, {9, 0}, 1, params), ConstraintError);
+}
+
 TEST_CASE("logits that are not finite fail the request") {
   SamplingParams params;
   params.temperature = 0;
