@@ -155,22 +155,26 @@ def test_hostile_requests_and_their_neighbours(llava):
 
 
 def test_caches_are_shared_by_requests_of_the_same_salt(llava):
-    """vLLM's cache_salt: neither the prefix nor the picture's encoding is found under another one, the answer is."""
+    """vLLM's cache_salt: neither the prefix nor the picture, decoded or encoded, is found under another one, the
+    answer is."""
+    def work():
+        return [llava.metric(f"saccade_media_{stage}_seconds_count") for stage in ("decode", "encode")]
+
     def ask(**fields):
-        encodes = llava.metric("saccade_media_encode_seconds_count")
+        before = work()
         answer = llava.post(CHAT, {**said([picture(JPEG, "jpeg"), TEXT]), "temperature": 0, "max_tokens": 4, **fields})
         assert answer.status_code == 200, answer.text
         body = answer.json()
         return (body["usage"]["prompt_tokens_details"]["cached_tokens"] > 0,
-                llava.metric("saccade_media_encode_seconds_count") - encodes, body["choices"][0]["message"]["content"])
+                [after - then for after, then in zip(work(), before)], body["choices"][0]["message"]["content"])
 
     ask()  # whoever asked before
-    cached, encoded_, text = ask()
-    assert cached and encoded_ == 0
+    cached, done, text = ask()
+    assert cached and done == [0, 0]
     for salt in ("one", "two"):
-        assert ask(cache_salt=salt) == (False, 1, text)
-        assert ask(cache_salt=salt) == (True, 0, text)
-    assert ask() == ask(cache_salt=None) == (True, 0, text)
+        assert ask(cache_salt=salt) == (False, [1, 1], text)
+        assert ask(cache_salt=salt) == (True, [0, 0], text)
+    assert ask() == ask(cache_salt=None) == (True, [0, 0], text)
     for path, body in ((CHAT, said("a")), ("/v1/completions", {"prompt": "a"}), ("/v1/embeddings", {"input": "a"}),
                        ("/v1/responses", {"input": "a"}), ("/v1/score", {"prompt": "a", "options": ["b"]})):
         assert llava.post(path, {"cache_salt": "one", **body}).status_code == 200

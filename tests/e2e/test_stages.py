@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import itertools
 import json
 import signal
 import socket
@@ -44,9 +45,12 @@ class SlowHost:
         return f"http://127.0.0.1:{self.listener.getsockname()[1]}/a.png"
 
 
-def large_picture(seed):
-    """Some tenths of a second of decoding, another picture for each seed."""
-    buffer = io.BytesIO()
+SEEDS = itertools.count()
+
+
+def large_picture():
+    """Some tenths of a second of decoding, another picture each time: one that is kept would not be decoded again."""
+    seed, buffer = next(SEEDS), io.BytesIO()
     PIL.Image.new("RGB", (4000, 3000), (seed % 256, seed // 256 % 256, 7)).save(buffer, "PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
@@ -64,7 +68,7 @@ def small_picture(seed):
 # What a request of each stage holds. That of `fetch` waits for the host, the others for nobody.
 STAGES = {
     "fetch": lambda host: {"content": pictures(host.url)},
-    "decode": lambda host: {"content": pictures(*(large_picture(i) for i in range(2)))},
+    "decode": lambda host: {"content": pictures(large_picture(), large_picture())},
     "encode": lambda host: {"content": pictures(*(small_picture(i) for i in range(12)))},
     "prefill": lambda host: {"content": "word " * 40},
     "decode steps": lambda host: {"content": "hi", "max_tokens": 60, "n": 32},

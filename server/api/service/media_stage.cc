@@ -26,6 +26,10 @@ int64_t pixel_bytes(const MediaLayout& layout) {
          static_cast<int64_t>(sizeof(float));
 }
 
+ContentHash salted(const ContentHash& hash, std::string_view salt) {
+  return salt.empty() ? hash : sha256({as_bytes(hash), salt});
+}
+
 // One frame at a time as a picture, the frames a decoder refers to, and the values of all.
 int64_t decode_cost(const ProbedVideo& video) {
   constexpr int64_t kFramesOfDecoder = 20;
@@ -63,7 +67,8 @@ MediaStage::MediaStage(const MediaProcessors& processors, MediaLimits image_limi
       fetch_(std::move(fetch)),
       files_(files),
       metrics_(metrics),
-      budget_(limits.decode_memory) {}
+      budget_(limits.decode_memory),
+      cache_(limits.cache_memory) {}
 
 bool MediaStage::lies_elsewhere(const std::string& url) const {
   return is_file_reference(url) || may_be_fetched(url);
@@ -221,20 +226,35 @@ Result<std::shared_ptr<const MediaItem>> MediaStage::decode(ProbedMedia media,
                                                             double& decode_seconds,
                                                             double& preprocess_seconds) {
   const std::string param = media.param;
-  Result<MediaItem> item =
-      media.video ? decode_video(*media.video, client, decode_seconds)
-                  : decode_picture(std::move(media), client, decode_seconds, preprocess_seconds);
-  if (!item) return item.status().with_param(param);
-  if (!salt.empty()) item->hash = sha256({as_bytes(item->hash), salt});
-  return std::make_shared<const MediaItem>(*std::move(item));
+  Result<std::shared_ptr<const MediaItem>> item =
+      media.video ? video(*media.video, salt, client, decode_seconds)
+                  : picture(std::move(media), salt, client, decode_seconds, preprocess_seconds);
+  return item ? item : item.status().with_param(param);
 }
 
-Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, const MediaClient& client,
-                                             double& decode_seconds, double& preprocess_seconds) {
+Result<std::shared_ptr<const MediaItem>> MediaStage::picture(ProbedMedia media,
+                                                             std::string_view salt,
+                                                             const MediaClient& client,
+                                                             double& decode_seconds,
+                                                             double& preprocess_seconds) {
+  const ContentHash file_hash = sha256(media.bytes);
+  const ContentHash hash = salted(processors_.pictures->media_hash(file_hash, media.use), salt);
+  if (std::shared_ptr<const MediaItem> kept = cache_.find(hash)) return kept;
+  Result<MediaItem> decoded =
+      decode_picture(std::move(media), file_hash, client, decode_seconds, preprocess_seconds);
+  if (!decoded) return decoded.status();
+  decoded->hash = hash;
+  auto item = std::make_shared<const MediaItem>(*std::move(decoded));
+  cache_.keep(item);
+  return item;
+}
+
+Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, const ContentHash& file_hash,
+                                             const MediaClient& client, double& decode_seconds,
+                                             double& preprocess_seconds) {
   const MemoryBudget::Share memory(budget_, decode_cost(media));
   if (client.left()) return kClientLeft;  // it may have waited long
   const Stopwatch decode_time;
-  const ContentHash file_hash = sha256(media.bytes);
   const Result<RgbImage> pixels = decode_image(media.bytes, media.header);
   if (!pixels) return pixels.status();
   decode_seconds += decode_time.seconds();
@@ -249,15 +269,19 @@ Result<MediaItem> MediaStage::decode_picture(ProbedMedia media, const MediaClien
 }
 
 // Frames are resized as they are decoded: both times are one.
-Result<MediaItem> MediaStage::decode_video(const ProbedVideo& video, const MediaClient& client,
-                                           double& decode_seconds) {
+Result<std::shared_ptr<const MediaItem>> MediaStage::video(const ProbedVideo& video,
+                                                           std::string_view salt,
+                                                           const MediaClient& client,
+                                                           double& decode_seconds) {
   const MemoryBudget::Share memory(budget_, decode_cost(video));
   if (client.left()) return kClientLeft;
   const Stopwatch decode_time;
   Result<MediaItem> item = load_video(video, video_limits_, *processors_.frames);
   decode_seconds += decode_time.seconds();
-  if (item.ok()) metrics_.media_decode(decode_time.seconds());
-  return item;
+  if (!item) return item.status();
+  metrics_.media_decode(decode_time.seconds());
+  item->hash = salted(item->hash, salt);
+  return std::make_shared<const MediaItem>(*std::move(item));
 }
 
 }  // namespace saccade::api

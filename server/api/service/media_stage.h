@@ -15,6 +15,7 @@
 #include "server/media/file_store.h"
 #include "server/media/image_probe.h"
 #include "server/media/image_processor.h"
+#include "server/media/media_cache.h"
 #include "server/media/media_client.h"
 #include "server/media/media_limits.h"
 #include "server/media/url_guard.h"
@@ -29,6 +30,7 @@ struct RequestMediaLimits {
   int max_frames = 768;                      // of all its videos together, those that are looked at
   int64_t max_total_pixels = 256'000'000;    // of all its pictures together, as stored
   int64_t decode_memory = int64_t{1} << 30;  // bytes, for all pictures being decoded at a time
+  int64_t cache_memory = int64_t{128} << 20;  // bytes, for pictures kept as the encoder takes them
 };
 
 // A picture or video whose header has been read.
@@ -91,7 +93,8 @@ class MediaStage {
   Result<std::vector<VideoFrame>> frames(const ContentPart& part, const MediaClient& client) const;
 
   // Takes the encoded bytes; a picture's are freed before pixels are normalised. With a `salt` the
-  // item's hash is shared with those of the same salt alone. Adds the seconds it took.
+  // item's hash is shared with those of the same salt alone. A picture that is still kept is not
+  // decoded again. Adds the seconds it took.
   Result<std::shared_ptr<const MediaItem>> decode(ProbedMedia media, std::string_view salt,
                                                   const MediaClient& client, double& decode_seconds,
                                                   double& preprocess_seconds);
@@ -109,10 +112,15 @@ class MediaStage {
                                  const MediaClient& client) const;
   Status check_count(std::span<const ContentPart* const> parts) const;
   Status check_sum(std::span<const ProbedMedia> media) const;
-  Result<MediaItem> decode_picture(ProbedMedia media, const MediaClient& client,
-                                   double& decode_seconds, double& preprocess_seconds);
-  Result<MediaItem> decode_video(const ProbedVideo& video, const MediaClient& client,
-                                 double& decode_seconds);
+  Result<std::shared_ptr<const MediaItem>> picture(ProbedMedia media, std::string_view salt,
+                                                   const MediaClient& client,
+                                                   double& decode_seconds,
+                                                   double& preprocess_seconds);
+  Result<MediaItem> decode_picture(ProbedMedia media, const ContentHash& file_hash,
+                                   const MediaClient& client, double& decode_seconds,
+                                   double& preprocess_seconds);
+  Result<std::shared_ptr<const MediaItem>> video(const ProbedVideo& video, std::string_view salt,
+                                                 const MediaClient& client, double& decode_seconds);
 
   const MediaProcessors processors_;
   const MediaLimits image_limits_;
@@ -122,6 +130,7 @@ class MediaStage {
   FileStore& files_;
   Metrics& metrics_;
   MemoryBudget budget_;
+  MediaCache cache_;
 };
 
 }  // namespace saccade::api
