@@ -16,7 +16,7 @@ std::shared_ptr<const MediaItem> MediaCache::find(const ContentHash& hash) {
   const auto found = by_hash_.find(hash);
   if (found == by_hash_.end()) return nullptr;
   items_.splice(items_.begin(), items_, found->second);
-  return items_.front();
+  return *found->second;
 }
 
 void MediaCache::keep(std::shared_ptr<const MediaItem> item) {

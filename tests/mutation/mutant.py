@@ -10,7 +10,6 @@ CORE = ("core_test", "")
 SAMPLER = ("sampler_test", "")
 DISTRIBUTION = ("token_distribution_test", "")
 KERNELS = ("kernels_test", "")
-MEDIA = ("media_test", "")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -237,9 +237,12 @@ Result<std::shared_ptr<const MediaItem>> MediaStage::picture(ProbedMedia media,
                                                              const MediaClient& client,
                                                              double& decode_seconds,
                                                              double& preprocess_seconds) {
+  const Stopwatch lookup_time;
   const ContentHash file_hash = sha256(media.bytes);
   const ContentHash hash = salted(processors_.pictures->media_hash(file_hash, media.use), salt);
-  if (std::shared_ptr<const MediaItem> kept = cache_.find(hash)) return kept;
+  std::shared_ptr<const MediaItem> kept = cache_.find(hash);
+  decode_seconds += lookup_time.seconds();
+  if (kept) return kept;
   Result<MediaItem> decoded =
       decode_picture(std::move(media), file_hash, client, decode_seconds, preprocess_seconds);
   if (!decoded) return decoded.status();
