@@ -258,7 +258,7 @@ void add_limit_options(CLI::App& app, ServeOptions& options, RawValues& raw) {
   add(app, "max-frames", options.media.max_frames, "frames of a request that are looked at");
   add_size(app, "media-memory", options.media.decode_memory, "pictures being decoded at a time");
   add_size(app, "media-cache", options.media.cache_memory,
-           "pictures kept as the encoder takes them; 0: none");
+           "the latest pictures, up to 64, as the encoder takes them; 0: none are kept");
 }
 
 // The text of an option's file, which may be a pipe.

@@ -23,7 +23,7 @@ void MediaCache::keep(std::shared_ptr<const MediaItem> item) {
   const int64_t bytes = bytes_of(*item);
   const std::lock_guard lock(mutex_);
   if (bytes > max_bytes_ || by_hash_.contains(item->hash)) return;
-  while (used_ + bytes > max_bytes_) {
+  while (used_ + bytes > max_bytes_ || items_.size() == kMostPictures) {
     used_ -= bytes_of(*items_.back());
     by_hash_.erase(items_.back()->hash);
     items_.pop_back();

@@ -14,6 +14,10 @@ namespace saccade {
 // with every turn, and decoding a large one takes longer than answering. For all threads at once.
 class MediaCache {
  public:
+  // A chat sends its pictures again soon. More of them would make memory grow for long where they
+  // are small.
+  static constexpr size_t kMostPictures = 64;
+
   // Room for `max_bytes` of pixels; 0: keeps nothing.
   explicit MediaCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
 

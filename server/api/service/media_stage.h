@@ -30,7 +30,7 @@ struct RequestMediaLimits {
   int max_frames = 768;                      // of all its videos together, those that are looked at
   int64_t max_total_pixels = 256'000'000;    // of all its pictures together, as stored
   int64_t decode_memory = int64_t{1} << 30;  // bytes, for all pictures being decoded at a time
-  int64_t cache_memory = int64_t{128} << 20;  // bytes, for pictures kept as the encoder takes them
+  int64_t cache_memory = int64_t{64} << 20;  // bytes, for pictures kept as the encoder takes them
 };
 
 // A picture or video whose header has been read.

@@ -57,6 +57,14 @@ TEST_CASE("a picture larger than the whole is not kept and costs none that is th
   CHECK(none.find(name(1)) == nullptr);
 }
 
+TEST_CASE("small pictures do not fill the whole room") {
+  MediaCache cache(1 << 20);
+  constexpr int kMost = MediaCache::kMostPictures;
+  for (int i = 0; i <= kMost; ++i) cache.keep(item(i, 1));
+  CHECK(cache.find(name(0)) == nullptr);
+  for (int i = 1; i <= kMost; ++i) CHECK(cache.find(name(i)) != nullptr);
+}
+
 TEST_CASE("a picture that two requests decoded at a time takes its room once") {
   MediaCache cache(400);
   for (int i = 0; i < 10; ++i) cache.keep(item(1, 50));
