@@ -250,7 +250,8 @@ def machine() -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--concurrency", type=int, nargs="*", default=[1, 4, 16, 64], help="closed loops of the server part")
+    parser.add_argument("--concurrency", type=int, nargs="*", default=[1, 4, 16, 64],
+                        help="closed loops of the server part")
     parser.add_argument("--no-open-loop", action="store_true")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()

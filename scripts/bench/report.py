@@ -26,7 +26,8 @@ def verdict(ratio, target):
 
 
 def engine_table(by_format):
-    lines = ["| weights | what | saccade, tokens/s | llama.cpp, tokens/s | ratio | target |", "|---|---|---|---|---|---|"]
+    lines = ["| weights | what | saccade, tokens/s | llama.cpp, tokens/s | ratio | target |",
+             "|---|---|---|---|---|---|"]
     for name, rounds in by_format.items():
         for what in rounds[0]["saccade"]:
             ours = [r["saccade"][what] for r in rounds]
@@ -44,8 +45,10 @@ def ceiling_table(by_format):
         c = [r["ceiling"] for r in rounds]
         lines.append(
             f"| {name} | {spread([x['read_gb_per_s'] for x in c], 1)} | "
-            f"{median([x['gemm_f32_gflop_per_s'] for x in c]):.0f} / {median([x['gemm_bf16_gflop_per_s'] for x in c]):.0f} | "
-            f"{median([r['bandwidth_share'] for r in rounds]):.0%} | {median([r['gflop_share'] for r in rounds]):.0%} | "
+            f"{median([x['gemm_f32_gflop_per_s'] for x in c]):.0f} / "
+            f"{median([x['gemm_bf16_gflop_per_s'] for x in c]):.0f} | "
+            f"{median([r['bandwidth_share'] for r in rounds]):.0%} | "
+            f"{median([r['gflop_share'] for r in rounds]):.0%} | "
             f"{median([r['host_share'] for r in rounds]):.2%} |")
     return lines
 
@@ -72,7 +75,8 @@ def server_ratio(load, rounds, figure="tokens_per_s"):
 
 
 def server_table(rounds):
-    lines = ["| load | server | tokens/s | TTFT p50 / p99, ms | time per token p50 / p99, ms | ratio of tokens/s | target |",
+    lines = ["| load | server | tokens/s | TTFT p50 / p99, ms | time per token p50 / p99, ms | ratio of tokens/s "
+             "| target |",
              "|---|---|---|---|---|---|---|"]
     for load in [k for k in rounds[0]["saccade"] if k != "rss_mb"]:
         closed = load.startswith("c=")  # in the open loop each server has its own rate: no ratio there
@@ -80,7 +84,8 @@ def server_table(rounds):
         lines += [server_row(load, "saccade", rounds, f"{ratio:.2f}" if closed else "",
                              verdict(ratio, SERVER_TARGETS.get(load))),
                   server_row(load, "llama.cpp", rounds)]
-    most = max((load for load in rounds[0]["saccade"] if load.startswith("c=")), key=lambda load: -abs(int(load[2:]) - 16))
+    most = max((load for load in rounds[0]["saccade"] if load.startswith("c=")),
+               key=lambda load: -abs(int(load[2:]) - 16))
     first = server_ratio(most, rounds, "ttft_p50_ms")
     rss = {name: median([r[name]["rss_mb"] for r in rounds]) for name in ("saccade", "llama.cpp")}
     return lines + ["", f"Time to the first token at {most}, saccade over llama.cpp: {first:.2f} (target 0.6: "
@@ -98,7 +103,8 @@ def plot(results, path):
         for name, rounds in results.get(part, {}).get("rounds", {}).items():
             for what in rounds[0]["saccade"]:
                 labels.append(f"{name} {what}")
-                ratios.append(median([r["saccade"][what] for r in rounds]) / median([r["llama.cpp"][what] for r in rounds]))
+                ours, theirs = ([r[server][what] for r in rounds] for server in ("saccade", "llama.cpp"))
+                ratios.append(median(ours) / median(theirs))
     rounds = results.get("server", {}).get("rounds", [])
     for load in rounds[0]["saccade"] if rounds else []:
         if load.startswith("c="):
@@ -114,8 +120,9 @@ def plot(results, path):
 
 def write(results, folder):
     lines = ["# On a CPU, beside llama.cpp", "",
-             "Written by `.venv/bin/python scripts/bench/compare_llama_cpp.py`. Same weights (SmolLM2-135M), same lengths, "
-             "greedy, token ids in, caches off, both in turns in one run. Absolute figures are this machine's; the ratios "
+             "Written by `.venv/bin/python scripts/bench/compare_llama_cpp.py`. Same weights (SmolLM2-135M), same "
+             "lengths, greedy, token ids in, caches off, both in turns in one run. Absolute figures are this "
+             "machine's; the ratios "
              "are what to read.", "", "![ratios](cpu.svg)", ""]
     titles = {"engine": "## The engines alone, bfloat16 weights",
               "quantized": "## Integer weights: int8 beside Q8_0, int4 beside Q4_1"}
@@ -129,15 +136,17 @@ def write(results, folder):
             lines += [f"Milliseconds per step by class of kernel, {name} weights:", "", *classes_table(rounds), ""]
     if "server" in results:
         found = results["server"]
-        lines += ["## The servers: 128 tokens in, 64 out", "", f"{found['date']}, {found['machine']}. `c=N`: N clients, each "
-                  "asks again when it has its answer. `poisson P%`: arrivals at that share of the server's own most requests "
-                  "per second.", "", *server_table(found["rounds"]), ""]
+        lines += ["## The servers: 128 tokens in, 64 out", "",
+                  f"{found['date']}, {found['machine']}. `c=N`: N clients, each asks again when it has its answer. "
+                  "`poisson P%`: arrivals at that share of the server's own most requests per second.", "",
+                  *server_table(found["rounds"]), ""]
     if "transformers" in results:
         found = results["transformers"]
         values = found["rounds"]
-        lines += ["## Hugging Face transformers, 16 prompts at once", "", f"{found['date']}, {found['machine']}. 128 tokens "
-                  f"in, 64 out; transformers in {values['dtype']}, saccade's server (bfloat16 weights) with 16 clients. "
-                  "`generate` is a static batch, `generate_batch` transformers' continuous batching.", "",
+        lines += ["## Hugging Face transformers, 16 prompts at once", "",
+                  f"{found['date']}, {found['machine']}. 128 tokens in, 64 out; transformers in {values['dtype']}, "
+                  "saccade's server (bfloat16 weights) with 16 clients. `generate` is a static batch, "
+                  "`generate_batch` transformers' continuous batching.", "",
                   "| | tokens/s | saccade over it | target |", "|---|---|---|---|",
                   f"| saccade's server | {spread(values['saccade'])} | | |"]
         for name in TRANSFORMERS:
