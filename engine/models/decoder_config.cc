@@ -101,6 +101,12 @@ int read_window(const JsonView& config, int fallback) {
   return config.has("sliding_window") ? config.positive_int("sliding_window") : fallback;
 }
 
+// The same for a decoder all of whose layers slide where there is a window.
+void read_window_of_all(DecoderConfig& decoder, const JsonView& config, int fallback) {
+  decoder.sliding_window = read_window(config, fallback);
+  decoder.slides.assign(decoder.num_layers, decoder.sliding_window > 0);
+}
+
 // A number with a class default that null switches off.
 double read_cap(const JsonView& config, const char* key, double fallback) {
   if (config.is_null(key)) return 0;
@@ -149,8 +155,7 @@ DecoderConfig parse_mistral(const JsonView& config) {
                                                .num_heads = 32,
                                                .num_kv_heads = 8,
                                                .max_positions = 4096 * 32});
-  mistral.sliding_window = read_window(config, 4096);
-  mistral.slides.assign(mistral.num_layers, mistral.sliding_window > 0);
+  read_window_of_all(mistral, config, 4096);
   return mistral;
 }
 
@@ -167,8 +172,7 @@ DecoderConfig parse_ministral3(const JsonView& config) {
                                                  .head_dim = 128,
                                                  .norm_eps = 1e-5,
                                                  .theta = 1e6});
-  ministral.sliding_window = read_window(config, 0);
-  ministral.slides.assign(ministral.num_layers, ministral.sliding_window > 0);
+  read_window_of_all(ministral, config, 0);
   ministral.query_growth = rope.number("llama_4_scaling_beta");
   ministral.growth_period = rope.positive_int("original_max_position_embeddings");
   return ministral;
@@ -246,8 +250,7 @@ DecoderConfig parse_phi3(const JsonView& config) {
                                            .partial_rotary = true});
   phi.names.qkv = "qkv_proj";
   phi.names.gate_up = "gate_up_proj";
-  phi.sliding_window = read_window(config, 0);
-  phi.slides.assign(phi.num_layers, phi.sliding_window > 0);
+  read_window_of_all(phi, config, 0);
   return phi;
 }
 

@@ -16,10 +16,6 @@ void mask(std::span<const TokenId> ids, std::span<float> logits) {
   }
 }
 
-bool ends_with(std::span<const TokenId> text, std::span<const TokenId> end) {
-  return end.size() <= text.size() && std::equal(end.rbegin(), end.rend(), text.rbegin());
-}
-
 // Whether the last of `word` is what its other tokens, at the text's end, speak of. A word longer
 // than the text counts for nothing, as in the reference.
 bool may_follow(std::span<const TokenId> text, std::span<const TokenId> word) {
@@ -61,6 +57,10 @@ void favour_ends(const GenerationRules& rules, int generated, std::span<const To
 }
 
 }  // namespace
+
+bool ends_with(std::span<const TokenId> text, std::span<const TokenId> end) {
+  return end.size() <= text.size() && std::equal(end.rbegin(), end.rend(), text.rbegin());
+}
 
 void bias_sequences(const GenerationRules& rules, const TextSoFar& text, std::span<float> logits) {
   for (const GenerationRules::Bias& bias : rules.sequence_bias) {

@@ -20,6 +20,8 @@ struct TextSoFar {
   std::span<const TokenId> prompt() const { return tokens.first(prompt_length); }
 };
 
+bool ends_with(std::span<const TokenId> text, std::span<const TokenId> end);
+
 // The processors that the reference runs before repetition_penalty, and those behind it, in its
 // order. Ids beyond `logits` [vocab] are passed over.
 void bias_sequences(const GenerationRules& rules, const TextSoFar& text, std::span<float> logits);

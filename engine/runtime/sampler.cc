@@ -99,7 +99,6 @@ bool Sampler::adjusts(const SamplingParams& params, int generated) const {
 void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
                      const SamplingParams& params) {
   const auto vocab = static_cast<TokenId>(adjusted_.size());
-  const int generated = static_cast<int>(tokens.size()) - prompt_length;
   const bool constrained = params.constraint != nullptr || params.rules != nullptr;
   const TextSoFar text{tokens, prompt_length, params.max_tokens, constrained};
   const GenerationRules* const model = params.model_rules.get();
@@ -111,7 +110,7 @@ void Sampler::adjust(std::span<const TokenId> tokens, int prompt_length,
   }
   if (params.rules) mask_rules(*params.rules, tokens.subspan(prompt_length));
   if (params.constraint) mask_constraint(params);
-  if (generated < params.min_tokens) mask_ends(params);
+  if (text.generated() < params.min_tokens) mask_ends(params);
   if ((params.rules || model != nullptr) && !any_left()) {
     throw ConstraintError(
         "every token that may come next is forbidden by the request or by the model's "
@@ -127,12 +126,9 @@ bool Sampler::any_left() const {
 void Sampler::mask_rules(const TokenRules& rules, std::span<const TokenId> answer) {
   if (!rules.allowed.empty()) mask_all_but(rules.allowed);
   for (const std::vector<TokenId>& word : rules.bad_words) {
-    const size_t before = word.size() - 1;
     const auto last = static_cast<size_t>(word.back());
-    if (before > answer.size() || last >= adjusted_.size()) continue;
-    if (std::equal(word.begin(), word.end() - 1, answer.end() - static_cast<long>(before))) {
-      adjusted_[last] = kMasked;
-    }
+    if (last >= adjusted_.size()) continue;
+    if (ends_with(answer, std::span(word).first(word.size() - 1))) adjusted_[last] = kMasked;
   }
 }
 

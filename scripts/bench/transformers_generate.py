@@ -23,7 +23,7 @@ def static_batch(model, prompts, output):
 
 
 def continuous_batch(model, prompts, output, max_batch_tokens):
-    """The same through generate_batch. A request's answer is found by the number in its name."""
+    """The same through generate_batch, in whatever order the answers come."""
     blocks = -(-prompts.shape[0] * (prompts.shape[1] + output) // 256) + prompts.shape[0]
     answers = model.generate_batch(
         prompts.tolist(), warmup=False,

@@ -11,7 +11,7 @@
 namespace saccade {
 
 // Pictures as the encoder takes them, those that were asked for last: a chat sends its pictures
-// with every turn, and decoding a large one takes longer than answering. For all threads at once.
+// with every turn. For all threads at once.
 class MediaCache {
  public:
   // A chat sends its pictures again soon. More of them would make memory grow for long where they

@@ -20,7 +20,7 @@ DECODERS = _in(
     (
         "mistral_no_window",
         "Mistral without its sliding window",
-        "mistral.slides.assign(mistral.num_layers, mistral.sliding_window > 0);",
+        "read_window_of_all(mistral, config, 4096);",
         "",
     ),
     ("qwen2_no_bias", "Qwen 2 without the biases of q, k and v", "qwen.qkv_bias = true;", ""),

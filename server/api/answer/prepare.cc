@@ -78,15 +78,15 @@ Status pay_for(const std::vector<ProbedMedia>& media, Admission* admission) {
   return admission->take(Account::kPixels, pixels);
 }
 
-Result<Prompt> build_prompt(Service& service, const Conversation& conversation,
-                            const std::vector<ProbedMedia>& media) {
+}  // namespace
+
+Result<Prompt> count_chat(Service& service, const Conversation& conversation,
+                          const std::vector<ProbedMedia>& media) {
   const Stopwatch time;
   Result<Prompt> prompt = service.prompts.build(conversation, layouts_of(media));
   service.metrics.tokenize(time.seconds());
   return prompt;
 }
-
-}  // namespace
 
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
                                     const GenerationOptions& options, Admission* admission) {
@@ -99,7 +99,7 @@ Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conver
 Result<PreparedPrompt> prepare_chat(Service& service, const Conversation& conversation,
                                     std::vector<ProbedMedia> media,
                                     const GenerationOptions& options, Admission* admission) {
-  Result<Prompt> prompt = build_prompt(service, conversation, media);
+  Result<Prompt> prompt = count_chat(service, conversation, media);
   if (!prompt) return prompt.status();
   if (const Status status = truncate(service, options, 1, !media.empty(), prompt->ids);
       !status.ok()) {
@@ -147,7 +147,7 @@ Result<Prompt> count_chat(Service& service, const Conversation& conversation,
                           const MediaClient& client) {
   const Result<std::vector<ProbedMedia>> media = service.media.probe(conversation.media(), client);
   if (!media) return media.status();
-  return build_prompt(service, conversation, *media);
+  return count_chat(service, conversation, *media);
 }
 
 }  // namespace saccade::api

@@ -45,5 +45,8 @@ Result<PreparedPrompt> prepare_text(const Service& service, std::vector<TokenId>
 // Counts only: what /tokenize needs. No pixel is decoded.
 Result<Prompt> count_chat(Service& service, const Conversation& conversation,
                           const MediaClient& client);
+// The same with the headers of pictures and videos read already.
+Result<Prompt> count_chat(Service& service, const Conversation& conversation,
+                          const std::vector<ProbedMedia>& media);
 
 }  // namespace saccade::api

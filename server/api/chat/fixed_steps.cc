@@ -47,10 +47,10 @@ StepChain::StepChain(Call& call, ChatRequest& chat) : call_(call), chat_(chat) {
   options_.stop = {chat.steps->stop};
 }
 
-Status StepChain::fit() {
+Status StepChain::fit(const std::vector<ProbedMedia>& media) {
   const Service& service = call_.service;
   const FixedSteps& asked = *chat_.steps;
-  const auto first = count_chat(call_.service, chat_.conversation, call_.admission->media_client());
+  const auto first = count_chat(call_.service, chat_.conversation, media);
   if (!first) return first.status();
   const auto length_of = [&](const std::string& text) {
     return static_cast<int64_t>(
@@ -86,10 +86,14 @@ Result<std::unique_ptr<Generation>> StepChain::next() {
   }
   prefix_ = prefix_of(chat_.steps->step_prefix, ++begun_);
   said() += prefix_;
+  auto media =
+      call_.service.media.probe(chat_.conversation.media(), call_.admission->media_client());
+  if (!media) return media.status();
   if (begun_ == 1) {
-    if (const Status status = fit(); !status.ok()) return status;
+    if (const Status status = fit(*media); !status.ok()) return status;
   }
-  auto prompt = prepare_chat(call_.service, chat_.conversation, options_, call_.admission.get());
+  auto prompt = prepare_chat(call_.service, chat_.conversation, *std::move(media), options_,
+                             call_.admission.get());
   if (!prompt) return prompt.status();
   if (begun_ == 1) steps_.prompt_tokens = static_cast<int>(prompt->ids.size());
   std::vector<PreparedPrompt> prompts;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "server/api/answer/generation.h"
 #include "server/api/chat/chat_request.h"
@@ -37,7 +38,7 @@ class StepChain {
  private:
   // Before the first step, its prefix told: whether steps and answer have room, however long each
   // gets. Sets what a step may take.
-  Status fit();
+  Status fit(const std::vector<ProbedMedia>& media);
   std::string& said() { return chat_.conversation.messages.back().parts.front().text; }
 
   Call& call_;
